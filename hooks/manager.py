@@ -1,0 +1,122 @@
+"""Finds plugins, lists what they offer by name, and survives the broken ones."""
+
+from __future__ import annotations
+
+import difflib
+import functools
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from importlib.metadata import EntryPoint, entry_points
+from types import ModuleType
+from typing import Any, TypeVar
+
+import pluggy
+
+from alphadiffract_plugin.hooks import specs
+from alphadiffract_plugin.hooks.specs import Indexer, Seeder
+
+Offer = TypeVar("Offer", Indexer, Seeder)
+
+
+class PluginError(Exception):
+    """An indexer or seeder that is unknown, offered twice, or no such record. The text holds the mend."""
+
+    exit_code = 2
+
+
+@dataclass
+class RietveldPlugins:
+    """The plugins of one process. Nothing is imported before the first look."""
+
+    builtin: Iterable[tuple[str, ModuleType | Any]] = ()
+    """(name, module) pairs that are there without an entry point."""
+    broken: dict[str, str] = field(default_factory=dict)
+    """Plugins that failed to import or to answer, with the reason."""
+
+    @functools.cached_property
+    def pluggy(self) -> pluggy.PluginManager:
+        """The pluggy manager, with every importable plugin registered."""
+        manager = pluggy.PluginManager(specs.PROJECT)
+        manager.add_hookspecs(specs)
+        for name, module in self.builtin:
+            manager.register(module, name)
+        for point in sorted(entry_points(group=specs.PROJECT), key=lambda p: p.name):
+            self._register(manager, point)
+        return manager
+
+    def _register(self, manager: pluggy.PluginManager, point: EntryPoint) -> None:
+        known = manager.get_plugin(point.name)
+        if known is not None and getattr(known, "__name__", "") == point.module:
+            return
+        try:
+            manager.register(point.load(), point.name)
+        except BaseException as reason:  # a plugin may fail in any way, SystemExit among them
+            if isinstance(reason, KeyboardInterrupt):
+                raise
+            self.broken[point.name] = f"{type(reason).__name__}: {reason}"
+
+    @functools.cached_property
+    def indexers(self) -> dict[str, Indexer]:
+        """Indexers by name, sorted."""
+        return self._collect("rietveld_indexers", Indexer)
+
+    @functools.cached_property
+    def seeders(self) -> dict[str, Seeder]:
+        """Seeders by name, sorted."""
+        return self._collect("rietveld_seeders", Seeder)
+
+    def indexer(self, name: str) -> Indexer:
+        """The indexer of that name; raises PluginError naming the known ones."""
+        return self._select("indexer", self.indexers, name)
+
+    def seeder(self, name: str) -> Seeder:
+        """The seeder of that name; raises PluginError naming the known ones."""
+        return self._select("seeder", self.seeders, name)
+
+    def add_commands(self, app: Any) -> None:
+        """Let every plugin add its commands to a typer application."""
+        for plugin in self._implementing("rietveld_commands"):
+            try:
+                plugin.function(app)
+            except Exception as reason:
+                self.broken[plugin.plugin_name] = f"{type(reason).__name__}: {reason}"
+
+    def provider(self, offer: Indexer | Seeder) -> str:
+        """Name of the plugin that an indexer or seeder came from."""
+        return self._providers[offer]
+
+    @functools.cached_property
+    def _providers(self) -> dict[Indexer | Seeder, str]:
+        return {}
+
+    def _implementing(self, hook: str) -> list[pluggy.HookImpl]:
+        return getattr(self.pluggy.hook, hook).get_hookimpls()
+
+    def _collect(self, hook: str, kind: type[Offer]) -> dict[str, Offer]:
+        found: dict[str, Offer] = {}
+        for plugin in self._implementing(hook):
+            try:
+                offers = list(plugin.function())
+            except Exception as reason:
+                self.broken[plugin.plugin_name] = f"{type(reason).__name__}: {reason}"
+                continue
+            for offer in offers:
+                if not isinstance(offer, kind):
+                    self.broken[plugin.plugin_name] = f"{hook} yielded {offer!r}, not a {kind.__name__}"
+                    continue
+                if offer.name in found:
+                    raise PluginError(
+                        f"two plugins offer '{offer.name}': {self._providers[found[offer.name]]} and "
+                        f"{plugin.plugin_name}\n  mend: uninstall one of them"
+                    )
+                found[offer.name] = offer
+                self._providers[offer] = plugin.plugin_name
+        return dict(sorted(found.items()))
+
+    def _select(self, what: str, offers: dict[str, Offer], name: str) -> Offer:
+        if name in offers:
+            return offers[name]
+        near = difflib.get_close_matches(name, offers, n=1)
+        hint = f" Did you mean '{near[0]}'?" if near else ""
+        lost = f" Broken plugins: {'; '.join(f'{k} ({v})' for k, v in self.broken.items())}." if self.broken else ""
+        raise PluginError(f"no {what} is named '{name}'.{hint}{lost}\n  mend: choose one of {', '.join(offers)}")

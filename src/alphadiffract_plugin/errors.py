@@ -1,0 +1,63 @@
+"""What can go wrong for a user: each error says what, where, and the mend.
+
+All derive from :class:`AlphaDiffractError`; the command line catches that one class, prints the message
+and leaves with ``exit_code``. Nothing here is raised for a bug of ours.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class AlphaDiffractError(Exception):
+    """Base of every error that a user can mend.
+
+    Parameters
+    ----------
+    what : the fault, in one sentence.
+    mend : what to do about it, in one sentence or one command.
+    where : the file concerned, if any.
+    line : the line in that file, counted from 1, if known.
+    """
+
+    exit_code = 2
+
+    def __init__(self, what: str, *, mend: str, where: str | Path | None = None, line: int | None = None) -> None:
+        self.what, self.mend, self.where, self.line = what, mend, where, line
+        super().__init__(str(self))
+
+    def __str__(self) -> str:
+        place = "" if self.where is None else f"{self.where}" + (f", line {self.line}" if self.line else "") + ": "
+        return f"{place}{self.what}\n  mend: {self.mend}"
+
+
+class InputError(AlphaDiffractError):
+    """A file or array that is no usable powder histogram."""
+
+
+class WavelengthError(AlphaDiffractError):
+    """No wavelength was given or found, or it is out of range."""
+
+
+class RadiationError(AlphaDiffractError):
+    """A kind of measurement that this step cannot use (time of flight; neutrons for the X-ray network)."""
+
+
+class PeaksError(AlphaDiffractError):
+    """Too few diffraction lines stand above the noise to look for a cell."""
+
+
+class ModelError(AlphaDiffractError):
+    """A model folder that is missing, corrupt or of another shape."""
+
+
+class OutputError(AlphaDiffractError):
+    """The output cannot be written, or would overwrite what is there."""
+
+
+class SettingsError(AlphaDiffractError):
+    """A setting that does not exist or is out of range."""
+
+
+class GSASIIError(AlphaDiffractError):
+    """GSAS-II is not importable, or a step inside it failed."""

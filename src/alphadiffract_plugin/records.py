@@ -1,0 +1,319 @@
+"""The records that cross the seams: frozen, documented field by field, equal after a JSON round trip.
+
+Angles are in degrees, lengths in angstrom; ``inv_d2`` is 1/d² in 1/Å² (never "Q"). A cell is always
+``(a, b, c, alpha, beta, gamma)`` of the conventional cell in the standard setting (b unique for monoclinic,
+hexagonal axes for rhombohedral).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+import math
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import numpy as np
+
+SCHEMA_VERSION = 1
+"""Raised by one whenever a field changes its name or meaning; written into every JSON record."""
+
+CRYSTAL_SYSTEMS = ("triclinic", "monoclinic", "orthorhombic", "tetragonal", "trigonal", "hexagonal", "cubic")
+"""The seven crystal systems, in the class order of AlphaDiffract."""
+
+Cell = tuple[float, float, float, float, float, float]
+"""(a, b, c, alpha, beta, gamma) in angstrom and degrees."""
+
+R = TypeVar("R", bound="Record")
+
+
+@functools.cache
+def _converter() -> Any:
+    from cattrs import Converter
+    from cattrs.gen import make_dict_unstructure_fn
+
+    converter = Converter(forbid_extra_keys=True)
+    converter.register_unstructure_hook(np.ndarray, lambda array: array.tolist())
+    converter.register_structure_hook(np.ndarray, lambda values, _: np.asarray(values, dtype=float))
+    converter.register_structure_hook(float | str, lambda value, _: value)
+    converter.register_structure_hook(float, lambda value, _: math.nan if value is None else float(value))
+    converter.register_unstructure_hook(float, lambda value: None if math.isnan(value) else float(value))
+    converter.register_unstructure_hook_factory(
+        dataclasses.is_dataclass, lambda cls: make_dict_unstructure_fn(cls, converter)
+    )
+    return converter
+
+
+@dataclass(frozen=True, eq=False)
+class Record:
+    """A frozen record with equality over arrays and a versioned JSON form."""
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other) and all(
+            _same(getattr(self, f.name), getattr(other, f.name)) for f in dataclasses.fields(self)
+        )
+
+    __hash__ = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The record as plain JSON types, with ``record`` and ``schema_version``."""
+        return {"record": type(self).__name__, "schema_version": SCHEMA_VERSION} | _converter().unstructure(self)
+
+    def to_json(self, *, indent: int | None = None) -> str:
+        """The record as JSON text (NaN as null)."""
+        return json.dumps(self.to_dict(), indent=indent, allow_nan=False)
+
+    @classmethod
+    def from_dict(cls: type[R], document: dict[str, Any]) -> R:
+        """The record of such a dictionary.
+
+        Raises
+        ------
+        SettingsError : the document is another record, another schema version, or has unknown or missing fields.
+        """
+        from alphadiffract_plugin.errors import SettingsError
+
+        body = dict(document)
+        kind, version = body.pop("record", None), body.pop("schema_version", None)
+        if kind != cls.__name__ or version != SCHEMA_VERSION:
+            raise SettingsError(
+                f"this JSON holds a {kind} of schema version {version}; "
+                f"a {cls.__name__} of version {SCHEMA_VERSION} was expected",
+                mend="write it again with this version of alphadiffract-plugin",
+            )
+        try:
+            return _converter().structure(body, cls)
+        except Exception as error:  # cattrs raises exception groups of many kinds
+            from cattrs import transform_error
+
+            raise SettingsError(
+                f"this JSON is no {cls.__name__}: {'; '.join(transform_error(error))}",
+                mend="write it again with this version of alphadiffract-plugin",
+            ) from error
+
+    @classmethod
+    def from_json(cls: type[R], text: str) -> R:
+        """The record of such JSON text; see :meth:`from_dict`."""
+        from alphadiffract_plugin.errors import SettingsError
+
+        try:
+            document = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise SettingsError(f"this is no JSON: {error}", mend="give the file that `index --json` wrote") from error
+        return cls.from_dict(document)
+
+
+def _same(a: Any, b: Any) -> bool:
+    if isinstance(a, np.ndarray) or isinstance(b, np.ndarray):
+        return a is not None and b is not None and np.array_equal(a, b, equal_nan=True)
+    if isinstance(a, (tuple, list)):
+        return type(a) is type(b) and len(a) == len(b) and all(map(_same, a, b))
+    return a == b or (isinstance(a, float) and isinstance(b, float) and math.isnan(a) and math.isnan(b))
+
+
+def _freeze(record: Record, *names: str) -> None:
+    for name in names:
+        value = getattr(record, name)
+        if value is not None:
+            array = np.array(value, dtype=float)
+            array.setflags(write=False)
+            object.__setattr__(record, name, array)
+
+
+@dataclass(frozen=True, eq=False)
+class Histogram(Record):
+    """One measured constant-wavelength powder pattern, checked: ascending finite two_theta in (0, 180)."""
+
+    two_theta: np.ndarray
+    """Diffraction angle in degrees, shape (N,), strictly ascending."""
+    intensity: np.ndarray
+    """Counts or any intensity linear in counts, shape (N,)."""
+    esd: np.ndarray | None
+    """Standard uncertainty of ``intensity``, shape (N,), > 0; None where the file gives none."""
+    wavelengths: tuple[float, ...]
+    """Wavelength in Å: one number, or Kα1 and Kα2."""
+    kalpha2_ratio: float = 0.0
+    """Intensity of Kα2 over Kα1; 0 for a single wavelength."""
+    radiation: str = "xray"
+    """``xray`` or ``neutron``."""
+    instrument: dict[str, float | str] = field(default_factory=dict)
+    """Instrument parameters under GSAS-II's names (U, V, W, X, Y, Z, SH/L, Zero, Polariz. ...), as far as known."""
+    name: str = "histogram"
+    """What to call it in tables, plots and file names; never an input of any method."""
+    source: str = ""
+    """Where it came from: path and reader, or 'arrays', or 'GSAS-II project'."""
+
+    def __post_init__(self) -> None:
+        _freeze(self, "two_theta", "intensity", "esd")
+
+    @property
+    def wavelength(self) -> float:
+        """Wavelength in Å of the line that positions refer to (Kα1)."""
+        return self.wavelengths[0]
+
+
+@dataclass(frozen=True, eq=False)
+class Peaks(Record):
+    """Diffraction lines found in a histogram, ascending in two_theta, Kα2 resolved."""
+
+    two_theta: np.ndarray
+    """Position of the Kα1 line in degrees, shape (P,)."""
+    two_theta_esd: np.ndarray
+    """Standard uncertainty of the position in degrees, shape (P,)."""
+    area: np.ndarray
+    """Integrated intensity (Kα1 and Kα2 together) in counts × degrees, shape (P,)."""
+    fwhm: np.ndarray
+    """Full width at half maximum in degrees, shape (P,)."""
+    significance: np.ndarray
+    """Area over its standard uncertainty, shape (P,)."""
+    wavelength: float
+    """Wavelength in Å that ``two_theta`` refers to."""
+
+    def __post_init__(self) -> None:
+        _freeze(self, "two_theta", "two_theta_esd", "area", "fwhm", "significance")
+
+    def __len__(self) -> int:
+        return len(self.two_theta)
+
+    @property
+    def inv_d2(self) -> np.ndarray:
+        """1/d² in 1/Å², shape (P,): (2 sin θ / λ)²."""
+        return (2 * np.sin(np.radians(self.two_theta / 2)) / self.wavelength) ** 2
+
+    @property
+    def inv_d2_esd(self) -> np.ndarray:
+        """Standard uncertainty of ``inv_d2`` in 1/Å², shape (P,): 2 sin 2θ / λ² · σ(2θ in radians)."""
+        return 2 * np.sin(np.radians(self.two_theta)) / self.wavelength**2 * np.radians(self.two_theta_esd)
+
+
+@dataclass(frozen=True, eq=False)
+class LatticeProposal(Record):
+    """One lattice that the network proposes."""
+
+    crystal_system: str
+    """One of ``CRYSTAL_SYSTEMS``."""
+    cell: Cell
+    """Niggli-reduced cell as the network gives it (Å, degrees): coarse, never to be refined directly."""
+    spread: Cell
+    """Standard deviation of each of the six over ensemble and augmentation (Å, degrees)."""
+    weight: float
+    """Probability that the network gives this crystal system."""
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction(Record):
+    """What the network says of one histogram."""
+
+    crystal_system_probability: np.ndarray
+    """Probability of each of ``CRYSTAL_SYSTEMS``, shape (7,), sums to 1."""
+    space_group_probability: np.ndarray
+    """Probability of space groups 1 to 230, shape (230,), sums to 1."""
+    lattices: tuple[LatticeProposal, ...]
+    """Proposed lattices, the most probable first."""
+    member_space_group_probability: np.ndarray
+    """The same per ensemble member, shape (M, 230)."""
+    model: str
+    """Name of the model folder."""
+
+    def __post_init__(self) -> None:
+        _freeze(self, "crystal_system_probability", "space_group_probability", "member_space_group_probability")
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate(Record):
+    """One answer: a conventional cell with a space group, and the evidence for it."""
+
+    cell: Cell
+    """(a, b, c, alpha, beta, gamma) in Å and degrees, standard setting."""
+    cell_esd: Cell
+    """Standard uncertainties of ``cell``; 0 where symmetry fixes the value, NaN where unknown."""
+    space_group: int
+    """International number, 1 to 230."""
+    space_group_symbol: str
+    """Hermann-Mauguin symbol with blanks between the axes, as GSAS-II takes it: ``P n m a``."""
+    crystal_system: str
+    """One of ``CRYSTAL_SYSTEMS``."""
+    probability: float
+    """Probability of this cell with this space group among all answers, 0 to 1."""
+    extinction_symbol: str = ""
+    """The extinction class in the notation of the International Tables, e.g. ``P n a -``; its groups differ only
+    in intensities. Empty where it was not tested."""
+    same_extinctions: tuple[int, ...] = ()
+    """All space groups whose reflections are extinct alike in this cell: the pattern's line positions cannot
+    tell them apart. Holds ``space_group``."""
+    m20: float = math.nan
+    """Figure of merit of de Wolff (1968) over the first 20 lines (fewer if fewer were found)."""
+    f20: float = math.nan
+    """Figure of merit of Smith & Snyder (1979) over the same lines."""
+    lines_used: int = 0
+    """Number of observed lines that ``m20`` and ``f20`` refer to."""
+    unindexed: tuple[float, ...] = ()
+    """two_theta in degrees of those lines that the cell does not explain."""
+    zero_shift: float = 0.0
+    """two_theta(observed) − two_theta(calculated) in degrees, refined with the cell."""
+    rwp: float = math.nan
+    """Weighted profile residual in per cent of our own Le Bail fit; NaN where none was made."""
+    origin: str = ""
+    """Which step proposed the cell: ``network`` or ``search``."""
+
+    @property
+    def volume(self) -> float:
+        """Cell volume in Å³."""
+        a, b, c, *angles = self.cell
+        ca, cb, cg = (math.cos(math.radians(angle)) for angle in angles)
+        return a * b * c * math.sqrt(max(0.0, 1 - ca * ca - cb * cb - cg * cg + 2 * ca * cb * cg))
+
+
+@dataclass(frozen=True, eq=False)
+class IndexingResult(Record):
+    """What an indexer answers for one histogram."""
+
+    histogram: str
+    """``Histogram.name``."""
+    indexer: str
+    """Name of the indexer that answered."""
+    wavelength: float
+    """Wavelength in Å that positions refer to."""
+    candidates: tuple[Candidate, ...]
+    """Ranked, the most probable first; empty if nothing explains the pattern."""
+    peaks: Peaks | None = None
+    """The lines that were used; None if the indexer picks none."""
+    prediction: Prediction | None = None
+    """What the network said; None if none was asked."""
+    notes: tuple[str, ...] = ()
+    """What a reader should know of this answer, in sentences."""
+    settings: dict[str, Any] = field(default_factory=dict)
+    """The resolved settings, as JSON types."""
+    versions: dict[str, str] = field(default_factory=dict)
+    """Versions of this package and of what it used."""
+    timings: dict[str, float] = field(default_factory=dict)
+    """Seconds spent in each step."""
+
+
+@dataclass(frozen=True, eq=False)
+class SeedReport(Record):
+    """What a seeder made, and what came of it."""
+
+    seeder: str
+    """Name of the seeder."""
+    target: str
+    """The file or folder that was made."""
+    files: tuple[str, ...]
+    """Every file made, below or beside ``target``."""
+    phases: tuple[str, ...]
+    """Names of the phases seeded, the first in use."""
+    converged: bool | None = None
+    """Whether the Le Bail fit converged; None if none was run."""
+    rwp: float = math.nan
+    """Rwp in per cent after the fit."""
+    gof: float = math.nan
+    """Goodness of fit after the fit."""
+    cell: Cell | None = None
+    """Refined cell of the first phase (Å, degrees)."""
+    cell_esd: Cell | None = None
+    """Its standard uncertainties."""
+    steps: tuple[tuple[str, float], ...] = ()
+    """What was refined in turn, with Rwp in per cent after it."""
+    notes: tuple[str, ...] = ()
+    """What a reader should know."""
