@@ -1,0 +1,124 @@
+"""Wavelengths by name or number: ``CuKa`` -> (1.5405929, 1.5444274) Å with intensity ratio 0.5.
+
+The K-alpha wavelengths are the "direct" values of the NIST evaluation (Deslattes et al., Rev. Mod. Phys. 75 (2003)
+35, Table V), which for Cr to Cu are those of Hölzer et al., Phys. Rev. A 56 (1997) 4554, Table III, and for Ga, Mo
+and Ag stand likewise in the International Tables C (2004), Table 4.2.2.4. They are about 20 parts per million
+longer than those of Bearden (1967), which many older programs use.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import re
+
+from alphadiffract_plugin.errors import WavelengthError
+
+KALPHA = {
+    "Cr": (2.2897260, 2.2936510),
+    "Mn": (2.1018540, 2.1058220),
+    "Fe": (1.9360410, 1.9399730),
+    "Co": (1.7889960, 1.7928350),
+    "Ni": (1.6579300, 1.6617560),
+    "Cu": (1.5405929, 1.5444274),
+    "Ga": (1.3401270, 1.3440260),
+    "Mo": (0.70931715, 0.7136070),
+    "Ag": (0.55942178, 0.5638131),
+}
+"""Kα1 and Kα2 in Å of each anode."""
+
+KALPHA2_RATIO = 0.5
+"""Intensity of Kα2 over Kα1: the statistical value, within 5 % of those measured (Hölzer et al. 1997)."""
+
+NAMES = tuple(f"{anode}{line}" for anode in KALPHA for line in ("Ka", "Ka1"))
+"""Every name that :func:`radiation_from_text` knows."""
+
+WAVELENGTH_MIN, WAVELENGTH_MAX = 0.05, 5.0
+"""Range of wavelengths in Å that powder diffraction uses."""
+
+KEV_ANGSTROM = 12.398419843
+"""Photon energy in keV times wavelength in Å (CODATA 2018)."""
+
+
+def radiation_from_text(text: str | float) -> tuple[tuple[float, ...], float]:
+    """The wavelengths of a name or number, and the intensity of Kα2 over Kα1.
+
+    Parameters
+    ----------
+    text : a name of ``NAMES`` in any case (``CuKa``, ``Cu Kα1``, ``mo k-alpha``), a wavelength in Å
+        (``1.5406``), or Kα1/Kα2 with an optional ratio (``1.5405/1.5443``, ``1.5405/1.5443/0.5``).
+
+    Returns
+    -------
+    wavelengths : (λ,) or (Kα1, Kα2), in Å.
+    kalpha2_ratio : 0 for a single wavelength.
+
+    Raises
+    ------
+    WavelengthError : an unknown name, no number, or a wavelength outside 0.05 to 5 Å.
+    """
+    parts = str(text).strip().split("/")
+    try:
+        numbers = [float(_with_point(part)) for part in parts]
+    except ValueError:
+        return _from_name(str(text))
+    if len(numbers) > 3:
+        raise WavelengthError(f"{text!r} holds {len(numbers)} numbers", mend="give λ, or Kα1/Kα2, or Kα1/Kα2/ratio")
+    wavelengths = tuple(check_wavelength(number) for number in numbers[:2])
+    if len(wavelengths) == 1:
+        return wavelengths, 0.0
+    ratio = numbers[2] if len(numbers) == 3 else KALPHA2_RATIO
+    return check_doublet(wavelengths, ratio)
+
+
+def check_wavelength(value: float) -> float:
+    """The wavelength in Å itself, or a WavelengthError that guesses at the unit meant."""
+    if WAVELENGTH_MIN <= value <= WAVELENGTH_MAX:
+        return float(value)
+    hints = []
+    if math.isfinite(value) and value > 0:
+        readings = (("keV", KEV_ANGSTROM / value), ("nm", value * 10), ("pm", value / 100))
+        hints = [f"{value:g} {unit} = {length:.5g} Å" for unit, length in readings if 0.1 <= length <= 3]
+    raise WavelengthError(
+        f"a wavelength of {value:g} Å is outside {WAVELENGTH_MIN:g} to {WAVELENGTH_MAX:g} Å",
+        mend="give it in Å" + (f" ({'; '.join(hints)})" if hints else ", such as 1.5406, or by name, such as CuKa"),
+    )
+
+
+def check_doublet(wavelengths: tuple[float, ...], ratio: float) -> tuple[tuple[float, ...], float]:
+    """Kα1, Kα2 and their ratio themselves, or a WavelengthError if they cannot be a doublet.
+
+    The two lines of every anode of ``KALPHA`` lie within 0.8 % of each other, Kα1 the shorter.
+    """
+    first, second = (check_wavelength(value) for value in wavelengths)
+    if not 0 < ratio <= 1:
+        raise WavelengthError(f"a Kα2/Kα1 ratio of {ratio:g} is outside 0 to 1", mend="give 0.5, or one wavelength")
+    if not 1 < second / first < 1.02:
+        raise WavelengthError(
+            f"{first:g} and {second:g} Å are no Kα1 and Kα2", mend="give Kα1/Kα2, the shorter first, or one wavelength"
+        )
+    return (first, second), float(ratio)
+
+
+def _with_point(number: str) -> str:
+    return number if "." in number else number.replace(",", ".")
+
+
+def _from_name(text: str) -> tuple[tuple[float, ...], float]:
+    plain = text.lower().replace("α", "a").replace("₁", "1").replace("alpha", "a")
+    plain = re.sub(r"[^a-z0-9]", "", plain)
+    names = {name.lower(): name for name in NAMES}
+    if plain in names:
+        name = names[plain]
+        doublet = KALPHA[name[:2]]
+        return (doublet[:1], 0.0) if name.endswith("1") else (doublet, KALPHA2_RATIO)
+    unit = re.fullmatch(r"([\d.]+)(kev|nm|pm|a|å|angstrom)", text.lower().replace(" ", ""))
+    if unit:
+        value, scale = float(unit[1]), {"kev": 0.0, "nm": 10.0, "pm": 0.01}.get(unit[2], 1.0)
+        length = KEV_ANGSTROM / value if unit[2] == "kev" and value else value * scale
+        raise WavelengthError(f"{text!r} carries a unit", mend=f"give the number in Å: {length:.6g}")
+    near = difflib.get_close_matches(plain, names, n=2, cutoff=0.5)
+    hint = "did you mean " + " or ".join(names[n] for n in near) + "?" if near else "known: " + ", ".join(NAMES) + "."
+    raise WavelengthError(
+        f"{text!r} is no wavelength and no radiation known here", mend=f"{hint} Or give the wavelength in Å"
+    )

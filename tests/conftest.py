@@ -1,0 +1,68 @@
+"""Real patterns for the stories: paths, and histograms loaded once a session."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from alphadiffract_plugin.load import histogram_from_file
+from alphadiffract_plugin.records import Histogram
+
+ROOT = Path(__file__).parent.parent
+DATA = ROOT / "tests" / "data"
+EXAMPLES = ROOT / "examples" / "data"
+
+
+@pytest.fixture(scope="session")
+def data() -> Path:
+    """The folder of test patterns; its README.md says where each came from."""
+    return DATA
+
+
+@pytest.fixture(scope="session")
+def examples() -> Path:
+    """The folder of example patterns."""
+    return EXAMPLES
+
+
+@pytest.fixture(scope="session")
+def pbso4_xray() -> Histogram:
+    """Anglesite, P n m a, 8.480 5.398 6.958 Å; laboratory Cu Kα doublet, 10 to 160 degrees."""
+    return histogram_from_file(EXAMPLES / "pbso4_xray.xye", wavelength="1.5405/1.5443")
+
+
+@pytest.fixture(scope="session")
+def pbso4_neutron() -> Histogram:
+    """Anglesite again, with neutrons of 1.909 Å."""
+    return histogram_from_file(DATA / "pbso4_neutron.xye", wavelength=1.909, radiation="neutron")
+
+
+@pytest.fixture(scope="session")
+def lab6_lab() -> Histogram:
+    """LaB6 of NIST (SRM 660), P m -3 m, 4.15683 Å; laboratory Cu Kα doublet."""
+    return histogram_from_file(DATA / "lab6_lab.xye", wavelength="CuKa")
+
+
+@pytest.fixture(scope="session")
+def lab6_ssrl() -> Histogram:
+    """LaB6, P m -3 m, 4.15683 Å; synchrotron, 2 to 60 degrees, background subtracted."""
+    return histogram_from_file(DATA / "lab6_ssrl.xy", wavelength=0.729568)
+
+
+@pytest.fixture(scope="session")
+def zincite_ssrl() -> Histogram:
+    """ZnO, P 63 m c, 3.2483 5.2041 Å; synchrotron, 2 to 50 degrees, background subtracted."""
+    return histogram_from_file(DATA / "zincite_ssrl.xy", wavelength=0.729568)
+
+
+@pytest.fixture(scope="session")
+def tartrate_ssrl() -> Histogram:
+    """KHC4H4O6, P 21 21 21, 7.6130 7.7872 10.6546 Å; synchrotron, 2 to 40 degrees, background subtracted."""
+    return histogram_from_file(DATA / "tartrate_ssrl.xy", wavelength=0.729568)
+
+
+@pytest.fixture(scope="session")
+def mg2si_iucr() -> Histogram:
+    """Mg2Si at 100 K, F m -3 m, 6.3347 Å; synchrotron, 0.49935 Å."""
+    return histogram_from_file(DATA / "mg2si_iucr.xy", wavelength=0.49935)
