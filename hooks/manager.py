@@ -46,14 +46,21 @@ class RietveldPlugins:
 
     def _register(self, manager: pluggy.PluginManager, point: EntryPoint) -> None:
         known = manager.get_plugin(point.name)
-        if known is not None and getattr(known, "__name__", "") == point.module:
+        if known is not None:
+            if getattr(known, "__name__", "") != point.module:
+                self.broken[point.name] = f"a second plugin of this name, in {point.module}, was left out"
             return
         try:
-            manager.register(point.load(), point.name)
+            plugin = point.load()
+            manager.register(plugin, point.name)
+        except KeyboardInterrupt:
+            raise
         except BaseException as reason:  # a plugin may fail in any way, SystemExit among them
-            if isinstance(reason, KeyboardInterrupt):
-                raise
             self.broken[point.name] = f"{type(reason).__name__}: {reason}"
+            return
+        unknown = [caller.name for caller in manager.get_hookcallers(plugin) or () if not caller.has_spec()]
+        if unknown:
+            self.broken[point.name] = f"has no effect in {', '.join(unknown)}: there is no such hook"
 
     @functools.cached_property
     def indexers(self) -> dict[str, Indexer]:
@@ -77,20 +84,20 @@ class RietveldPlugins:
         """Let every plugin add its commands to a typer application."""
         for plugin in self._implementing("rietveld_commands"):
             try:
-                plugin.function(app)
+                plugin.function(app=app)
             except Exception as reason:
                 self.broken[plugin.plugin_name] = f"{type(reason).__name__}: {reason}"
 
     def provider(self, offer: Indexer | Seeder) -> str:
         """Name of the plugin that an indexer or seeder came from."""
-        return self._providers[offer]
+        return self._providers[type(offer), offer.name]
 
     @functools.cached_property
-    def _providers(self) -> dict[Indexer | Seeder, str]:
+    def _providers(self) -> dict[tuple[type, str], str]:
         return {}
 
     def _implementing(self, hook: str) -> list[pluggy.HookImpl]:
-        return getattr(self.pluggy.hook, hook).get_hookimpls()
+        return sorted(getattr(self.pluggy.hook, hook).get_hookimpls(), key=lambda plugin: plugin.plugin_name)
 
     def _collect(self, hook: str, kind: type[Offer]) -> dict[str, Offer]:
         found: dict[str, Offer] = {}
@@ -106,11 +113,11 @@ class RietveldPlugins:
                     continue
                 if offer.name in found:
                     raise PluginError(
-                        f"two plugins offer '{offer.name}': {self._providers[found[offer.name]]} and "
+                        f"two plugins offer '{offer.name}': {self._providers[kind, offer.name]} and "
                         f"{plugin.plugin_name}\n  mend: uninstall one of them"
                     )
                 found[offer.name] = offer
-                self._providers[offer] = plugin.plugin_name
+                self._providers[kind, offer.name] = plugin.plugin_name
         return dict(sorted(found.items()))
 
     def _select(self, what: str, offers: dict[str, Offer], name: str) -> Offer:

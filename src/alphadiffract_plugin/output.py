@@ -1,0 +1,104 @@
+"""Where results go: refused before work starts if they cannot be written, whole or not at all afterwards."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from alphadiffract_plugin.errors import OutputError
+
+OVERWRITE = "choose another place, or give --overwrite to replace it"
+
+
+def write_whole(path: Path, write: Callable[[Path], None]) -> Path:
+    """Let ``write`` fill a temporary file beside ``path``, then put it in place: nobody meets half a file.
+
+    Raises
+    ------
+    OutputError : the folder cannot be written, or the disk is full.
+    """
+    try:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=path.suffix)
+        os.close(handle)
+        scratch = Path(name)
+        try:
+            write(scratch)
+            scratch.chmod(0o666 & ~_umask())
+            os.replace(scratch, path)
+        finally:
+            scratch.unlink(missing_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot be written: {error.strerror}", mend="choose another place", where=path) from error
+    return path
+
+
+def write_text(path: Path, text: str) -> Path:
+    """Write text, all or nothing; see :func:`write_whole`."""
+    return write_whole(path, lambda scratch: scratch.write_text(text, encoding="utf-8"))
+
+
+def check_folder(folder: Path) -> None:
+    """Refuse a folder that cannot be made or written into; makes nothing.
+
+    Raises
+    ------
+    OutputError : it is a file, or lies below one, or the nearest existing folder may not be written to.
+    """
+    there = folder
+    while not there.exists() and there != there.parent:
+        there = there.parent
+    if not there.is_dir():
+        raise OutputError("is a file, so no folder can be there", mend="choose another place", where=there)
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise OutputError("may not be written to", mend="choose another place, or mend its permissions", where=there)
+
+
+def check_file(path: Path, *, overwrite: bool) -> None:
+    """Refuse a file that cannot be written or is already there.
+
+    Raises
+    ------
+    OutputError : its folder is missing or not writable; it is a folder; or it exists and ``overwrite`` is False.
+    """
+    if not path.parent.is_dir():
+        raise OutputError("there is no such folder", mend="make it first, or choose another place", where=path.parent)
+    check_folder(path.parent)
+    check_absent([path], overwrite=overwrite)
+    if path.is_dir():
+        raise OutputError("is a folder", mend="give the name of a file", where=path)
+
+
+def check_absent(paths: Sequence[Path], *, overwrite: bool) -> None:
+    """Refuse to replace what is there.
+
+    Raises
+    ------
+    OutputError : one of them exists, other than an empty folder, and ``overwrite`` is False.
+    """
+    if overwrite:
+        return
+    for path in paths:
+        if path.exists() and not (path.is_dir() and not any(path.iterdir())):
+            raise OutputError("is already there", mend=OVERWRITE, where=path)
+
+
+def make_folder(folder: Path) -> Path:
+    """The folder, made with its parents if it is not there.
+
+    Raises
+    ------
+    OutputError : it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot be made: {error.strerror}", mend="choose another place", where=folder) from error
+    return folder
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

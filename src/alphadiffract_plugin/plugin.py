@@ -1,0 +1,58 @@
+"""The built-in plugin: what this package offers under the ``rietveld`` contract. Heavy imports happen when called."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from alphadiffract_plugin.hooks import Indexer, Seeder, hookimpl
+
+if TYPE_CHECKING:
+    from alphadiffract_plugin.records import Histogram, IndexingResult, SeedReport
+    from alphadiffract_plugin.settings import Settings
+
+
+@hookimpl
+def rietveld_indexers() -> Iterator[Indexer]:
+    """The whole flow, the network alone, and GSAS-II's own indexing."""
+    yield Indexer("alphadiffract", "network, search on the lines, whole-pattern fit (the default)", _whole_flow)
+    yield Indexer("alphadiffract-net", "the network alone, as published", _network_alone)
+    yield Indexer("gsasii", "GSAS-II's own indexing of our lines, as a peer", _gsasii_indexing)
+
+
+@hookimpl
+def rietveld_seeders() -> Iterator[Seeder]:
+    """A bundle of plain files, and a GSAS-II project."""
+    yield Seeder("bundle", "pattern, instrument, CIFs and a GSAS-II script; needs no GSAS-II", _bundle)
+    yield Seeder("gsasii", "a .gpx project with a converged Le Bail fit; needs GSAS-II", _gsasii_project)
+
+
+def _whole_flow(histogram: Histogram, settings: Settings) -> IndexingResult:
+    from alphadiffract_plugin.pipeline import index_histogram
+
+    return index_histogram(histogram, settings)
+
+
+def _network_alone(histogram: Histogram, settings: Settings) -> IndexingResult:
+    from alphadiffract_plugin.pipeline import index_by_network
+
+    return index_by_network(histogram, settings)
+
+
+def _gsasii_indexing(histogram: Histogram, settings: Settings) -> IndexingResult:
+    from alphadiffract_plugin.index_gsasii import index
+
+    return index(histogram, settings)
+
+
+def _bundle(histogram: Histogram, result: IndexingResult, folder: Path, settings: Settings) -> SeedReport:
+    from alphadiffract_plugin.seed_bundle import seed
+
+    return seed(histogram, result, folder, settings)
+
+
+def _gsasii_project(histogram: Histogram, result: IndexingResult, folder: Path, settings: Settings) -> SeedReport:
+    from alphadiffract_plugin.seed_gsasii import seed
+
+    return seed(histogram, result, folder, settings)

@@ -1,0 +1,129 @@
+"""Results as a person reads them: ranked tables on the terminal, uncertainties in parentheses."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from alphadiffract_plugin.crystal import symbol_from_space_group
+from alphadiffract_plugin.records import Candidate, IndexingResult
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.table import Table
+
+WIDE = 132
+"""From so many columns on, each of the six cell parameters has a column of its own."""
+
+
+def parenthesised(value: float, esd: float) -> str:
+    """A value with its uncertainty in units of the last digit: 8.48013(12), 8.4801(3), 90.
+
+    The uncertainty has two digits from 10 to 19 and one otherwise, the rule of IUCr journals. Without one (0 or NaN)
+    the value has four decimals at most, without trailing zeros.
+    """
+    if not math.isfinite(value):
+        return "-"
+    if not (math.isfinite(esd) and esd > 0):
+        return f"{value:.4f}".rstrip("0").rstrip(".")
+    decimals = -math.floor(math.log10(esd))
+    if round(esd * 10**decimals, 6) < 1.95:
+        decimals += 1
+    decimals = max(decimals, 0)
+    return f"{value:.{decimals}f}({max(round(esd * 10**decimals), 1)})"
+
+
+def cell_parameters(candidate: Candidate) -> list[str]:
+    """The six cell parameters with uncertainties; those that symmetry fixes to another look like it."""
+    known: dict[float, float] = {}
+    for value, esd in zip(candidate.cell, candidate.cell_esd, strict=True):
+        if esd > 0:
+            known.setdefault(round(value, 6), esd)
+    return [
+        parenthesised(value, esd if esd > 0 or i > 2 else known.get(round(value, 6), esd))
+        for i, (value, esd) in enumerate(zip(candidate.cell, candidate.cell_esd, strict=True))
+    ]
+
+
+def number(value: float, decimals: int) -> str:
+    """The value with so many decimals, or a dash if there is none."""
+    return f"{value:.{decimals}f}" if math.isfinite(value) else "-"
+
+
+def result_report(result: IndexingResult, *, width: int, most: int = 10) -> Iterator[RenderableType]:
+    """One pattern's answer: the ranked table, the groups that look alike, the notes.
+
+    Parameters
+    ----------
+    result : the answer.
+    width : columns of the terminal; the table folds the cell into one column where it is narrow.
+    most : candidates shown.
+    """
+    if result.candidates:
+        yield _ranked(result, width, result.candidates[:most])
+        if len(result.candidates) > most:
+            yield f"{len(result.candidates) - most} more in the JSON output."
+        yield from _alike(result.candidates[0])
+    else:
+        yield f"{result.histogram}: no cell explains the lines of this pattern."
+    yield from (f"note: {note}" for note in result.notes)
+
+
+def _ranked(result: IndexingResult, width: int, candidates: Sequence[Candidate]) -> Table:
+    wide = width >= WIDE
+    table = _table(f"{result.histogram}  ({result.indexer}, {result.wavelength:.6g} Å)")
+    table.add_column("rank", justify="right")
+    if wide:
+        table.add_column("crystal system")
+    table.add_column("space group")
+    for name in ("a", "b", "c", "alpha", "beta", "gamma") if wide else ("a b c / alpha beta gamma",):
+        table.add_column(name, no_wrap=wide)
+    for name in ("volume", "M20", "Rwp %", "probability" if wide else "prob."):
+        table.add_column(name, justify="right")
+    for rank, candidate in enumerate(candidates, 1):
+        cell = cell_parameters(candidate)
+        table.add_row(
+            str(rank),
+            *([candidate.crystal_system] if wide else []),
+            f"{candidate.space_group_symbol} ({candidate.space_group})",
+            *(cell if wide else ["\n".join((" ".join(cell[:3]), " ".join(cell[3:])))]),
+            number(candidate.volume, 2 if wide else 1),
+            number(candidate.m20, 1),
+            number(candidate.rwp, 2),
+            number(candidate.probability, 3),
+            style="bold" if rank == 1 else "",
+        )
+    return table
+
+
+def _alike(first: Candidate) -> Iterator[str]:
+    others = [group for group in first.same_extinctions if group != first.space_group]
+    if others:
+        named = ", ".join(f"{symbol_from_space_group(group)} ({group})" for group in others)
+        yield f"Groups with the same line positions as {first.space_group_symbol} ({first.space_group}): {named}."
+
+
+def overview(results: Sequence[tuple[str, IndexingResult]]) -> Table:
+    """Many patterns: the first answer of each, one row a pattern."""
+    table = _table(f"first answers of {len(results)} patterns")
+    for name in ("pattern", "space group", "a", "b", "c", "alpha", "beta", "gamma"):
+        table.add_column(name)
+    for name in ("M20", "Rwp %", "probability"):
+        table.add_column(name, justify="right")
+    for name, result in results:
+        if not result.candidates:
+            table.add_row(name, "no answer")
+            continue
+        first = result.candidates[0]
+        group = f"{first.space_group_symbol} ({first.space_group})"
+        figures = (number(first.m20, 1), number(first.rwp, 2), number(first.probability, 3))
+        table.add_row(name, group, *cell_parameters(first), *figures)
+    return table
+
+
+def _table(title: str) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    return Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
