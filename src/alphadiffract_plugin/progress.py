@@ -17,7 +17,7 @@ def console() -> Console:
     """The one console on stderr; sharing it keeps messages above a running bar."""
     from rich.console import Console
 
-    return Console(stderr=True, highlight=False)
+    return Console(stderr=True, highlight=False, markup=False, emoji=False)
 
 
 def say(message: str, *, label: str = "", style: str = "") -> None:

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
 
+    from alphadiffract_plugin.hooks import RietveldPlugins
+
 WIDE = 132
 """From so many columns on, each of the six cell parameters has a column of its own."""
 
@@ -120,6 +122,24 @@ def overview(results: Sequence[tuple[str, IndexingResult]]) -> Table:
         figures = (number(first.m20, 1), number(first.rwp, 2), number(first.probability, 3))
         table.add_row(name, group, *cell_parameters(first), *figures)
     return table
+
+
+def plugins_report(plugins: RietveldPlugins) -> Iterator[RenderableType]:
+    """Who offers what, by name; and what is broken, with the reason."""
+    for title, offers in (("indexers", plugins.indexers), ("seeders", plugins.seeders)):
+        table = _table(title)
+        for column in ("name", "from plugin", "what it does"):
+            table.add_column(column)
+        for offer in offers.values():
+            table.add_row(offer.name, plugins.provider(offer), offer.summary)
+        yield table
+    if plugins.broken:
+        table = _table("broken plugins (the others work)")
+        for column in ("plugin", "reason"):
+            table.add_column(column)
+        for name, reason in sorted(plugins.broken.items()):
+            table.add_row(name, reason)
+        yield table
 
 
 def _table(title: str) -> Table:

@@ -1,0 +1,259 @@
+"""Files in, answers out: index each file, write what was asked for, and go on after one that fails."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from alphadiffract_plugin.errors import AlphaDiffractError, InputError, OutputError, SettingsError
+from alphadiffract_plugin.hooks import Indexer, PluginError, Seeder
+from alphadiffract_plugin.output import check_absent, check_file, check_folder, make_folder, write_text, write_whole
+from alphadiffract_plugin.progress import say, track
+from alphadiffract_plugin.records import Histogram, IndexingResult, SeedReport
+from alphadiffract_plugin.settings import Settings
+
+STDOUT = "-"
+"""What a user gives in place of a file to have JSON on standard output."""
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """Where the answers go."""
+
+    folder: Path | None = None
+    """Gets NAME.json, NAME.png and NAME/SEEDER/ for each pattern; None for none of it."""
+    json: str | None = None
+    """File, or ``-``, for the one answer as JSON."""
+    jsonl: str | None = None
+    """File, or ``-``, for one JSON line a pattern, written as soon as it is known."""
+    seeders: tuple[Seeder, ...] = ()
+    """What to seed below ``folder``."""
+    optional: frozenset[str] = frozenset()
+    """Names of those seeders that nobody asked for by name: their failure is told, and no error."""
+    overwrite: bool = False
+    """Whether to replace what is there."""
+
+    def check(self, names: Sequence[str]) -> None:
+        """Refuse, before any work, what could not be written for patterns of these names.
+
+        Raises
+        ------
+        OutputError, SettingsError : names the place, or the two options or patterns that do not go together.
+        """
+        if self.json and len(names) > 1:
+            raise SettingsError("--json holds one answer", mend="use --jsonl for several patterns")
+        if self.json == self.jsonl == STDOUT:
+            raise SettingsError("--json and --jsonl cannot share standard output", mend="give one of them a file")
+        for path in (self.json, self.jsonl):
+            if path not in (None, STDOUT):
+                check_file(Path(path), overwrite=self.overwrite)
+        if self.folder is None:
+            return
+        twice = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
+        if twice:
+            raise OutputError(
+                f"several patterns are named {twice[0]} and would be written over each other",
+                mend="rename one, or index them into folders of their own",
+                where=self.folder,
+            )
+        check_folder(self.folder)
+        for name in names:
+            wanted = [self.folder / f"{name}.json", self.folder / f"{name}.png"]
+            check_absent(wanted, overwrite=self.overwrite)
+            check_seeds(self.folder, name, self.seeders, overwrite=self.overwrite)
+
+
+@dataclass
+class Batch:
+    """One run of an indexer over files."""
+
+    indexer: Indexer
+    """What answers."""
+    load: Callable[[Path], Histogram]
+    """Reads one file."""
+    settings: Settings
+    """Of every step."""
+    outputs: Outputs
+    """Where the answers go."""
+    failed: list[Path] = field(default_factory=list)
+    """Files that gave no answer because of an error."""
+
+    def run(self, paths: Sequence[Path]) -> list[tuple[str, IndexingResult]]:
+        """Index the files in turn; the answers by file name, without those in ``failed``.
+
+        Raises
+        ------
+        OutputError, SettingsError : something could not be written; nothing was done.
+        AlphaDiffractError, PluginError : the only file failed.
+        """
+        self.outputs.check([path.stem for path in paths])
+        if len(paths) == 1:
+            return [(paths[0].name, self.index(paths[0]))]
+        answers = []
+        for path in track(paths, "indexing"):
+            try:
+                answers.append((path.name, self.index(path)))
+            except OutputError:
+                raise
+            except Exception as error:  # whatever one pattern does, the others go on
+                self.failed.append(path)
+                known = isinstance(error, (AlphaDiffractError, PluginError))
+                say(_naming(path, str(error) if known else f"{type(error).__name__}: {error}"), "error:", "bold red")
+        return answers
+
+    def index(self, path: Path) -> IndexingResult:
+        """Index one file and write what was asked for."""
+        histogram = self.load(path)
+        result = call(self.indexer, histogram, self.settings)
+        self._write(path.stem, histogram, result)
+        return result
+
+    def _write(self, name: str, histogram: Histogram, result: IndexingResult) -> None:
+        out = self.outputs
+        if out.json == STDOUT:
+            print(result.to_json(indent=1))
+        elif out.json:
+            write_text(Path(out.json), result.to_json(indent=1) + "\n")
+        if out.jsonl == STDOUT:
+            print(result.to_json(), flush=True)
+        elif out.jsonl:
+            self._append(Path(out.jsonl), result.to_json())
+        if out.folder is None:
+            return
+        from alphadiffract_plugin.plot import save_plot
+
+        folder = make_folder(out.folder)
+        write_text(folder / f"{name}.json", result.to_json(indent=1) + "\n")
+        write_whole(folder / f"{name}.png", lambda path: save_plot(histogram, result, path))
+        say(f"{name}: wrote {folder / name}.json and .png")
+        for seeder in out.seeders if result.candidates else ():
+            try:
+                report = seed_into(folder, name, seeder, histogram, result, self.settings)
+            except AlphaDiffractError as error:
+                if seeder.name not in out.optional:
+                    raise
+                say(f"{name}: no {seeder.name} seed: {error}", "note:", "yellow")
+            else:
+                say(f"{name}: {seed_line(report)}")
+        if not result.candidates:
+            say(f"{name}: no candidate, so nothing was seeded")
+
+    def _append(self, path: Path, line: str) -> None:
+        mode = "a" if self._started else "w"
+        self._started = True
+        try:
+            with path.open(mode, encoding="utf-8") as out:
+                out.write(line + "\n")
+        except OSError as error:
+            raise OutputError(
+                f"cannot be written: {error.strerror}", mend="choose another place", where=path
+            ) from error
+
+    _started: bool = False
+
+
+def call(indexer: Indexer, histogram: Histogram, settings: Settings) -> IndexingResult:
+    """What an indexer answers, checked to be an answer.
+
+    Raises
+    ------
+    PluginError : it comes from another package and failed in a way of its own, or returned no IndexingResult.
+    """
+    try:
+        result = indexer.index(histogram, settings)
+    except (AlphaDiffractError, PluginError):
+        raise
+    except Exception as error:
+        if indexer.index.__module__.partition(".")[0] == __package__:
+            raise
+        raise PluginError(
+            f"the indexer '{indexer.name}' of {indexer.index.__module__} failed: {type(error).__name__}: {error}\n"
+            "  mend: choose another --indexer, and tell the authors of this one"
+        ) from error
+    if not isinstance(result, IndexingResult):
+        raise PluginError(
+            f"the indexer '{indexer.name}' returned a {type(result).__name__}, no IndexingResult\n"
+            "  mend: choose another --indexer, and tell the authors of this one"
+        )
+    return result
+
+
+def check_seeds(folder: Path, name: str, seeders: Sequence[Seeder], *, overwrite: bool) -> None:
+    """Refuse a folder that cannot be written, or that already holds what these seeders would make.
+
+    Raises
+    ------
+    OutputError : names the place.
+    """
+    check_folder(folder)
+    for seeder in seeders:
+        target = folder / name / seeder.name
+        check_absent([target, target.with_suffix(".json")], overwrite=overwrite)
+
+
+def seed_into(
+    folder: Path, name: str, seeder: Seeder, histogram: Histogram, result: IndexingResult, settings: Settings
+) -> SeedReport:
+    """Seed into FOLDER/NAME/SEEDER/, and write the report beside it as FOLDER/NAME/SEEDER.json.
+
+    A folder that a failing seeder leaves empty is taken away again.
+    """
+    target = make_folder(folder / name / seeder.name)
+    try:
+        report = seeder.seed(histogram, result, target, settings)
+    except BaseException:
+        for left in (target, target.parent):
+            if left.is_dir() and not any(left.iterdir()):
+                left.rmdir()
+        raise
+    write_text(target.with_name(f"{seeder.name}.json"), report.to_json(indent=1) + "\n")
+    return report
+
+
+def answer_from_file(path: Path) -> IndexingResult:
+    """The answer in a JSON file that ``index`` wrote.
+
+    Raises
+    ------
+    InputError, SettingsError : there is no such file, or it holds no answer of this version.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is no text"
+        raise InputError(
+            f"cannot be read: {reason}", mend="give the file that `index --json` wrote", where=path
+        ) from error
+    try:
+        return IndexingResult.from_json(text)
+    except SettingsError as error:
+        raise SettingsError(error.what, mend=error.mend, where=path) from error
+
+
+def check_belongs(answer: IndexingResult, histogram: Histogram, path: Path) -> None:
+    """Refuse to seed a pattern from an answer without candidates, or one found at another wavelength.
+
+    Raises
+    ------
+    InputError : names the answer's file.
+    """
+    if not answer.candidates:
+        raise InputError("holds no candidate to seed from", mend="index the pattern again", where=path)
+    if abs(answer.wavelength / histogram.wavelength - 1) > 1e-3:
+        raise InputError(
+            f"was found at {answer.wavelength:.6g} Å, but the pattern is read as {histogram.wavelength:.6g} Å",
+            mend="give the same --wavelength as to `index`",
+            where=path,
+        )
+
+
+def seed_line(report: SeedReport) -> str:
+    """One line on what a seeder made."""
+    fit = "" if report.converged is None else f", Le Bail {'converged' if report.converged else 'did not converge'}"
+    fit += "" if report.converged is None else f" at Rwp {report.rwp:.2f} %"
+    return f"seeded {report.target} ({report.seeder}: {len(report.phases)} phases{fit})"
+
+
+def _naming(path: Path, message: str) -> str:
+    return message if str(path) in message else f"{path}: {message}"
