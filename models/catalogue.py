@@ -1,0 +1,196 @@
+"""Which models there are, by name: those in the package and the user's own.
+
+The user's models lie in a data folder as the platform has it, or where the environment variable
+``ALPHADIFFRACT_MODELS`` says. Wherever a model is asked for, the path of a model folder does as well.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from alphadiffract_plugin.errors import ModelError, OutputError
+
+DEFAULT = "compact-2026-11"
+"""What ``default`` stands for."""
+RELEASED = Path(__file__).parent / "released"
+"""Folder of the models that come with the package."""
+_FILES = ("config.json", "model.safetensors", "card.md", "README.md", "LICENSE", "maxsub.json")
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """One model that can be asked for by name."""
+
+    name: str
+    """What to type."""
+    folder: Path
+    """Where it lies."""
+    packaged: bool
+    """Whether it came with the package."""
+    default: bool
+    """Whether ``default`` stands for it."""
+    architecture: str
+    """``compact`` or ``open``."""
+    size: int
+    """Bytes of its weights."""
+
+
+@dataclass(frozen=True)
+class ModelDetails:
+    """What ``models show`` prints."""
+
+    info: ModelInfo
+    """Its line in the list."""
+    config: dict
+    """Its ``config.json``."""
+    card: str
+    """Its model card (Markdown); empty if it has none."""
+
+
+def user_folder() -> Path:
+    """Where the user's models lie; the folder need not exist."""
+    chosen = os.environ.get("ALPHADIFFRACT_MODELS")
+    if chosen:
+        return Path(chosen).expanduser()
+    if sys.platform == "win32":
+        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+    elif sys.platform == "darwin":
+        base = Path.home() / "Library" / "Application Support"
+    else:
+        base = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
+    return base / "alphadiffract-plugin" / "models"
+
+
+def list_models() -> list[ModelInfo]:
+    """Every model known by name: packaged ones first, then by name. Folders without a readable config are left out."""
+    found = []
+    for root, packaged in ((RELEASED, True), (user_folder(), False)):
+        for folder in sorted(root.iterdir()) if root.is_dir() else ():
+            try:
+                found.append(_info(folder, packaged=packaged))
+            except ModelError:
+                continue
+    return found
+
+
+def show(model: str) -> ModelDetails:
+    """Config and card of a model given by name or path.
+
+    Raises
+    ------
+    ModelError : there is no such model, or its config cannot be read.
+    """
+    from .checkpoint import read_config
+
+    folder = resolve(model)
+    info = _info(folder, packaged=folder.parent == RELEASED)
+    cards = [folder / name for name in ("card.md", "README.md") if (folder / name).is_file()]
+    return ModelDetails(info, read_config(folder), cards[0].read_text(encoding="utf-8") if cards else "")
+
+
+def resolve(model: str) -> Path:
+    """Folder of a model given as ``default``, by name, or as the path of a model folder.
+
+    Raises
+    ------
+    ModelError : there is no such model; the message names those there are.
+    """
+    name = DEFAULT if model == "default" else model
+    for root in (RELEASED, user_folder()):
+        if "/" not in name and "\\" not in name and name not in ("", ".", "..") and (root / name).is_dir():
+            return root / name
+    if (Path(name).expanduser() / "config.json").is_file():
+        return Path(name).expanduser().resolve()
+    known = ", ".join(sorted(info.name for info in list_models())) or "none"
+    raise ModelError(
+        f"no model {model!r}",
+        mend=f"known are: {known}; or give the path of a model folder, or `alphadiffract-plugin models add` one",
+    )
+
+
+def add(source: str) -> ModelInfo:
+    """Copy a model folder, or fetch one from the Hugging Face hub, to the user's models; whole or not at all.
+
+    Parameters
+    ----------
+    source : path of a model folder, or ``owner/name`` on the hub (needs ``huggingface_hub``).
+
+    Raises
+    ------
+    ModelError : the model does not load strictly, its name is taken, or the hub cannot be reached.
+    OutputError : the user's folder cannot be written.
+    """
+    from .checkpoint import load
+
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(source).expanduser()
+        if not folder.exists() and source.count("/") == 1 and not source.startswith((".", "/", "~")):
+            folder = _fetch(source, Path(scratch) / source.split("/")[1])
+        folder = folder.resolve()
+        load(folder)
+        target = user_folder() / folder.name
+        if target.exists() or (RELEASED / folder.name).exists():
+            raise ModelError(
+                f"there is a model named {folder.name!r} already",
+                mend="rename the folder that you add, or remove the one that is there",
+                where=target,
+            )
+        _copy(folder, target)
+    return _info(target, packaged=False)
+
+
+def _copy(folder: Path, target: Path) -> None:
+    """Copy the files of a model beside the target, then rename in one step."""
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=target.parent, prefix=".adding-") as scratch:
+            whole = Path(scratch) / target.name
+            whole.mkdir()
+            for name in _FILES:
+                if (folder / name).is_file():
+                    shutil.copyfile(folder / name, whole / name)
+            whole.rename(target)
+    except OSError as error:
+        raise OutputError(
+            f"the model cannot be written ({error.strerror or error})",
+            mend="make the folder writable, or point ALPHADIFFRACT_MODELS to another one",
+            where=target.parent,
+        ) from error
+
+
+def _fetch(hub_id: str, folder: Path) -> Path:
+    try:
+        from huggingface_hub import snapshot_download
+    except ImportError as error:
+        raise ModelError(
+            f"{hub_id!r} is no folder here, and huggingface_hub, which fetches from the hub, is not installed",
+            mend="pip install huggingface_hub, or download the files yourself and give their folder",
+        ) from error
+    try:
+        snapshot_download(hub_id, local_dir=folder, allow_patterns=list(_FILES))
+    except Exception as error:  # the hub client raises many kinds: no such repository, no network, no permission
+        raise ModelError(
+            f"{hub_id!r} could not be fetched from the hub ({type(error).__name__}: {error})".splitlines()[0],
+            mend="check the name and the network, or download the files yourself and give their folder",
+        ) from error
+    return folder
+
+
+def _info(folder: Path, *, packaged: bool) -> ModelInfo:
+    from .checkpoint import read_config
+
+    config = read_config(folder)
+    weights = folder / "model.safetensors"
+    return ModelInfo(
+        name=folder.name,
+        folder=folder,
+        packaged=packaged,
+        default=packaged and folder.name == DEFAULT,
+        architecture=str(config.get("architecture", "open")),
+        size=weights.stat().st_size if weights.is_file() else 0,
+    )

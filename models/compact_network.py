@@ -1,0 +1,158 @@
+"""``compact``: our own small network, for two CPU cores.
+
+A one-dimensional ConvNeXt (Liu et al., arXiv:2201.03545) over patches of the pattern, with what AlphaDiffract
+(arXiv:2603.23367) lacks: a coverage mask as a second channel, LayerNorm, a learned embedding of the position, a
+crystal system that is derived from the space group by summing (so the two never disagree), and a lattice head per
+lattice type on the Cholesky factor of the reciprocal metric, with a standard deviation (:mod:`.lattice`).
+
+Shapes: N patterns, C channels, L positions along the pattern.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from . import lattice
+
+
+@dataclass(frozen=True)
+class CompactConfig:
+    """Everything that rebuilds the network."""
+
+    input_length: int = 4096
+    """Points of the pattern."""
+    patch: int = 16
+    """Points a patch; the stem looks at two patches at a time."""
+    channels: tuple[int, ...] = (96, 160, 256)
+    """Width of each stage; every stage after the first halves the length."""
+    blocks: tuple[int, ...] = (2, 2, 3)
+    """Blocks of each stage."""
+    kernel: int = 7
+    """Length of the depthwise convolution."""
+    expansion: int = 2
+    """Hidden width of a block over its channels; ConvNeXt has 4, 2 learns more in an hour of one core."""
+    segments: int = 16
+    """The last stage is averaged to so many segments, which are kept apart: position matters in diffraction."""
+    hidden: int = 384
+    """Width of the layer before the heads."""
+    dropout: float = 0.1
+    """Dropout before the heads."""
+
+
+class Answer(NamedTuple):
+    """What the network says of N patterns."""
+
+    space_group_logits: Tensor
+    """(N, 230)."""
+    lattice_mean: Tensor
+    """(N, 15, 6): the free parameters q of each lattice type."""
+    lattice_sigma: Tensor
+    """(N, 15, 6): their standard deviations."""
+
+
+class Block(nn.Module):
+    """Depthwise convolution, LayerNorm, pointwise network with a wider hidden layer, shortcut. (N, L, C) to same."""
+
+    def __init__(self, channels: int, kernel: int, expansion: int) -> None:
+        super().__init__()
+        self.depthwise = nn.Conv1d(channels, channels, kernel, padding="same", groups=channels)
+        self.norm = nn.LayerNorm(channels)
+        self.expand = nn.Linear(channels, expansion * channels)
+        self.contract = nn.Linear(expansion * channels, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """One block."""
+        y = self.depthwise(x.transpose(1, 2)).transpose(1, 2)
+        return x + self.contract(functional.hardswish(self.expand(self.norm(y))))
+
+
+class Halve(nn.Module):
+    """LayerNorm, then two neighbours become one of another width: (N, L, C) to (N, L/2, C')."""
+
+    def __init__(self, channels: int, wider: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(channels)
+        self.merge = nn.Linear(2 * channels, wider)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """One halving."""
+        return self.merge(self.norm(x).reshape(len(x), x.shape[1] // 2, -1))
+
+
+class CompactNetwork(nn.Module):
+    """The network of this module's docstring."""
+
+    def __init__(self, config: CompactConfig) -> None:
+        super().__init__()
+        self.config = config
+        c, positions = config.channels, config.input_length // config.patch
+        self.stem = nn.Conv1d(2, c[0], 2 * config.patch, stride=config.patch, padding=config.patch // 2)
+        self.position = nn.Parameter(torch.randn(positions, c[0]) * 0.2)
+        body: list[nn.Module] = []
+        for stage, (width, depth) in enumerate(zip(c, config.blocks, strict=True)):
+            if stage:
+                body.append(Halve(c[stage - 1], width))
+            body += [Block(width, config.kernel, config.expansion) for _ in range(depth)]
+        self.body = nn.Sequential(*body)
+        self.norm = nn.LayerNorm(c[-1])
+        self.gather = nn.Linear(config.segments * c[-1], config.hidden)
+        self.dropout = nn.Dropout(config.dropout)
+        self.space_group = nn.Linear(config.hidden, 230)
+        self.lattice = nn.Linear(config.hidden, len(lattice.LATTICE_TYPES) * 12)
+        self.register_buffer("lattice_offset", torch.zeros(len(lattice.LATTICE_TYPES), 6))
+        self.register_buffer("lattice_scale", torch.ones(len(lattice.LATTICE_TYPES), 6))
+
+    def forward(self, x: Tensor) -> Answer:
+        """Answer for patterns (N, 2, L): intensity on the model's grid (0 where not measured) and coverage 0 or 1."""
+        y = self.stem(x).transpose(1, 2) + self.position  # (N, L/patch, C)
+        y = self.norm(self.body(y))
+        y = y.reshape(len(y), self.config.segments, -1, y.shape[-1]).mean(2).flatten(1)  # (N, segments * C)
+        y = self.dropout(functional.hardswish(self.gather(y)))
+        mean, log_sigma = self.lattice(y).float().reshape(len(y), -1, 2, 6).unbind(2)
+        return Answer(
+            space_group_logits=self.space_group(y).float(),
+            lattice_mean=self.lattice_offset + self.lattice_scale * mean,
+            lattice_sigma=self.lattice_scale * log_sigma.clamp(-6, 2).exp(),
+        )
+
+
+def loss(answer: Answer, space_group: Tensor, parameters: Tensor, *, lattice_weight: float = 0.3) -> Tensor:
+    """Mean loss of N patterns.
+
+    Cross-entropy of the space group, cross-entropy of the crystal system that follows from it, and the Gaussian
+    negative log-likelihood per free cell parameter of the true lattice type.
+
+    Parameters
+    ----------
+    answer : what the network said.
+    space_group : 0 to 229, shape (N,).
+    parameters : the true free parameters q (:mod:`.lattice`), shape (N, 6).
+    lattice_weight : weight of the last term.
+    """
+    log_p = functional.log_softmax(answer.space_group_logits, -1)
+    system = torch.as_tensor(lattice.system_of_group(), device=log_p.device)
+    member = functional.one_hot(system, 7).to(log_p.dtype)
+    system_p = (log_p.exp() @ member).clamp_min(1e-9)
+    symmetry = functional.nll_loss(log_p, space_group) + functional.nll_loss(system_p.log(), system[space_group])
+
+    kind = torch.as_tensor(lattice.type_of_group(), device=log_p.device)[space_group]
+    rows = torch.arange(len(kind), device=log_p.device)
+    free = torch.as_tensor(lattice.ties()[2], dtype=log_p.dtype, device=log_p.device)[kind]
+    mean, sigma = answer.lattice_mean[rows, kind], answer.lattice_sigma[rows, kind]
+    nll = 0.5 * ((parameters - mean) / sigma) ** 2 + sigma.log()
+    return symmetry + lattice_weight * ((nll * free).sum(-1) / free.sum(-1)).mean()
+
+
+def set_lattice_scale(network: CompactNetwork, parameters: np.ndarray, kinds: np.ndarray) -> None:
+    """Give the lattice heads the mean and the standard deviation of the structures' q (S, 6) per type (S,)."""
+    for k in range(len(lattice.LATTICE_TYPES)):
+        q = parameters[kinds == k]
+        if len(q) > 1:
+            network.lattice_offset[k] = torch.as_tensor(q.mean(0))
+            network.lattice_scale[k] = torch.as_tensor(np.maximum(q.std(0), 0.02))
