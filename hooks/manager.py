@@ -109,7 +109,7 @@ class RietveldPlugins:
                 continue
             for offer in offers:
                 if not isinstance(offer, kind):
-                    self.broken[plugin.plugin_name] = f"{hook} yielded {offer!r}, not a {kind.__name__}"
+                    self.broken[plugin.plugin_name] = f"{hook} yielded {offer!r}, which is no {kind.__name__}"
                     continue
                 if offer.name in found:
                     raise PluginError(

@@ -1,0 +1,3 @@
+"""A plugin whose own requirement is missing."""
+
+raise ImportError("No module named 'crystal_ball'")

@@ -1,0 +1,23 @@
+"""An indexer that fails with an error of its own, and a seeder that fails before it wrote anything."""
+
+from alphadiffract_plugin.errors import GSASIIError
+from alphadiffract_plugin.hooks import Indexer, Seeder, hookimpl
+
+
+@hookimpl
+def rietveld_indexers():
+    yield Indexer("crashing", "divides by zero", index)
+    yield Indexer("wordy", "returns text", lambda histogram, settings: "P n m a")
+
+
+@hookimpl
+def rietveld_seeders():
+    yield Seeder("crashing", "fails", seed)
+
+
+def index(histogram, settings):
+    return 1 / 0
+
+
+def seed(histogram, result, folder, settings):
+    raise GSASIIError("the fit did not start", mend="look at the cell")
