@@ -1,0 +1,279 @@
+"""Find the diffraction lines of a histogram: positions of Kα1 with their uncertainties, from one joint profile fit.
+
+Lines are proposed where the smoothed, background-free pattern has a maximum or a shoulder, then all of them are
+refined together (positions, areas, and one Caglioti width curve and pseudo-Voigt mixing for the whole pattern) by
+damped Gauss-Newton; lines are proposed once more in what the fit leaves over, and the insignificant ones dropped.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from alphadiffract_plugin.errors import PeaksError
+from alphadiffract_plugin.profile import Shape, profiles
+from alphadiffract_plugin.records import Histogram, Peaks
+from alphadiffract_plugin.settings import PeakSettings
+
+_MISFIT = 0.03
+"""A pseudo-Voigt follows a measured line to about this fraction of its height; less is not trusted."""
+_FEWEST = 4
+"""Below so many lines no cell can be sought."""
+
+
+@dataclass(frozen=True)
+class Lines:
+    """The peaks of a histogram with what the later whole-pattern fit needs."""
+
+    peaks: Peaks
+    """The lines found."""
+    shape: Shape
+    """The peak shape fitted to them."""
+    background: np.ndarray
+    """Background in counts, shape (N,)."""
+    noise: np.ndarray
+    """Standard uncertainty of each intensity in counts, shape (N,)."""
+
+
+def find_peaks(histogram: Histogram, settings: PeakSettings | None = None) -> Peaks:
+    """The lines of a histogram; see :func:`find_lines`."""
+    return find_lines(histogram, settings or PeakSettings()).peaks
+
+
+def find_lines(histogram: Histogram, settings: PeakSettings) -> Lines:
+    """The lines of a histogram with their shape, the background and the noise.
+
+    Raises
+    ------
+    PeaksError : fewer than four lines stand above the noise.
+    """
+    x, y = histogram.two_theta, histogram.intensity
+    background = background_of(histogram)
+    net = y - background
+    noise = noise_of(histogram, net)
+    shape = _first_shape(histogram, net, noise)
+    position = _propose(x, net, noise, shape, settings.significance)[: 2 * settings.most]
+    if len(position) == 0:
+        raise _too_few(0)
+    end = np.searchsorted(x, position[-1] + 10 * shape.fwhm(position[-1:])[0])
+    x, net, near = x[:end], net[:end], noise[:end]
+    fit = _refine(x, net, near, position, shape, settings)
+    left = net - fit.model
+    tolerance = np.hypot(near, _wings(x, fit))
+    extra = _propose(x, left, tolerance, fit.shape, settings.significance)
+    gap = np.abs(extra[:, None] - fit.position[None]).min(1) if len(extra) else np.zeros(0)
+    extra = extra[gap > 0.7 * fit.shape.fwhm(extra)]
+    if len(extra):
+        fit = _refine(x, net, near, np.sort(np.concatenate([fit.position, extra])), fit.shape, settings)
+    own = fit.area / fit.shape.fwhm(fit.position)
+    real = (fit.area / fit.area_esd > settings.significance) & (own > _overshadowed(fit))
+    keep = np.flatnonzero(real)[: settings.most]
+    if len(keep) < _FEWEST:
+        raise _too_few(len(keep))
+    peaks = Peaks(
+        two_theta=fit.position[keep],
+        two_theta_esd=fit.position_esd[keep],
+        area=fit.area[keep],
+        fwhm=fit.shape.fwhm(fit.position[keep]),
+        significance=(fit.area / fit.area_esd)[keep],
+        wavelength=histogram.wavelength,
+    )
+    return Lines(peaks, fit.shape, background, noise)
+
+
+def _wings(x: np.ndarray, fit: _Fit) -> np.ndarray:
+    """Intensity that a wrong peak shape may leave around strong lines, in counts, shape (N,)."""
+    from scipy.ndimage import maximum_filter1d
+
+    reach = 3 * float(np.median(fit.shape.fwhm(fit.position))) / float(np.median(np.diff(x)))
+    return _MISFIT * maximum_filter1d(np.abs(fit.model), 2 * int(reach) + 1)
+
+
+def _overshadowed(fit: _Fit) -> np.ndarray:
+    """Height below which a line may be the wing of a stronger neighbour, shape (R,)."""
+    width = fit.shape.fwhm(fit.position)
+    distance = np.abs(fit.position[:, None] - fit.position[None]) / width[:, None]
+    height = fit.area / width
+    return (2 * _MISFIT * height[None] * ((distance < 4) & (distance > 0))).max(1)
+
+
+def _too_few(found: int) -> PeaksError:
+    return PeaksError(
+        f"only {found} diffraction lines stand above the noise; at least {_FEWEST} are needed to look for a cell",
+        mend="measure longer or to higher angles, or check that the columns are two_theta and intensity",
+    )
+
+
+def background_of(histogram: Histogram) -> np.ndarray:
+    """Smooth background in counts, shape (N,), by the SNIP filter (Ryan et al. 1988) of pybaselines."""
+    from pybaselines.smooth import snip
+    from scipy.ndimage import uniform_filter1d
+
+    x, y = histogram.two_theta, histogram.intensity
+    step = np.median(np.diff(x))
+    thin = max(1, int(0.02 / step))
+    coarse = uniform_filter1d(y, thin)[::thin]
+    half = max(5, int(1.2 / (step * thin)))
+    low, _ = snip(coarse, max_half_window=half, decreasing=True, smooth_half_window=max(1, half // 8))
+    return np.interp(x, x[::thin], low)
+
+
+def noise_of(histogram: Histogram, net: np.ndarray) -> np.ndarray:
+    """Standard uncertainty of each intensity, shape (N,): the file's own, else from the point-to-point scatter.
+
+    Third differences of neighbouring points give a floor that may change along the pattern (it is large where a high
+    background was taken off) and, over the stronger points, a counting term: σ² = floor² + gain · I.
+    """
+    if histogram.esd is not None:
+        return np.maximum(histogram.esd, np.median(histogram.esd) * 1e-3)
+    x, y = histogram.two_theta, histogram.intensity
+    scatter = np.abs(y[3:] - 3 * y[2:-1] + 3 * y[1:-2] - y[:-3]) / np.sqrt(20)
+    mean = np.maximum((y[3:] + y[2:-1] + y[1:-2] + y[:-3]) / 4, 0)
+    moving = scatter > 0
+    least = 1e-4 * max(net.max(), 1e-30)
+    if moving.sum() < 20:
+        return np.full(len(y), 20 * least)
+    blocks = np.array_split(np.arange(len(scatter)), max(4, int((x[-1] - x[0]) / 2.0)))
+    centres = np.array([x[block].mean() for block in blocks])
+    floors = np.array([_quiet_scatter(scatter[block], mean[block]) for block in blocks])
+    floor = np.interp(x, centres, np.maximum(floors, least))
+    strong = moving & (mean > 4 * np.median(mean[moving]))
+    gain = np.median(scatter[strong] ** 2 / mean[strong]) * 0.5 if strong.sum() > 30 else 0.0
+    return np.sqrt(floor**2 + gain * np.maximum(y, 0))
+
+
+def _quiet_scatter(scatter: np.ndarray, mean: np.ndarray) -> float:
+    """Typical scatter of the weaker half of a stretch of points; clipped points, which do not scatter, are left out."""
+    moving = scatter > 0
+    if moving.sum() < 5:
+        return 0.0
+    quiet = moving & (mean <= np.quantile(mean[moving], 0.6))
+    return 1.48 * float(np.median(scatter[quiet]))
+
+
+def _first_shape(histogram: Histogram, net: np.ndarray, noise: np.ndarray) -> Shape:
+    from scipy.ndimage import gaussian_filter1d
+    from scipy.signal import find_peaks as local_maxima
+    from scipy.signal import peak_widths
+
+    step = float(np.median(np.diff(histogram.two_theta)))
+    smooth = gaussian_filter1d(net, max(0.8, 0.015 / step))
+    top, found = local_maxima(smooth, prominence=5 * np.median(noise))
+    if len(top) == 0:
+        raise _too_few(0)
+    best = top[np.argsort(found["prominences"])[::-1][:12]]
+    width = float(np.median(peak_widths(smooth, best, rel_height=0.5)[0])) * step
+    width = float(np.clip(width, 2.5 * step, 1.5))
+    return Shape(0.0, 0.0, width**2, 0.5, histogram.wavelengths, histogram.kalpha2_ratio)
+
+
+def _propose(x: np.ndarray, net: np.ndarray, noise: np.ndarray, shape: Shape, significance: float) -> np.ndarray:
+    """Positions of maxima and shoulders of the smoothed pattern, Kα2 partners left out, ascending, in degrees."""
+    from scipy.ndimage import gaussian_filter1d
+    from scipy.signal import find_peaks as local_maxima
+
+    step = float(np.median(np.diff(x)))
+    width = float(shape.fwhm(np.array([0.5 * (x[0] + x[-1])]))[0])
+    sigma = max(0.7, 0.32 * width / step)
+    smooth = gaussian_filter1d(net, sigma)
+    spread = np.sqrt(gaussian_filter1d(noise**2, sigma) / (2 * np.sqrt(np.pi) * sigma))
+    curve = -gaussian_filter1d(net, sigma, order=2)
+    curve_spread = np.sqrt(gaussian_filter1d(noise**2, sigma) * 3 / (8 * np.sqrt(np.pi) * sigma**5))
+    tops = local_maxima(curve)[0]
+    good = (smooth[tops] > significance * spread[tops]) & (curve[tops] > 0.75 * significance * curve_spread[tops])
+    tops = tops[good]
+    if len(shape.wavelengths) > 1 and shape.kalpha2_ratio > 0 and len(tops):
+        partner = 2 * np.degrees(
+            np.arcsin(np.minimum(np.sin(np.radians(x[tops] / 2)) * shape.wavelengths[1] / shape.wavelengths[0], 1))
+        )
+        near = np.abs(x[tops][:, None] - partner[None]) < 0.3 * width
+        stronger = curve[tops][None] * (shape.kalpha2_ratio + 0.25) > curve[tops][:, None]
+        apart = (partner - x[tops] > 0.3 * width)[None]
+        tops = tops[~(near & stronger & apart).any(1)]
+    return x[tops]
+
+
+@dataclass(frozen=True)
+class _Fit:
+    position: np.ndarray
+    position_esd: np.ndarray
+    area: np.ndarray
+    area_esd: np.ndarray
+    shape: Shape
+    model: np.ndarray
+
+
+def _refine(
+    x: np.ndarray, net: np.ndarray, noise: np.ndarray, position: np.ndarray, shape: Shape, settings: PeakSettings
+) -> _Fit:
+    """Joint damped Gauss-Newton of positions, areas, widths and mixing; insignificant lines dropped on the way."""
+    area = np.maximum(np.interp(position, x, net), 0) * shape.fwhm(position) * 1.2
+    for cycle in range(8):
+        lines = len(position)
+        gram, slope, _ = _normal_equations(x, net, noise, position, area, shape)
+        shift = _solved(gram, slope, 1e-3 if cycle < 5 else 1e-6)
+        width = shape.fwhm(position)
+        position = position + np.clip(shift[:lines], -0.3 * width, 0.3 * width)
+        area = area + shift[lines : 2 * lines]
+        shape = _moved(shape, shift[2 * lines :], position)
+        if cycle in (2, 4, 6):
+            position, area = _pruned(position, area, width, noise, x, settings.significance)
+            if len(position) == 0:
+                raise _too_few(0)
+    lines = len(position)
+    gram, _, model = _normal_equations(x, net, noise, position, area, shape)
+    gram = gram[: 2 * lines, : 2 * lines]
+    scale = np.sqrt(np.maximum(np.diag(gram), 1e-30))
+    variance = np.diag(np.linalg.inv(gram / np.outer(scale, scale) + 1e-9 * np.eye(len(scale)))) / scale**2
+    esd = np.sqrt(np.maximum(variance, 0))
+    order = np.argsort(position)
+    return _Fit(position[order], esd[:lines][order], area[order], esd[lines:][order], shape, model)
+
+
+def _normal_equations(
+    x: np.ndarray, net: np.ndarray, noise: np.ndarray, position: np.ndarray, area: np.ndarray, shape: Shape
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Gram matrix, gradient and model; parameters are R positions, R areas, ln w, u/w and the mixing."""
+    from scipy.sparse import csc_array, hstack
+
+    drawn = profiles(x, position, shape)
+    model = drawn.value @ area
+    weight = 1 / (noise**2 + (_MISFIT * model) ** 2)
+    t2 = np.tan(np.radians(position / 2)) ** 2
+    half = shape.w / shape.fwhm(position) ** 2 / 2
+    curve = [drawn.by_log_width @ (area * half), drawn.by_log_width @ (area * half * t2), drawn.by_eta @ area]
+    columns = hstack([drawn.by_position * area[None], drawn.value, csc_array(np.stack(curve, -1))]).tocsc()
+    weighted = columns * weight[:, None]
+    return (columns.T @ weighted).toarray(), weighted.T @ (net - model), model
+
+
+def _solved(gram: np.ndarray, slope: np.ndarray, damping: float) -> np.ndarray:
+    scale = np.sqrt(np.maximum(np.diag(gram), 1e-30))
+    return np.linalg.solve(gram / np.outer(scale, scale) + damping * np.eye(len(scale)), slope / scale) / scale
+
+
+def _moved(shape: Shape, shift: np.ndarray, position: np.ndarray) -> Shape:
+    w = shape.w * float(np.exp(np.clip(shift[0], -0.5, 0.5)))
+    u = shape.u + shape.w * float(np.clip(shift[1], -0.5, 0.5))
+    steepest = np.tan(np.radians(position.max() / 2)) ** 2
+    eta = shape.eta + float(np.clip(shift[2], -0.2, 0.2))
+    return replace(
+        shape, w=w, u=float(np.clip(u, -0.6 * w / steepest, 10 * w / steepest)), eta=float(np.clip(eta, 0, 1))
+    )
+
+
+def _pruned(
+    position: np.ndarray, area: np.ndarray, width: np.ndarray, noise: np.ndarray, x: np.ndarray, significance: float
+) -> tuple[np.ndarray, np.ndarray]:
+    order = np.argsort(position)
+    position, area, width = position[order], area[order], width[order]
+    step = float(np.median(np.diff(x)))
+    least = 0.5 * significance * np.interp(position, x, noise) * np.sqrt(width * step)
+    keep = (area > least) & (position > x[0]) & (position < x[-1])
+    position, area, width = position[keep], area[keep], width[keep]
+    lone = np.ones(len(position), bool)
+    close = np.flatnonzero(np.diff(position) < 0.45 * width[1:]) if len(position) > 1 else []
+    for i in close:
+        lone[i if area[i] < area[i + 1] else i + 1] = False
+    return position[lone], area[lone]

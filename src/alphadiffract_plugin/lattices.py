@@ -1,0 +1,148 @@
+"""The fourteen Bravais lattices as the search sees them: free parameters, indices, and low-index assignments.
+
+A lattice's free parameters are a linear map away from the reciprocal metric, so 1/d² is linear in them and a set of
+as many indexed lines as parameters gives a cell by one small matrix inverse.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from dataclasses import dataclass
+
+import numpy as np
+
+from alphadiffract_plugin.crystal import centred, quadratic_form
+
+_METRIC_OF_PARAMETERS = {
+    "cubic": [[1, 1, 1, 0, 0, 0]],
+    "tetragonal": [[1, 1, 0, 0, 0, 0], [0, 0, 1, 0, 0, 0]],
+    "hexagonal": [[1, 1, 0, 0, 0, 1], [0, 0, 1, 0, 0, 0]],
+    "orthorhombic": np.eye(6)[:3],
+    "monoclinic": np.eye(6)[[0, 1, 2, 4]],
+    "triclinic": np.eye(6),
+}
+_MULTIPLICITY = {"cubic": 48, "tetragonal": 16, "hexagonal": 24, "orthorhombic": 8, "monoclinic": 4, "triclinic": 2}
+_POINTS = {"P": 1, "A": 2, "C": 2, "I": 2, "F": 4, "R": 3}
+
+
+@dataclass(frozen=True)
+class Lattice:
+    """One Bravais lattice."""
+
+    family: str
+    """Symmetry of the conventional axes: a crystal system, with trigonal under hexagonal."""
+    centring: str
+    """P, C, I, F or R."""
+
+    @property
+    def metric_map(self) -> np.ndarray:
+        """Rows: reciprocal metric of each free parameter, shape (p, 6); metric = parameters @ metric_map."""
+        return np.array(_METRIC_OF_PARAMETERS[self.family], float)
+
+    @property
+    def free(self) -> int:
+        """Number of free cell parameters."""
+        return len(self.metric_map)
+
+    @property
+    def points(self) -> int:
+        """Lattice points in the conventional cell."""
+        return _POINTS[self.centring]
+
+    @property
+    def multiplicity(self) -> int:
+        """Indices that share one line in general position: the order of the Laue group of the lattice.
+
+        The trigonal lattice R has half as many as the hexagonal lattice P.
+        """
+        return 12 if self.centring == "R" else _MULTIPLICITY[self.family]
+
+    def design(self, hkl: np.ndarray) -> np.ndarray:
+        """1/d² = design @ parameters, shape (H, p), of indices of shape (H, 3)."""
+        return quadratic_form(hkl) @ self.metric_map.T
+
+    @functools.cache  # noqa: B019 - the fourteen lattices live as long as the process
+    def indices(self, longest: int) -> np.ndarray:
+        """Allowed indices with distinct 1/d², lowest first, for cells of ordinary shape, shape (H, 3).
+
+        ``longest`` bounds h² + k² + l² (with the axis of the largest index weighted down, so that one long axis is
+        reached).
+        """
+        reach = int(np.sqrt(longest)) + 1
+        grid = np.array(list(itertools.product(range(-reach, reach + 1), repeat=3)))
+        grid = grid[np.any(grid != 0, 1)]
+        grid = grid[centred(grid, self.centring)]
+        size = (grid**2).sum(1)
+        grid = grid[size <= longest]
+        grid = grid[np.lexsort((*(-grid.T), (grid**2).sum(1)))]
+        _, first = np.unique(self.design(grid).round(6), axis=0, return_index=True)
+        return grid[np.sort(first)]
+
+    @functools.cache  # noqa: B019
+    def assignments(self) -> np.ndarray:
+        """Inverse designs of low-index assignments, shape (T, p, p): parameters = inverse @ (1/d² of p lines).
+
+        The lines are taken in ascending order of angle; every order of the indices is there once, axes that
+        symmetry lets one rename are not renamed twice.
+        """
+        tuples = self._index_tuples()
+        design = self.design(tuples.reshape(-1, 3)).reshape(*tuples.shape[:2], self.free)
+        regular = np.abs(np.linalg.det(design)) > 0.5
+        inverse = np.linalg.inv(design[regular])
+        keys = np.array([self._canonical(block) for block in inverse.round(6)]) if self.free == 3 else inverse.round(6)
+        _, first = np.unique(keys.reshape(len(keys), -1), axis=0, return_index=True)
+        return inverse[np.sort(first)]
+
+    def _canonical(self, inverse: np.ndarray) -> np.ndarray:
+        rows = [0, 1] if self.centring == "C" else [0, 1, 2]
+        fixed = [i for i in range(3) if i not in rows]
+        order = sorted(rows, key=lambda i: tuple(inverse[i]))
+        return inverse[[*order, *fixed]]
+
+    def _index_tuples(self) -> np.ndarray:
+        if self.family == "triclinic":
+            return np.array(
+                [
+                    [(1, 0, 0), (0, 1, 0), (0, 0, 1), (0, 1, 1), (1, 0, 1), last]
+                    for last in ((1, 1, 0), (1, -1, 0))
+                ]
+            )
+        if self.family == "monoclinic":
+            return self._monoclinic_tuples()
+        longest = {"cubic": 27, "tetragonal": 13, "hexagonal": 11, "orthorhombic": 6}[self.family]
+        if self.centring != "P" and self.family != "cubic":
+            longest = {"tetragonal": 18, "hexagonal": 19, "orthorhombic": 11 if self.centring != "C" else 9}[self.family]
+        low = self.indices(longest)
+        return np.array(list(itertools.permutations(low, self.free)))
+
+    def _monoclinic_tuples(self) -> np.ndarray:
+        a_axis = [(2, 0, 0)] if self.centring == "C" else [(1, 0, 0)]
+        c_axis = [(0, 0, 1), (0, 0, 2)]
+        with_b = [(0, 1, 0), (0, 2, 0), (1, 1, 0), (2, 1, 0), (1, 2, 0), (0, 1, 1), (0, 1, 2), (0, 2, 1), (3, 1, 0)]
+        slanted = [
+            *[(1, 0, 1), (2, 0, 1), (1, 0, 2), (2, 0, 2), (1, 1, 1), (1, 2, 1), (2, 1, 1), (1, 1, 2)],
+            *[(-1, 0, 1), (-2, 0, 1), (-1, 0, 2), (-1, 1, 1), (-1, 1, 2), (-2, 1, 1)],
+        ]
+        tuples = [
+            order
+            for base in itertools.product(a_axis, c_axis, with_b, slanted)
+            if centred(np.array(base), self.centring).all()
+            for order in itertools.permutations(base)
+        ]
+        return np.array(tuples)
+
+
+LATTICES = tuple(
+    Lattice(family, centring)
+    for family, letters in (
+        ("cubic", "PIF"),
+        ("hexagonal", "PR"),
+        ("tetragonal", "PI"),
+        ("orthorhombic", "PCIF"),
+        ("monoclinic", "PC"),
+        ("triclinic", "P"),
+    )
+    for centring in letters
+)
+"""The fourteen, in the order in which they are searched."""

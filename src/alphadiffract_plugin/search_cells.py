@@ -1,0 +1,339 @@
+"""Search cells whose lines are the observed ones: screen millions, refine thousands, hand on a few.
+
+For each Bravais lattice low indices are assigned to as many of the first lines as there are free parameters; the small
+linear system gives a cell; all cells are screened at once, by table look-up, for how many lines they explain. The best
+are pulled onto the lines by least squares that grows with the lines it explains, zero shift free, and scored by the
+log-likelihood ratio "at a calculated position" against "there by chance among so many calculated lines".
+The same torch code runs on the CPU and the GPU.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from alphadiffract_plugin.lattices import LATTICES, Lattice
+from alphadiffract_plugin.records import Peaks
+from alphadiffract_plugin.settings import SearchSettings
+
+if TYPE_CHECKING:
+    import torch
+
+_SIGMA = 0.03
+"""Systematic uncertainty of a position as a fraction of its FWHM, added to its esd: asymmetry, overlap."""
+_WINDOW = 0.045
+"""Half-width in degrees within which the screening counts a line as explained."""
+_ZERO_SHIFTS = (0.03, -0.03, 0.09, -0.09)
+"""Zero shifts in degrees around which cells are proposed; least squares refines them."""
+_ZERO_PRIOR = 0.05
+"""Standard deviation in degrees of zero shifts and displacements of measured patterns."""
+_CHUNK = 1 << 16
+_NATS_PER_PARAMETER = 6.0
+"""Price of a free cell parameter in units of log-likelihood."""
+
+
+@dataclass(frozen=True)
+class Observed:
+    """The lines that cells are tested against, as plain arrays."""
+
+    two_theta: np.ndarray
+    """Positions in degrees, shape (n,)."""
+    sigma: np.ndarray
+    """Uncertainties in degrees, shape (n,)."""
+    spurious: np.ndarray
+    """Prior probability that the line belongs to something else, shape (n,)."""
+    wavelength: float
+    """Wavelength in Å."""
+
+    def inv_d2(self, zero_shift: float = 0.0) -> np.ndarray:
+        """1/d² in 1/Å² after taking off a zero shift in degrees, shape (n,)."""
+        return (2 * np.sin(np.radians((self.two_theta - zero_shift) / 2)) / self.wavelength) ** 2
+
+    def inv_d2_slope(self) -> np.ndarray:
+        """Derivative of 1/d² by two_theta, in 1/Å² per degree, shape (n,)."""
+        return 2 * np.sin(np.radians(self.two_theta)) / self.wavelength**2 * np.pi / 180
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A refined cell of one Bravais lattice."""
+
+    lattice: Lattice
+    """Its Bravais lattice."""
+    metric: np.ndarray
+    """Reciprocal metric in 1/Å², shape (6,)."""
+    zero_shift: float
+    """Zero shift in degrees."""
+    score: float
+    """Log-likelihood ratio less the price of the parameters."""
+    origin: str
+    """``search`` or ``network``."""
+
+
+def observed_from_peaks(peaks: Peaks, lines: int) -> Observed:
+    """The lowest ``lines`` peaks; weak ones are more likely to be spurious (impurities, noise, the tube's own lines)."""
+    height = peaks.area / peaks.fwhm
+    relative = height / np.sort(height)[-min(3, len(height))]
+    spurious = np.clip(0.04 + 0.6 * np.exp(-relative / 0.02), 0, 0.6)
+    use = np.sort(np.argsort(peaks.two_theta + 200.0 * (spurious > 0.5))[:lines])
+    return Observed(
+        two_theta=peaks.two_theta[use],
+        sigma=np.hypot(peaks.two_theta_esd[use], _SIGMA * peaks.fwhm[use] + 0.001),
+        spurious=spurious[use],
+        wavelength=peaks.wavelength,
+    )
+
+
+def search_cells(peaks: Peaks, settings: SearchSettings, device: str = "cpu") -> list[Trial]:
+    """Cells of all Bravais lattices that explain the first lines, best score first.
+
+    Every lattice is searched until ``settings.seconds`` have passed; then only those not yet begun are left out.
+    """
+    observed = observed_from_peaks(peaks, settings.lines)
+    began = time.monotonic()
+    trials: list[Trial] = []
+    for lattice in LATTICES:
+        if time.monotonic() - began > settings.seconds:
+            break
+        proposals = [
+            np.column_stack([screened, np.full(len(screened), zero)])
+            for zero in _ZERO_SHIFTS[: 4 if lattice.free < 3 else 2]
+            for screened in [_screen(observed, lattice, zero, settings, device)]
+        ]
+        trials += pull_onto_lines(observed, lattice, np.concatenate(proposals), "search")
+    return sorted(trials, key=lambda trial: -trial.score)
+
+
+def _screen(observed: Observed, lattice: Lattice, zero: float, settings: SearchSettings, device: str) -> np.ndarray:
+    """Free parameters of the cells that explain most lines around one zero shift, shape (K, p)."""
+    import torch
+
+    inv_d2 = observed.inv_d2(zero)
+    table, scale = _line_table(observed, inv_d2, device)
+    design = torch.tensor(lattice.design(_screening_indices(lattice)), dtype=torch.float32, device=device).T
+    chance = _chance(observed, inv_d2, lattice, device)
+    kept_score, kept = [], []
+    for parameters in _proposals(observed, inv_d2, lattice, device):
+        parameters, volume = _plausible(parameters, lattice, settings)
+        if len(parameters) == 0:
+            continue
+        score = _screening_score(parameters @ design, volume, table, scale, chance)
+        best = torch.topk(score, min(300, len(score)))
+        kept_score.append(best.values)
+        kept.append(parameters[best.indices])
+    if not kept:
+        return np.zeros((0, lattice.free))
+    score, kept = torch.cat(kept_score), torch.cat(kept)
+    order = torch.argsort(score, descending=True)[:4000]
+    parameters = kept[order].double().cpu().numpy()
+    _, first = np.unique((np.log(np.abs(parameters) + 1e-6) / 0.004).round(), axis=0, return_index=True)
+    return parameters[np.sort(first)[:800]]
+
+
+def _screening_indices(lattice: Lattice) -> np.ndarray:
+    longest = {"cubic": 60, "tetragonal": 40, "hexagonal": 40, "orthorhombic": 25, "monoclinic": 18, "triclinic": 12}
+    return lattice.indices(longest[lattice.family])
+
+
+def _line_table(observed: Observed, inv_d2: np.ndarray, device: str) -> tuple[torch.Tensor, float]:
+    """For each narrow bin of 1/d² the set of observed lines within reach, as bits; and bins per 1/Å²."""
+    import torch
+
+    window = (_WINDOW + observed.sigma) * observed.inv_d2_slope() + 0.0012 * inv_d2
+    bins = 1 << 14
+    scale = bins / (inv_d2.max() + 3 * window.max())
+    table = np.zeros(bins + 1, np.int32)
+    for i, (low, high) in enumerate(zip((inv_d2 - window) * scale, (inv_d2 + window) * scale, strict=True)):
+        table[max(0, int(low)) : int(high) + 1] |= np.int32(1 << i)
+    table[-1] = 0
+    return torch.tensor(table, device=device), scale
+
+
+def _chance(observed: Observed, inv_d2: np.ndarray, lattice: Lattice, device: str) -> torch.Tensor:
+    """Expected number of calculated lines in each window per Å³ of conventional cell, and the priors; shape (3, n)."""
+    import torch
+
+    window = (_WINDOW + observed.sigma) * observed.inv_d2_slope() + 0.0012 * inv_d2
+    density = 2 * np.pi * np.sqrt(inv_d2) / (lattice.points * lattice.multiplicity)
+    hit, miss = np.log(1 - observed.spurious), np.log(observed.spurious)
+    return torch.tensor(np.stack([2 * window * density, hit, miss]), dtype=torch.float32, device=device)
+
+
+def _proposals(observed: Observed, inv_d2: np.ndarray, lattice: Lattice, device: str) -> list[torch.Tensor]:
+    """Free parameters of every low-index assignment, in chunks of shape (≤ 65536, p)."""
+    import itertools
+
+    import torch
+
+    inverse = torch.tensor(lattice.assignments(), dtype=torch.float32, device=device)
+    trusted = np.flatnonzero(observed.spurious < 0.5)
+    first = {1: 8, 2: 10, 3: 9, 4: 9, 6: 10}[lattice.free]
+    if lattice.free == 6:
+        basis = np.array(list(itertools.combinations(trusted[:first], 3)))
+        cross = np.array(list(itertools.product(trusted[:13], repeat=3)))
+        chosen = np.concatenate([np.repeat(basis, len(cross), 0), np.tile(cross, (len(basis), 1))], 1)
+    else:
+        chosen = np.array(list(itertools.combinations(trusted[:first], lattice.free)))
+    if len(chosen) == 0:
+        return
+    q = torch.tensor(inv_d2, dtype=torch.float32, device=device)
+    step = max(1, _CHUNK // len(inverse))
+    for begin in range(0, len(chosen), step):
+        lines = q[torch.tensor(chosen[begin : begin + step], device=device)]
+        yield torch.einsum("tij,cj->cti", inverse, lines).reshape(-1, lattice.free)
+
+
+def _plausible(parameters: torch.Tensor, lattice: Lattice, settings: SearchSettings) -> tuple[torch.Tensor, torch.Tensor]:
+    """Those cells that are real, reduced enough and of allowed volume and length, with their volumes in Å³."""
+    import torch
+
+    shortest = 1 / settings.length_max**2
+    if lattice.free <= 3:
+        good = (parameters > shortest).all(1) & (parameters < 0.25 * lattice.points).all(1)
+    elif lattice.free == 4:
+        a, b, c, e = parameters.unbind(1)
+        good = (torch.stack([a, b, c]) > shortest).all(0) & (e.abs() <= 1.02 * torch.minimum(a, c) * 1.3) & (e >= 0)
+    else:
+        a, b, c, d, e, f = parameters.unbind(1)
+        good = (
+            (a > shortest)
+            & (d.abs() <= 1.02 * torch.minimum(b, c))
+            & (e.abs() <= 1.02 * torch.minimum(a, c))
+            & (f.abs() <= 1.02 * torch.minimum(a, b))
+        )
+    parameters = parameters[good]
+    metric = parameters @ torch.tensor(lattice.metric_map, dtype=torch.float32, device=parameters.device)
+    a, b, c, d, e, f = metric.unbind(1)
+    determinant = a * b * c + (d * e * f - a * d * d - b * e * e - c * f * f) / 4
+    volume = determinant.clamp_min(1e-12).rsqrt()
+    good = (
+        (determinant > 1e-12)
+        & (volume < settings.volume_max * (1 if lattice.points == 1 else 1.5))
+        & (volume > settings.volume_min * lattice.points)
+    )
+    return parameters[good], volume[good]
+
+
+def _screening_score(
+    inv_d2: torch.Tensor, volume: torch.Tensor, table: torch.Tensor, scale: float, chance: torch.Tensor
+) -> torch.Tensor:
+    """Log-likelihood ratio of each cell from which lines it explains, shape (B,); ``inv_d2`` has shape (B, H)."""
+    import torch
+
+    index = (inv_d2 * scale).clamp(0, len(table) - 1).to(torch.int32)
+    bits = table[index]
+    while bits.shape[1] > 1:
+        half = bits.shape[1] // 2
+        paired = bits[:, :half] | bits[:, half : 2 * half]
+        bits = paired if bits.shape[1] % 2 == 0 else torch.cat([paired, bits[:, -1:]], 1)
+    explained = (bits >> torch.arange(chance.shape[1], dtype=torch.int32, device=bits.device)) & 1
+    expected, hit, miss = chance
+    by_chance = 1 - torch.exp(-expected * volume[:, None])
+    return torch.where(explained.bool(), hit - torch.log(by_chance), miss).sum(1)
+
+
+def pull_onto_lines(observed: Observed, lattice: Lattice, start: np.ndarray, origin: str) -> list[Trial]:
+    """Refine cells on the lines that they explain, growing from the lowest lines to all, and score them.
+
+    Parameters
+    ----------
+    start : free parameters in 1/Å² and zero shift in degrees, shape (K, p + 1).
+    """
+    if len(start) == 0:
+        return []
+    hkl = lattice.indices(80 if lattice.free < 3 else 50 if lattice.free == 3 else 36)
+    design = lattice.design(hkl)
+    parameters, zero = start[:, :-1].copy(), start[:, -1].copy()
+    count = len(observed.two_theta)
+    slope = observed.inv_d2_slope()
+    for lines, reach in ((min(10, count), 0.12), (min(15, count), 0.09), (count, 0.06), (count, 0.04), (count, 0.03), (count, 0.03)):
+        parameters, zero = _least_squares(observed, design, slope, parameters, zero, lines, reach)
+    good = np.isfinite(parameters).all(1) & np.isfinite(zero) & (np.abs(zero) < 0.2)
+    metric = parameters[good] @ lattice.metric_map
+    zero = zero[good]
+    real = _is_real(metric)
+    metric, zero = metric[real], zero[real]
+    score = score_metrics(observed, lattice, design, metric, zero)
+    order = np.argsort(-score)
+    taken, trials = [], []
+    for i in order:
+        if any(np.abs(metric[i] / metric[j] - 1)[np.abs(metric[j]) > 1e-9].max(initial=0) < 2e-3 for j in taken):
+            continue
+        taken.append(i)
+        trials.append(Trial(lattice, metric[i], float(zero[i]), float(score[i]), origin))
+        if len(trials) == 40:
+            break
+    return trials
+
+
+def _is_real(metric: np.ndarray) -> np.ndarray:
+    a, b, c, d, e, f = metric.T
+    determinant = a * b * c + (d * e * f - a * d * d - b * e * e - c * f * f) / 4
+    planes = (a > 0) & (b > 0) & (c > 0) & (4 * a * b > f * f) & (4 * b * c > d * d) & (4 * a * c > e * e)
+    return planes & (determinant > 1e-12)
+
+
+def _residuals(
+    observed: Observed, design: np.ndarray, parameters: np.ndarray, zero: np.ndarray, slope: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """two_theta(observed) − two_theta(nearest calculated) in degrees, shape (K, n), and the index of the nearest."""
+    target = observed.inv_d2()[None] - zero[:, None] * slope[None]
+    inv_d2 = np.sort(parameters @ design.T, axis=1)
+    order = np.argsort(parameters @ design.T, axis=1)
+    nearest = np.empty(target.shape, int)
+    for k in range(len(target)):
+        right = np.searchsorted(inv_d2[k], target[k]).clip(1, inv_d2.shape[1] - 1)
+        nearest[k] = right - (target[k] - inv_d2[k, right - 1] < inv_d2[k, right] - target[k])
+    rows = np.arange(len(target))[:, None]
+    return (target - inv_d2[rows, nearest]) / slope[None], order[rows, nearest]
+
+
+def _least_squares(
+    observed: Observed,
+    design: np.ndarray,
+    slope: np.ndarray,
+    parameters: np.ndarray,
+    zero: np.ndarray,
+    lines: int,
+    reach: float,
+) -> tuple[np.ndarray, np.ndarray]:
+    """One batched cycle of weighted least squares on the lines within ``reach`` degrees, zero shift held by its prior."""
+    off, nearest = _residuals(observed, design, parameters, zero, slope)
+    weight = 1 / (observed.sigma**2 + (0.1 * reach) ** 2) / (1 + (off / (0.4 * reach)) ** 4)
+    weight[:, lines:] = 0
+    weight[np.abs(off) > reach] = 0
+    free = parameters.shape[1]
+    rows = np.concatenate([design[nearest] / slope[None, :, None], np.ones((*nearest.shape, 1))], -1)
+    gram = np.einsum("kni,kn,knj->kij", rows, weight, rows)
+    gram[:, free, free] += 1 / _ZERO_PRIOR**2
+    right = np.einsum("kni,kn->ki", rows, weight * off)
+    right[:, free] -= zero / _ZERO_PRIOR**2
+    scale = np.sqrt(np.maximum(np.einsum("kii->ki", gram), 1e-30))
+    gram = gram / scale[:, :, None] / scale[:, None, :] + 1e-9 * np.eye(free + 1)
+    shift = np.linalg.solve(gram, (right / scale)[..., None])[..., 0] / scale
+    limit = 0.05 * np.abs(parameters).max(1, keepdims=True)
+    return parameters + np.clip(shift[:, :free], -limit, limit), zero + shift[:, free]
+
+
+def score_metrics(
+    observed: Observed, lattice: Lattice, design: np.ndarray, metric: np.ndarray, zero: np.ndarray
+) -> np.ndarray:
+    """Log-likelihood ratio of refined cells, less the price of their free parameters, shape (K,)."""
+    slope = observed.inv_d2_slope()
+    parameters = metric @ np.linalg.pinv(lattice.metric_map)
+    off, _ = _residuals(observed, design, parameters, zero, slope)
+    a, b, c, d, e, f = metric.T
+    volume = (a * b * c + (d * e * f - a * d * d - b * e * e - c * f * f) / 4) ** -0.5
+    inv_d2 = observed.inv_d2()
+    density = 2 * np.pi * np.sqrt(inv_d2) * slope / (lattice.points * lattice.multiplicity)
+    density = np.maximum(volume[:, None] * density[None], 0.02)
+    hit = 0.75 * _normal(off, observed.sigma) + 0.25 * _normal(off, 4 * observed.sigma)
+    ratio = np.log((1 - observed.spurious) * hit / density + observed.spurious)
+    return ratio.sum(1) - _NATS_PER_PARAMETER * lattice.free - 0.5 * (zero / _ZERO_PRIOR) ** 2
+
+
+def _normal(off: np.ndarray, sigma: np.ndarray) -> np.ndarray:
+    return np.exp(-0.5 * (off / sigma) ** 2) / (np.sqrt(2 * np.pi) * sigma)
