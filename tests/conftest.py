@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -66,3 +68,26 @@ def tartrate_ssrl() -> Histogram:
 def mg2si_iucr() -> Histogram:
     """Mg2Si at 100 K, F m -3 m, 6.3347 Å; synchrotron, 0.49935 Å."""
     return histogram_from_file(DATA / "mg2si_iucr.xy", wavelength=0.49935)
+
+
+@pytest.fixture
+def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> Callable[..., SimpleNamespace]:
+    """Run the command line in this process: ``cli("index", path, ...)`` gives its code, out and err.
+
+    The fake plugins ``instant`` and ``crashing`` of tests/plugins stand beside the built-in one.
+    """
+    import importlib
+
+    from alphadiffract_plugin import cli, plugin
+    from alphadiffract_plugin.hooks import RietveldPlugins
+
+    monkeypatch.syspath_prepend(ROOT / "tests" / "plugins")
+
+    def run(*arguments: object, plugins: tuple[str, ...] = ("instant", "crashing")) -> SimpleNamespace:
+        fakes = [(name, importlib.import_module(name)) for name in plugins]
+        monkeypatch.setattr(cli, "plugins", lambda: RietveldPlugins(builtin=[("alphadiffract", plugin), *fakes]))
+        with pytest.raises(SystemExit) as leaving:
+            cli.main([str(argument) for argument in arguments])
+        return SimpleNamespace(code=leaving.value.code or 0, **capsys.readouterr()._asdict())
+
+    return run

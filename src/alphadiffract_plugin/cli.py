@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import enum
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,8 +20,6 @@ from alphadiffract_plugin.progress import say
 from alphadiffract_plugin.registry import plugins
 
 if TYPE_CHECKING:
-    from rich.console import Console, RenderableType
-
     from alphadiffract_plugin.hooks import Seeder
     from alphadiffract_plugin.records import Histogram, IndexingResult
 
@@ -62,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     try:
         application()(args=argv, prog_name=NAME)
     except (AlphaDiffractError, PluginError) as error:
-        say(str(error), label="error:", style="bold red")
+        say(str(error), "error:", "bold red")
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         sys.exit(130)
@@ -99,7 +97,7 @@ def _top(
 
 
 def index(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Measured constant-wavelength patterns.")],
+    files: Annotated[list[Path], typer.Argument(metavar="FILE", help="Measured constant-wavelength patterns.")],
     wavelength: WavelengthOption = None,
     radiation: RadiationOption = None,
     indexer: Annotated[str, typer.Option(metavar="NAME", help="Who answers; see 'plugins'.")] = "alphadiffract",
@@ -175,21 +173,22 @@ def seed(
     report = seed_into(output, name, seeder, histogram, answer, Settings(seed=SeedSettings(overwrite=overwrite)))
     print(seed_line(report))
     for note in report.notes:
-        say(note, label="note:", style="yellow")
+        say(note, "note:", "yellow")
 
 
 def list_plugins() -> None:
     """List the indexers and seeders by name, the plugins they come from, and plugins that are broken."""
-    from alphadiffract_plugin.report import plugins_report
+    from alphadiffract_plugin.report import plugins_report, print_report
 
-    _print(plugins_report(plugins()))
+    print_report(plugins_report(plugins()))
 
 
 def doctor() -> None:
     """Say what was found of Python, torch, CUDA, GSAS-II, models and plugins, each with the mend."""
-    from alphadiffract_plugin.doctor import examine, findings_report
+    from alphadiffract_plugin.doctor import examine
+    from alphadiffract_plugin.report import doctor_report, print_report
 
-    _print(findings_report(examine(plugins())))
+    print_report(doctor_report(examine(plugins())))
 
 
 def _load(path: Path, wavelength: str | None, radiation: Radiation | None) -> Histogram:
@@ -208,22 +207,9 @@ def _usual_seeders() -> tuple[Seeder, ...]:
 
 
 def _show(answers: Sequence[tuple[str, IndexingResult]]) -> None:
-    from alphadiffract_plugin.report import overview, result_report
+    from alphadiffract_plugin.report import overview, print_report, result_report, stdout
 
     if len(answers) == 1:
-        _print(result_report(answers[0][1], width=_stdout().width))
+        print_report(result_report(answers[0][1], width=stdout().width))
     elif answers:
-        _print([overview(answers)])
-
-
-def _print(parts: Iterable[RenderableType]) -> None:
-    console = _stdout()
-    for part in parts:
-        console.print(part, soft_wrap=isinstance(part, str))
-
-
-def _stdout() -> Console:
-    from rich.console import Console
-
-    width = None if sys.stdout.isatty() else 140
-    return Console(width=width, highlight=False, markup=False, emoji=False)
+        print_report([overview(answers)])

@@ -20,7 +20,7 @@ def console() -> Console:
     return Console(stderr=True, highlight=False, markup=False, emoji=False)
 
 
-def say(message: str, *, label: str = "", style: str = "") -> None:
+def say(message: str, label: str = "", style: str = "") -> None:
     """Print one message on stderr, with a coloured label such as ``error:`` before it; long lines stay whole."""
     from rich.text import Text
 

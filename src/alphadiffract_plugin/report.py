@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from alphadiffract_plugin.crystal import symbol_from_space_group
 from alphadiffract_plugin.records import Candidate, IndexingResult
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
+    from pathlib import Path
+
+    from rich.console import Console, RenderableType
     from rich.table import Table
 
+    from alphadiffract_plugin.doctor import Finding
     from alphadiffract_plugin.hooks import RietveldPlugins
+    from alphadiffract_plugin.models.catalogue import ModelInfo
 
 WIDE = 132
 """From so many columns on, each of the six cell parameters has a column of its own."""
@@ -142,8 +147,49 @@ def plugins_report(plugins: RietveldPlugins) -> Iterator[RenderableType]:
         yield table
 
 
+def models_report(models: Sequence[ModelInfo], user_folder: Path) -> Iterator[RenderableType]:
+    """The models known by name, and where a user's own go."""
+    table = _table("models")
+    for column in ("name", "architecture", "MB", "where"):
+        table.add_column(column, justify="right" if column == "MB" else "left")
+    for info in models:
+        name = f"{info.name} (default)" if info.default else info.name
+        table.add_row(name, info.architecture, f"{info.size / 1e6:.1f}", str(info.folder))
+    yield table
+    yield f"Models that you add go to {user_folder}."
+
+
+def doctor_report(findings: Iterable[Finding]) -> Iterator[RenderableType]:
+    """What was found, a line each, and the mend below what was not."""
+    from rich.text import Text
+
+    styles = {"ok": "green", "optional": "yellow", "missing": "bold red"}
+    for finding in findings:
+        yield Text.assemble((f"{finding.state:9}", styles[finding.state]), f"{finding.what:30}{finding.found}")
+        if finding.mend:
+            yield f"{'':9}{'':30}mend: {finding.mend}"
+
+
+def stdout() -> Console:
+    """The console on stdout: as wide as the terminal, or wide enough for every table where there is none."""
+    from rich.console import Console
+
+    width = None if sys.stdout.isatty() else 140
+    return Console(width=width, highlight=False, markup=False, emoji=False)
+
+
+def print_report(parts: Iterable[RenderableType]) -> None:
+    """Print the parts of a report on stdout; sentences stay whole."""
+    from rich.table import Table
+
+    console = stdout()
+    for part in parts:
+        console.print(part, soft_wrap=not isinstance(part, Table))
+
+
 def _table(title: str) -> Table:
     from rich import box
     from rich.table import Table
+    from rich.text import Text
 
-    return Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    return Table(title=Text(title), title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)

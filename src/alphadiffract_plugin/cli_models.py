@@ -1,0 +1,44 @@
+"""``models list``, ``models show`` and ``models add``: which networks there are."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+models = typer.Typer(no_args_is_help=True, help="List, show and add the networks that can be asked.")
+
+
+@models.command("list")
+def list_models() -> None:
+    """List the models known by name."""
+    from alphadiffract_plugin.models.catalogue import list_models, user_folder
+    from alphadiffract_plugin.report import models_report, print_report
+
+    print_report(models_report(list_models(), user_folder()))
+
+
+@models.command("show")
+def show(
+    model: Annotated[str, typer.Argument(metavar="NAME_OR_DIR", help="A name from 'models list', or a model folder.")],
+) -> None:
+    """Print the card of a model, then its configuration as JSON."""
+    import json
+
+    from alphadiffract_plugin.models import catalogue
+
+    details = catalogue.show(model)
+    print(details.card.rstrip() or "This model has no card.")
+    print()
+    print(json.dumps(details.config, indent=2))
+
+
+@models.command("add")
+def add(
+    source: Annotated[str, typer.Argument(metavar="DIR_OR_HUB_ID", help="A model folder, or OWNER/NAME on the hub.")],
+) -> None:
+    """Check a model and copy it to your own, so that it can be asked by name."""
+    from alphadiffract_plugin.models import catalogue
+
+    info = catalogue.add(source)
+    print(f"added {info.name} to {info.folder.parent}; use it with --model {info.name}")

@@ -1,0 +1,104 @@
+"""What is there and what is missing, each with the mend: Python, torch, CUDA, readers, GSAS-II, models, plugins."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING
+
+from alphadiffract_plugin import __version__
+from alphadiffract_plugin.errors import AlphaDiffractError
+from alphadiffract_plugin.hooks import PluginError
+
+if TYPE_CHECKING:
+    from alphadiffract_plugin.hooks import RietveldPlugins
+
+GSASII_INSTALL = "https://advancedphotonsource.github.io/GSAS-II-tutorials/install.html"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked for."""
+
+    what: str
+    """Its name."""
+    state: str
+    """``ok``, ``optional`` (missing, and most work goes on without it) or ``missing``."""
+    found: str
+    """What was found, or what went wrong."""
+    mend: str = ""
+    """What to do about it; empty if nothing."""
+
+
+def examine(plugins: RietveldPlugins) -> Iterator[Finding]:
+    """Look for everything in turn; whatever fails becomes a finding, never an error."""
+    yield Finding("alphadiffract-plugin", "ok", f"{__version__} on Python {platform.python_version()}")
+    yield from _guarded("torch", _torch, "pip install --force-reinstall torch")
+    yield from _guarded("readers", _readers, "pip install --force-reinstall geddes")
+    yield from _guarded("GSAS-II", _gsasii, f"install it: {GSASII_INSTALL}")
+    yield from _guarded("models", _models, "pip install --force-reinstall alphadiffract-plugin")
+    yield from _guarded("plugins", lambda: _plugins(plugins), "uninstall the plugin that is named")
+
+
+def _guarded(what: str, look: Callable[[], Iterator[Finding]], mend: str) -> Iterator[Finding]:
+    try:
+        yield from look()
+    except (AlphaDiffractError, PluginError) as error:
+        reason, _, remedy = str(error).partition("\n  mend: ")
+        yield Finding(what, "missing", reason, remedy or mend)
+    except Exception as error:  # a library may fail in any way at import
+        yield Finding(what, "missing", f"{type(error).__name__}: {error}", mend)
+
+
+def _torch() -> Iterator[Finding]:
+    import torch
+
+    yield Finding("torch", "ok", f"{torch.__version__}, {torch.get_num_threads()} CPU threads")
+    if torch.cuda.is_available():
+        yield Finding("CUDA", "ok", f"{torch.version.cuda}: {torch.cuda.get_device_name(0)}")
+    elif torch.version.cuda is None:
+        mend = "with an NVIDIA GPU: install a CUDA build of torch (pytorch.org); without one: nothing to do"
+        yield Finding("CUDA", "optional", "this torch is built without it; the CPU is used", mend)
+    else:
+        mend = "with an NVIDIA GPU: check its driver with nvidia-smi; without one: nothing to do"
+        yield Finding("CUDA", "optional", "no GPU answers; the CPU is used", mend)
+
+
+def _readers() -> Iterator[Finding]:
+    import geddes  # noqa: F401
+
+    yield Finding("geddes (reads pattern files)", "ok", version("geddes"))
+    try:
+        yield Finding("rietx (reads more of them)", "ok", version("rietx"))
+    except PackageNotFoundError:
+        yield Finding("rietx (reads more of them)", "optional", "not installed", "pip install rietx")
+
+
+def _gsasii() -> Iterator[Finding]:
+    from alphadiffract_plugin.gsasii import find
+
+    found = find()
+    if found is None:
+        mend = f"to seed .gpx projects, install it: {GSASII_INSTALL}"
+        yield Finding("GSAS-II", "optional", "not found; bundles are seeded without it", mend)
+    else:
+        yield Finding("GSAS-II", "ok", str(found))
+
+
+def _models() -> Iterator[Finding]:
+    from alphadiffract_plugin.models.catalogue import list_models, resolve
+
+    for info in list_models():
+        what = f"model {info.name}" + (" (default)" if info.default else "")
+        yield Finding(what, "ok", f"{info.architecture}, {info.size / 1e6:.1f} MB, {info.folder}")
+    resolve("default")
+
+
+def _plugins(plugins: RietveldPlugins) -> Iterator[Finding]:
+    yield Finding("indexers", "ok", ", ".join(plugins.indexers))
+    yield Finding("seeders", "ok", ", ".join(plugins.seeders))
+    for name, reason in sorted(plugins.broken.items()):
+        mend = "install what it lacks, or uninstall it; the others work"
+        yield Finding(f"plugin {name}", "missing", reason, mend)
