@@ -1,9 +1,10 @@
 """``compact``: our own small network, for two CPU cores.
 
 A one-dimensional ConvNeXt (Liu et al., arXiv:2201.03545) over patches of the pattern, with what AlphaDiffract
-(arXiv:2603.23367) lacks: a coverage mask as a second channel, LayerNorm, a learned embedding of the position, a
-crystal system that is derived from the space group by summing (so the two never disagree), and a lattice head per
-lattice type on the Cholesky factor of the reciprocal metric, with a standard deviation (:mod:`.lattice`).
+(arXiv:2603.23367) lacks: an axis of ln d, on which a cell that grows shifts its pattern as a whole; a coverage mask
+as a second channel, LayerNorm, a learned embedding of the position; a crystal system that is derived from the space
+group by summing, so that the two never disagree; and a lattice head per lattice type on the Cholesky factor of the
+reciprocal metric, with a standard deviation (:mod:`.lattice`).
 
 Shapes: N patterns, C channels, L positions along the pattern.
 """
@@ -26,9 +27,13 @@ class CompactConfig:
     """Everything that rebuilds the network."""
 
     input_length: int = 4096
-    """Points of the pattern."""
-    patch: int = 16
-    """Points a patch; the stem looks at two patches at a time."""
+    """Points of the pattern, equally spaced in two_theta."""
+    two_theta: tuple[float, float] = (5.0, 80.0)
+    """First and last point in degrees."""
+    warped_length: int = 8192
+    """Points of the same range equally spaced in ln d."""
+    patch: int = 32
+    """Warped points a patch; the stem looks at two patches at a time."""
     channels: tuple[int, ...] = (96, 160, 256)
     """Width of each stage; every stage after the first halves the length."""
     blocks: tuple[int, ...] = (2, 2, 3)
@@ -54,6 +59,29 @@ class Answer(NamedTuple):
     """(N, 15, 6): the free parameters q of each lattice type."""
     lattice_sigma: Tensor
     """(N, 15, 6): their standard deviations."""
+
+
+class Warp(nn.Module):
+    """From points equally spaced in two_theta to ones equally spaced in ln d: (N, 2, L) to (N, 2, L').
+
+    Each new point is the mean over its cell, from differences of the cumulative sum.
+    """
+
+    def __init__(self, length: int, two_theta: tuple[float, float], warped: int) -> None:
+        super().__init__()
+        low, high = np.log(np.sin(np.radians(np.array(two_theta) / 2)))
+        edges = 2 * np.degrees(np.arcsin(np.exp(np.linspace(low, high, warped + 1))))
+        place = np.clip((edges - two_theta[0]) / (two_theta[1] - two_theta[0]), 0, 1) * length
+        left = np.minimum(place.astype(int), length - 1)
+        self.register_buffer("left", torch.as_tensor(left), persistent=False)
+        self.register_buffer("part", torch.as_tensor(place - left, dtype=torch.float32), persistent=False)
+        self.register_buffer("width", torch.as_tensor(np.diff(place), dtype=torch.float32), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The warped pattern."""
+        total = functional.pad(x.cumsum(-1), (1, 0))
+        upto = torch.lerp(total[..., self.left], total[..., self.left + 1], self.part)
+        return upto.diff() / self.width
 
 
 class Block(nn.Module):
@@ -91,7 +119,8 @@ class CompactNetwork(nn.Module):
     def __init__(self, config: CompactConfig) -> None:
         super().__init__()
         self.config = config
-        c, positions = config.channels, config.input_length // config.patch
+        c, positions = config.channels, config.warped_length // config.patch
+        self.warp = Warp(config.input_length, config.two_theta, config.warped_length)
         self.stem = nn.Conv1d(2, c[0], 2 * config.patch, stride=config.patch, padding=config.patch // 2)
         self.position = nn.Parameter(torch.randn(positions, c[0]) * 0.2)
         body: list[nn.Module] = []
@@ -110,7 +139,7 @@ class CompactNetwork(nn.Module):
 
     def forward(self, x: Tensor) -> Answer:
         """Answer for patterns (N, 2, L): intensity on the model's grid (0 where not measured) and coverage 0 or 1."""
-        y = self.stem(x).transpose(1, 2) + self.position  # (N, L/patch, C)
+        y = self.stem(self.warp(x)).transpose(1, 2) + self.position  # (N, L/patch, C)
         y = self.norm(self.body(y))
         y = y.reshape(len(y), self.config.segments, -1, y.shape[-1]).mean(2).flatten(1)  # (N, segments * C)
         y = self.dropout(functional.hardswish(self.gather(y)))

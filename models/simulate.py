@@ -57,11 +57,11 @@ class Effects:
     """Standard deviation of ln(intensity) line by line (log)."""
     impurity: tuple[float, float] = (0.01, 0.2)
     """Height of another phase's pattern, in a quarter of the patterns (log)."""
-    background: tuple[float, float] = (0.001, 0.08)
+    background: tuple[float, float] = (0.001, 0.05)
     """Height of a smooth residual background over the maximum (log)."""
-    noise: tuple[float, float] = (0.0008, 0.03)
+    noise: tuple[float, float] = (0.0005, 0.02)
     """Noise of the background over the maximum (log)."""
-    poisson: tuple[float, float] = (200.0, 50_000.0)
+    poisson: tuple[float, float] = (500.0, 50_000.0)
     """Counts at the maximum (log)."""
     cut: float = 0.5
     """Share of patterns whose measured range is cut."""

@@ -52,7 +52,7 @@ def prepare(histogram: Histogram, grid: Grid, normalisation: Normalisation) -> n
 
 
 def d_spacing(two_theta: float, wavelength: float) -> float:
-    """d in Å of an angle in degrees at a wavelength in Å (Bragg)."""
+    """Spacing d in Å of an angle in degrees at a wavelength in Å (Bragg)."""
     return wavelength / (2 * np.sin(np.radians(two_theta / 2)))
 
 
