@@ -1,0 +1,94 @@
+"""Who may import whom: the contract stays light, the flow goes one way, and GSAS-II has one door."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+SOURCE = ROOT / "src" / "alphadiffract_plugin"
+PACKAGE = "alphadiffract_plugin"
+FLOW = ("load", "prepare", "predict", "find_peaks", "search_cells", "fit_pattern", "rank", "seed")
+TREES = {"hooks": ROOT / "hooks", "models": ROOT / "models", "": SOURCE}
+
+
+def modules() -> Iterator[tuple[str, Path]]:
+    """Name below the package, and path, of every Python file of the three trees."""
+    for prefix, folder in TREES.items():
+        for path in sorted(folder.rglob("*.py")):
+            parts = [prefix, *path.relative_to(folder).with_suffix("").parts]
+            yield ".".join(part for part in parts if part and part != "__init__"), path
+
+
+def imports(path: Path, name: str = "", *, typing_too: bool = False, top_only: bool = False) -> set[str]:
+    """Every module that a file imports, absolute; those under ``if TYPE_CHECKING`` only if asked for."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    if not typing_too:
+        tree.body = [
+            node for node in tree.body if not (isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test))
+        ]
+    here = f"{PACKAGE}.{name}".rstrip(".").split(".")
+    found = set()
+    for node in tree.body if top_only else ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = here[: len(here) - node.level + (path.name == "__init__.py")] if node.level else []
+            module = ".".join([*base, *([node.module] if node.module else [])])
+            found |= {module} | {f"{module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def stage_of(module: str) -> int | None:
+    """Place in the flow of a dotted module name, None if it is no stage."""
+    name = module.removeprefix(f"{PACKAGE}.").partition(".")[0]
+    name = "seed" if name.startswith("seed_") else name
+    return FLOW.index(name) if name in FLOW else None
+
+
+def test_the_contract_imports_pluggy_alone():
+    for path in sorted((ROOT / "hooks").glob("*.py")):
+        own = {name for name in imports(path) if name.startswith(f"{PACKAGE}.hooks")}
+        others = {name.partition(".")[0] for name in imports(path) - own}
+        assert others - set(sys.stdlib_module_names) <= {"pluggy"}, path.name
+
+
+@pytest.mark.parametrize(("name", "path"), [pytest.param(*pair, id=pair[0] or PACKAGE) for pair in modules()])
+def test_a_stage_imports_no_later_stage(name, path):
+    here = stage_of(name)
+    if here is None:
+        return
+    later = {module for module in imports(path, name, typing_too=True) if (stage_of(module) or 0) > here}
+    assert not later
+
+
+def test_gsasii_is_imported_through_one_door():
+    doors = {
+        name
+        for name, path in modules()
+        if any(module.partition(".")[0] in ("GSASII", "GSASIIscriptable") for module in imports(path, name))
+    }
+    assert doors <= {"gsasii"}
+
+
+def test_no_file_says_import_hooks_or_import_models():
+    for name, path in modules():
+        assert not {module.partition(".")[0] for module in imports(path, name)} & {"hooks", "models"}, path
+
+
+def test_the_network_knows_nothing_of_the_pipeline():
+    for name, path in modules():
+        if name.startswith("models"):
+            above = {module for module in imports(path, name) if stage_of(module) is not None}
+            assert not above, name
+
+
+def test_the_modules_of_the_command_line_import_nothing_heavy_at_their_top():
+    heavy = {"torch", "matplotlib", "scipy", "pymatgen", "pandas", "gemmi", "spglib", "diffpy", "geddes", "safetensors"}
+    for name in ("cli", "cli_models", "batch", "report", "output", "progress", "doctor", "plugin", "registry", "plot"):
+        top = imports(SOURCE / f"{name}.py", name, top_only=True)
+        assert not {module.partition(".")[0] for module in top} & heavy, name

@@ -1,0 +1,147 @@
+"""The records: frozen, documented field by field, equal after a JSON round trip, refused with a mend otherwise."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from alphadiffract_plugin import records, settings
+from alphadiffract_plugin.errors import SettingsError
+from alphadiffract_plugin.records import (
+    Candidate,
+    Histogram,
+    IndexingResult,
+    LatticeProposal,
+    Peaks,
+    Prediction,
+    Record,
+    SeedReport,
+)
+from alphadiffract_plugin.settings import SearchSettings, Settings
+
+NAN = math.nan
+CELL = (8.4801, 5.3979, 6.9586, 90.0, 90.0, 90.0)
+HISTOGRAM = Histogram(
+    [10, 10.02, 10.04], [1, 4, 2], None, (1.5405929, 1.5444274), 0.5, instrument={"U": 2.0, "Type": "PXC"}
+)
+PEAKS = Peaks([20.8], [0.002], [311.5], [0.11], [45.0], 1.5405929)
+PROPOSAL = LatticeProposal("orthorhombic", CELL, (0.1, 0.1, 0.1, 0.0, 0.0, 0.0), 0.8)
+PREDICTION = Prediction(np.full(7, 1 / 7), np.full(230, 1 / 230), (PROPOSAL,), np.full((2, 230), 1 / 230), "small")
+CANDIDATE = Candidate(CELL, (0.0003, 0.0002, NAN, 0.0, 0.0, 0.0), 62, "P n m a", "orthorhombic", 0.9, unindexed=(31.2,))
+RESULT = IndexingResult("anglesite", "alphadiffract", 1.5405929, (CANDIDATE,), PEAKS, PREDICTION, timings={"load": 0.1})
+REPORT = SeedReport("gsasii", "out", ("out/a.gpx",), ("c1",), True, 9.1, 2.2, CELL, CELL, (("background", 12.0),))
+ALL = (HISTOGRAM, PEAKS, PROPOSAL, PREDICTION, CANDIDATE, RESULT, REPORT, Settings())
+
+
+@pytest.mark.parametrize("record", ALL, ids=lambda record: type(record).__name__)
+def test_json_round_trip_gives_an_equal_record(record):
+    text = record.to_json()
+    again = type(record).from_json(text)
+    assert again == record
+    assert again.to_json() == text
+    assert json.loads(text)["schema_version"] == records.SCHEMA_VERSION
+
+
+@given(
+    cell=st.tuples(*[st.floats(1, 50)] * 3, *[st.floats(60, 120)] * 3),
+    figure=st.floats(allow_infinity=False),
+    unindexed=st.lists(st.floats(1, 179)).map(tuple),
+)
+def test_any_candidate_survives_json(cell, figure, unindexed):
+    candidate = Candidate(cell, cell, 1, "P 1", "triclinic", 0.5, m20=figure, rwp=figure, unindexed=unindexed)
+    assert Candidate.from_json(candidate.to_json()) == candidate
+
+
+def test_a_real_histogram_survives_json(lab6_lab):
+    assert Histogram.from_json(lab6_lab.to_json()) == lab6_lab
+
+
+def test_records_that_differ_in_one_number_are_not_equal():
+    assert dataclasses.replace(CANDIDATE, rwp=9.0) != CANDIDATE
+    assert dataclasses.replace(HISTOGRAM, intensity=[1, 4, 3]) != HISTOGRAM
+    assert dataclasses.replace(HISTOGRAM, esd=[1, 2, 1]) != HISTOGRAM
+    assert PEAKS != PROPOSAL
+
+
+def test_records_are_frozen_down_to_their_arrays():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        CANDIDATE.rwp = 1.0
+    with pytest.raises(ValueError, match="read-only"):
+        HISTOGRAM.intensity[0] = 7
+
+
+def test_a_record_keeps_its_own_copy_of_an_array():
+    intensity = np.array([1.0, 4.0, 2.0])
+    histogram = dataclasses.replace(HISTOGRAM, intensity=intensity)
+    intensity[0] = 99
+    assert histogram.intensity[0] == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("{", "this is no JSON"),
+        (REPORT.to_json(), "holds a SeedReport"),
+        (CANDIDATE.to_json().replace('"schema_version": 1', '"schema_version": 99'), "schema version 99"),
+        (CANDIDATE.to_json().replace('"rwp"', '"Rwp"'), "extra fields found (Rwp)"),
+        (CANDIDATE.to_json().replace('"cell": [', '"cells": ['), "required field missing @ $.cell"),
+        (
+            CANDIDATE.to_json().replace('"space_group": 62', '"space_group": "Pnma"'),
+            "invalid value for type, expected int",
+        ),
+    ],
+)
+def test_json_of_something_else_is_refused_with_the_mend(text, fault):
+    with pytest.raises(SettingsError) as caught:
+        Candidate.from_json(text)
+    assert fault in str(caught.value)
+    assert "mend: " in str(caught.value)
+
+
+def test_volume_of_anglesite_and_of_a_triclinic_cell():
+    assert CANDIDATE.volume == pytest.approx(8.4801 * 5.3979 * 6.9586)
+    triclinic = dataclasses.replace(CANDIDATE, cell=(5.0, 6.0, 7.0, 80.0, 95.0, 110.0))
+    basis = np.array(triclinic.cell[:3])
+    cosines = np.cos(np.radians([[0, 110, 95], [110, 0, 80], [95, 80, 0]]))
+    np.fill_diagonal(cosines, 1)
+    assert triclinic.volume == pytest.approx(math.sqrt(np.linalg.det(cosines * np.outer(basis, basis))))
+
+
+def test_inv_d2_of_a_line_is_that_of_bragg():
+    # LaB6 (NIST SRM 660c, a = 4.156826 Å): 100 lies at 21.358 degrees with Cu Kα1
+    peaks = Peaks([21.358], [0.001], [1.0], [0.1], [50.0], 1.5405929)
+    assert 1 / math.sqrt(peaks.inv_d2[0]) == pytest.approx(4.156826, abs=2e-4)
+    shifted = Peaks([21.359], [0.001], [1.0], [0.1], [50.0], 1.5405929)
+    assert shifted.inv_d2[0] - peaks.inv_d2[0] == pytest.approx(peaks.inv_d2_esd[0], rel=1e-3)
+
+
+@pytest.mark.parametrize("module", [records, settings], ids=lambda module: module.__name__)
+def test_every_field_says_what_it_is(module):
+    tree = ast.parse(Path(module.__file__).read_text(encoding="utf-8"))
+    classes = [node for node in tree.body if isinstance(node, ast.ClassDef)]
+    assert len(classes) >= 6
+    for node in classes:
+        for field, after in zip(node.body, [*node.body[1:], None], strict=True):
+            if isinstance(field, ast.AnnAssign):
+                said = isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant)
+                assert said and len(str(after.value.value)) > 10, f"{node.name}.{field.target.id}"
+
+
+def test_every_setting_has_a_default():
+    for name in vars(settings).values():
+        if isinstance(name, type) and issubclass(name, Record) and name is not Record:
+            assert name() == name.from_json(name().to_json())
+
+
+def test_an_unknown_setting_is_refused():
+    document = SearchSettings().to_dict() | {"minutes": 3}
+    with pytest.raises(SettingsError, match="minutes"):
+        SearchSettings.from_dict(document)
