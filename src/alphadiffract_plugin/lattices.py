@@ -103,34 +103,50 @@ class Lattice:
     def _index_tuples(self) -> np.ndarray:
         if self.family == "triclinic":
             return np.array(
-                [
-                    [(1, 0, 0), (0, 1, 0), (0, 0, 1), (0, 1, 1), (1, 0, 1), last]
-                    for last in ((1, 1, 0), (1, -1, 0))
-                ]
+                [[(1, 0, 0), (0, 1, 0), (0, 0, 1), (0, 1, 1), (1, 0, 1), last] for last in ((1, 1, 0), (1, -1, 0))]
             )
         if self.family == "monoclinic":
             return self._monoclinic_tuples()
         longest = {"cubic": 27, "tetragonal": 13, "hexagonal": 11, "orthorhombic": 6}[self.family]
         if self.centring != "P" and self.family != "cubic":
-            longest = {"tetragonal": 18, "hexagonal": 19, "orthorhombic": 11 if self.centring != "C" else 9}[self.family]
+            longest = {"tetragonal": 18, "hexagonal": 19, "orthorhombic": 11 if self.centring != "C" else 9}[
+                self.family
+            ]
         low = self.indices(longest)
         return np.array(list(itertools.permutations(low, self.free)))
 
     def _monoclinic_tuples(self) -> np.ndarray:
-        a_axis = [(2, 0, 0)] if self.centring == "C" else [(1, 0, 0)]
-        c_axis = [(0, 0, 1), (0, 0, 2)]
-        with_b = [(0, 1, 0), (0, 2, 0), (1, 1, 0), (2, 1, 0), (1, 2, 0), (0, 1, 1), (0, 1, 2), (0, 2, 1), (3, 1, 0)]
-        slanted = [
-            *[(1, 0, 1), (2, 0, 1), (1, 0, 2), (2, 0, 2), (1, 1, 1), (1, 2, 1), (2, 1, 1), (1, 1, 2)],
-            *[(-1, 0, 1), (-2, 0, 1), (-1, 0, 2), (-1, 1, 1), (-1, 1, 2), (-2, 1, 1)],
-        ]
-        tuples = [
-            order
-            for base in itertools.product(a_axis, c_axis, with_b, slanted)
-            if centred(np.array(base), self.centring).all()
-            for order in itertools.permutations(base)
-        ]
-        return np.array(tuples)
+        """Quadruples of low indices in every order; of those that a change of axes in the h0l plane joins, one stays."""
+        grid = np.array(list(itertools.product(range(-3, 4), range(4), range(-2, 3))))
+        h, k, l = grid.T  # noqa: E741
+        size = h * h + l * l + 0.5 * k * k
+        if self.centring == "C":
+            size = 0.6 * h * h + l * l + 0.35 * k * k
+        one_of_pair = (l > 0) | ((l == 0) & (h > 0)) | ((l == 0) & (h == 0) & (k > 0))
+        low = np.flatnonzero(one_of_pair & centred(grid, self.centring))
+        low = low[np.argsort(size[low], kind="stable")][:26]
+        fours = np.array(list(itertools.combinations(low, 4)))
+        fours = fours[np.argsort(size[fours].sum(1), kind="stable")]
+        fours = fours[np.abs(np.linalg.det(self.design(grid[fours].reshape(-1, 3)).reshape(-1, 4, 4))) > 0.5]
+        fours = fours[_first_of_each_plane_basis(grid[fours], 2 if self.centring == "C" else 1)][:1500]
+        return grid[fours][:, list(itertools.permutations(range(4)))].reshape(-1, 4, 3)
+
+
+def _first_of_each_plane_basis(fours: np.ndarray, even: int) -> np.ndarray:
+    """Positions of the quadruples, shape (N, 4, 3), that no basis change (h, l) turns into an earlier one.
+
+    ``even`` is 2 where h must keep its parity, as for C centring.
+    """
+    keys = []
+    for u, v, w, x in itertools.product((-1, 0, 1), (-even, 0, even), (-1, 0, 1), (-1, 0, 1)):
+        if abs(u * x - v * w) != 1:
+            continue
+        h, l = u * fours[..., 0] + v * fours[..., 2], w * fours[..., 0] + x * fours[..., 2]  # noqa: E741
+        flip = np.where((l < 0) | ((l == 0) & (h < 0)), -1, 1)
+        code = np.sort(((h * flip + 50) * 100 + fours[..., 1]) * 100 + l * flip, axis=1)
+        keys.append(code @ np.array([10**18, 10**12, 10**6, 1], dtype=object))
+    _, first = np.unique(np.min(keys, axis=0), return_index=True)
+    return np.sort(first)
 
 
 LATTICES = tuple(

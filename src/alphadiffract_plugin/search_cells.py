@@ -170,10 +170,10 @@ def _proposals(observed: Observed, inv_d2: np.ndarray, lattice: Lattice, device:
 
     inverse = torch.tensor(lattice.assignments(), dtype=torch.float32, device=device)
     trusted = np.flatnonzero(observed.spurious < 0.5)
-    first = {1: 8, 2: 10, 3: 9, 4: 9, 6: 10}[lattice.free]
+    first = {1: 10, 2: 12, 3: 11, 4: 9, 6: 12}[lattice.free]
     if lattice.free == 6:
         basis = np.array(list(itertools.combinations(trusted[:first], 3)))
-        cross = np.array(list(itertools.product(trusted[:13], repeat=3)))
+        cross = np.array(list(itertools.product(trusted[:15], repeat=3)))
         chosen = np.concatenate([np.repeat(basis, len(cross), 0), np.tile(cross, (len(basis), 1))], 1)
     else:
         chosen = np.array(list(itertools.combinations(trusted[:first], lattice.free)))
@@ -186,7 +186,9 @@ def _proposals(observed: Observed, inv_d2: np.ndarray, lattice: Lattice, device:
         yield torch.einsum("tij,cj->cti", inverse, lines).reshape(-1, lattice.free)
 
 
-def _plausible(parameters: torch.Tensor, lattice: Lattice, settings: SearchSettings) -> tuple[torch.Tensor, torch.Tensor]:
+def _plausible(
+    parameters: torch.Tensor, lattice: Lattice, settings: SearchSettings
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Those cells that are real, reduced enough and of allowed volume and length, with their volumes in Å³."""
     import torch
 
@@ -195,7 +197,8 @@ def _plausible(parameters: torch.Tensor, lattice: Lattice, settings: SearchSetti
         good = (parameters > shortest).all(1) & (parameters < 0.25 * lattice.points).all(1)
     elif lattice.free == 4:
         a, b, c, e = parameters.unbind(1)
-        good = (torch.stack([a, b, c]) > shortest).all(0) & (e.abs() <= 1.02 * torch.minimum(a, c) * 1.3) & (e >= 0)
+        reduced = torch.minimum(2 * a if lattice.centring == "C" else a, c)
+        good = (torch.stack([a, b, c]) > shortest).all(0) & (e.abs() <= 1.05 * reduced)
     else:
         a, b, c, d, e, f = parameters.unbind(1)
         good = (
@@ -249,7 +252,14 @@ def pull_onto_lines(observed: Observed, lattice: Lattice, start: np.ndarray, ori
     parameters, zero = start[:, :-1].copy(), start[:, -1].copy()
     count = len(observed.two_theta)
     slope = observed.inv_d2_slope()
-    for lines, reach in ((min(10, count), 0.12), (min(15, count), 0.09), (count, 0.06), (count, 0.04), (count, 0.03), (count, 0.03)):
+    for lines, reach in (
+        (min(10, count), 0.12),
+        (min(15, count), 0.09),
+        (count, 0.06),
+        (count, 0.04),
+        (count, 0.03),
+        (count, 0.03),
+    ):
         parameters, zero = _least_squares(observed, design, slope, parameters, zero, lines, reach)
     good = np.isfinite(parameters).all(1) & np.isfinite(zero) & (np.abs(zero) < 0.2)
     metric = parameters[good] @ lattice.metric_map
