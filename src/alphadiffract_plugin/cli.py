@@ -44,7 +44,7 @@ class Radiation(str, enum.Enum):
 WavelengthOption = Annotated[
     str | None,
     typer.Option(
-        help="In Å (1.5406), as a doublet (1.5405/1.5443/0.5) or by name (CuKa, CuKa1, MoKa ...); "
+        help="In Å (1.5406), as a doublet (1.5405/1.5443/0.5), by name (CuKa, CuKa1, MoKa ...) or an .instprm file; "
         "needed where the file does not hold it."
     ),
 ]
@@ -146,6 +146,8 @@ def index(
     answers = batch.run(files)
     if STDOUT not in (json, jsonl):
         _show(answers)
+    if output and not seed and len(seeders) == 1:
+        say(f"GSAS-II was not found: the bundle is there, no .gpx ('{NAME} doctor' tells how to get it)")
     if batch.failed:
         say(f"{len(batch.failed)} of {len(files)} patterns gave no answer")
         raise typer.Exit(2)
@@ -200,10 +202,8 @@ def _load(path: Path, wavelength: str | None, radiation: Radiation | None) -> Hi
 def _usual_seeders() -> tuple[Seeder, ...]:
     from alphadiffract_plugin.gsasii import find
 
-    if find() is not None:
-        return plugins().seeder("bundle"), plugins().seeder("gsasii")
-    say(f"GSAS-II was not found: the bundle is written, no .gpx ('{NAME} doctor' tells how to get it)")
-    return (plugins().seeder("bundle"),)
+    names = ("bundle",) if find() is None else ("bundle", "gsasii")
+    return tuple(plugins().seeder(name) for name in names)
 
 
 def _show(answers: Sequence[tuple[str, IndexingResult]]) -> None:

@@ -1,0 +1,44 @@
+"""The pages say what the code does: every error has its section, every file that a page names is there."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from pathlib import Path
+
+import pytest
+
+from alphadiffract_plugin import errors
+from alphadiffract_plugin.errors import AlphaDiffractError
+
+ROOT = Path(__file__).parent.parent
+PAGES = [
+    *ROOT.glob("*.md"),
+    *(ROOT / "docs").glob("*.md"),
+    *(ROOT / "hooks").glob("*.md"),
+    *ROOT.glob("examples/**/*.md"),
+]
+
+
+def test_every_error_has_a_section():
+    headings = re.findall(r"^## (\w+)$", (ROOT / "docs" / "errors.md").read_text(encoding="utf-8"), re.M)
+    kinds = [name for name, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, AlphaDiffractError)]
+    assert sorted(headings) == sorted({*kinds, "PluginError"} - {"AlphaDiffractError"})
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_to_files_lead_somewhere(page):
+    targets = re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text(encoding="utf-8"))
+    missing = [target for target in targets if not (page.parent / target).exists()]
+    assert not missing
+
+
+def test_the_pages_name_only_commands_and_options_that_exist(cli):
+    helps = {name: cli(name, "--help").out for name in ("index", "seed", "models", "plugins", "doctor")}
+    for page in PAGES:
+        for command, rest in re.findall(r"alphadiffract-plugin (\w+)([^\n`]*)", page.read_text(encoding="utf-8")):
+            if command in ("import", "is", "on"):
+                continue
+            assert command in helps, f"{page.name}: {command}"
+            for option in re.findall(r"(?<=\s)--?[a-z][a-z0-9]*", rest):
+                assert option in helps[command], f"{page.name}: {command} {option}"
