@@ -1,57 +1,64 @@
 """Load a measured powder pattern: a file, arrays, or a GSAS-II histogram in memory -> a checked Histogram.
 
-The wavelength is read from the file where the format holds it, or demanded; it is never guessed.
+The wavelength is read from the file where the format holds it, or demanded; it is never guessed. Formats: text
+columns (xy, xye, csv, dat, txt, chi), start-step-stop blocks, GSAS raw, pdCIF, and by geddes PANalytical xrdml,
+Rigaku ras and rasx, Bruker raw, uxd and brml. What none of these can read is tried with rietx where it is installed.
 """
 
 from __future__ import annotations
 
-import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from alphadiffract_plugin.errors import InputError, OutputError, RadiationError, WavelengthError
+from alphadiffract_plugin.check import check_resolution, checked_reading
+from alphadiffract_plugin.errors import AlphaDiffractError, InputError, RadiationError, WavelengthError
+from alphadiffract_plugin.output import write_text
 from alphadiffract_plugin.radiation import radiation_from_text
+from alphadiffract_plugin.readers.instprm import Instrument, instrument_from_instprm, instrument_from_parameters
+from alphadiffract_plugin.readers.reading import Reading
+from alphadiffract_plugin.readers.recognise import reading_from_file
 from alphadiffract_plugin.records import Histogram
 
 
 def histogram_from_file(
-    path: str | Path, *, wavelength: str | float | None = None, radiation: str | None = None
+    path: str | Path, *, wavelength: str | float | Path | None = None, radiation: str | None = None
 ) -> Histogram:
     """The measured pattern in a file.
 
     Parameters
     ----------
-    path : the file.
-    wavelength : in Å or by name (see ``radiation_from_text``); None to take it from the file.
+    path : the file; its format is told from its content.
+    wavelength : in Å or by name (see ``radiation_from_text``), or the path of a GSAS-II ``.instprm`` file; None to
+        take it from the file. It goes before what the file says.
     radiation : ``xray`` or ``neutron``; None to take it from the file, and X-rays where the file does not say.
 
     Raises
     ------
-    InputError, WavelengthError, RadiationError : the file is no usable pattern; names file, line and mend.
+    InputError : the file is no usable pattern; names file, line and mend.
+    WavelengthError : the file holds no wavelength and none was given, or it is out of range.
+    RadiationError : time of flight, energy-dispersive, or an unknown ``radiation``.
     """
     path = Path(path)
-    if not path.is_file():
-        raise InputError("there is no such file", mend="check the path", where=path)
-    try:
-        columns = np.loadtxt(path, comments=("#", "!", "'", ";"), ndmin=2)
-    except ValueError as error:
-        raise InputError("this is no table of numbers", mend="give two_theta and intensity", where=path) from error
-    two_theta, intensity, *rest = columns.T
-    try:
-        return histogram_from_arrays(
-            two_theta,
-            intensity,
-            rest[0] if rest else None,
-            wavelength=wavelength,
-            radiation=radiation or "xray",
-            name=path.stem,
-            source=f"{path} (text columns)",
+    instrument = _instrument_given(wavelength, radiation)
+    reading = checked_reading(reading_from_file(path))
+    how = "as given"
+    if instrument is None:
+        if reading.wavelengths is None:
+            raise WavelengthError(
+                f"this file ({reading.reader}) does not say its wavelength",
+                mend="give --wavelength CuKa (or another name), a number in Å, or an .instprm file",
+                where=path,
+            )
+        kind = radiation or reading.radiation or "xray"
+        instrument = Instrument(reading.wavelengths, reading.kalpha2_ratio, kind, dict(reading.instrument))
+        how = "from the file"
+    elif radiation is None and instrument.radiation == "" and reading.radiation is not None:
+        instrument = Instrument(
+            instrument.wavelengths, instrument.kalpha2_ratio, reading.radiation, instrument.parameters
         )
-    except (InputError, WavelengthError, RadiationError) as error:
-        raise type(error)(error.what, mend=error.mend, where=path, line=error.line) from None
+    return _histogram(reading, instrument, name=path.stem, source=f"{path} ({reading.reader}; wavelength {how})")
 
 
 def histogram_from_arrays(
@@ -59,60 +66,119 @@ def histogram_from_arrays(
     intensity: np.ndarray,
     esd: np.ndarray | None = None,
     *,
-    wavelength: str | float | None,
-    radiation: str = "xray",
+    wavelength: str | float | Path | None,
+    radiation: str | None = None,
     name: str = "histogram",
-    source: str = "arrays",
 ) -> Histogram:
-    """The pattern in arrays of shape (N,): two_theta in degrees, intensity in counts, esd of intensity.
+    """The pattern in arrays.
+
+    Parameters
+    ----------
+    two_theta : diffraction angle in degrees, shape (N,).
+    intensity : counts, or anything linear in counts, shape (N,).
+    esd : standard uncertainty of ``intensity``, shape (N,), or None.
+    wavelength, radiation : as in :func:`histogram_from_file`; the wavelength is demanded.
+    name : what to call the pattern.
 
     Raises
     ------
     InputError, WavelengthError, RadiationError : the arrays are no usable pattern.
     """
-    if wavelength is None:
-        raise WavelengthError("no wavelength was given", mend="give --wavelength CuKa, or a number in Å")
-    wavelengths, ratio = radiation_from_text(wavelength)
-    return Histogram(
-        two_theta=two_theta,
-        intensity=intensity,
-        esd=esd,
-        wavelengths=wavelengths,
-        kalpha2_ratio=ratio,
-        radiation=radiation,
-        name=name,
-        source=source,
-    )
+    instrument = _instrument_given(wavelength, radiation)
+    if instrument is None:
+        raise WavelengthError("no wavelength was given", mend="give a name such as CuKa, or a number in Å")
+    reading = checked_reading(Reading(np.asarray(two_theta), np.asarray(intensity), "arrays", esd=esd))
+    return _histogram(reading, instrument, name=name, source="arrays")
 
 
 def histogram_from_gsasii(histogram: Any) -> Histogram:
-    """The pattern of a ``G2PwdrData`` object that is already in memory; needs no GSAS-II."""
-    x, counts, weight = (np.ma.filled(np.ma.asarray(a, dtype=float), np.nan) for a in histogram.data["data"][1][:3])
-    inst = histogram.data["Instrument Parameters"][0]
-    doublet = "Lam1" in inst
-    text = f"{inst['Lam1'][1]}/{inst['Lam2'][1]}/{inst['I(L2)/I(L1)'][1]}" if doublet else inst["Lam"][1]
-    keep = np.isfinite(x) & np.isfinite(counts)
-    esd = np.where(weight > 0, 1 / np.sqrt(np.where(weight > 0, weight, 1)), np.nan)
-    return histogram_from_arrays(
-        x[keep], counts[keep], esd[keep], wavelength=text, name=str(histogram.name), source="GSAS-II project"
-    )
+    """The pattern of a ``G2PwdrData`` object that is already in memory; imports nothing of GSAS-II.
+
+    Points outside its limits, in excluded regions or masked are left out; the wavelength, the radiation and the
+    instrument parameters are the current values in the project.
+
+    Raises
+    ------
+    InputError : this is no GSAS-II powder histogram.
+    WavelengthError, RadiationError : its instrument has no wavelength or is no constant-wavelength one.
+    """
+    where = f"GSAS-II histogram {getattr(histogram, 'name', '')}".strip()
+    try:
+        columns = [np.ma.asarray(column, dtype=float) for column in histogram.data["data"][1][:3]]
+        limits = histogram.data["Limits"]
+        parameters = {key: _current(value) for key, value in histogram.data["Instrument Parameters"][0].items()}
+    except (AttributeError, KeyError, IndexError, TypeError, ValueError) as error:
+        raise InputError(
+            f"this {type(histogram).__name__} is no GSAS-II powder histogram",
+            mend="give what G2Project.histogram(0) returns",
+        ) from error
+    instrument = instrument_from_parameters(parameters, where)
+    two_theta = columns[0].filled(np.nan)
+    keep = ~np.any([np.ma.getmaskarray(column) for column in columns], axis=0)
+    keep &= (two_theta >= min(limits[1])) & (two_theta <= max(limits[1]))
+    for low, high in limits[2:]:
+        keep &= (two_theta < low) | (two_theta > high)
+    weight = columns[2].filled(0.0)[keep]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        esd = np.where(weight > 0, 1 / np.sqrt(weight), 0.0)
+    reading = Reading(two_theta[keep], columns[1].filled(np.nan)[keep], "GSAS-II", esd=esd, where=where)
+    return _histogram(checked_reading(reading), instrument, name=str(histogram.name), source="GSAS-II project")
 
 
 def write_xye(histogram: Histogram, path: str | Path) -> Path:
     """Write two_theta, intensity and esd as text, all or nothing; the path written.
 
+    Every number is written in the shortest form that reads back equal. Where the histogram has no esds they are
+    √intensity, at least 1.
+
     Raises
     ------
     OutputError : the file cannot be written.
     """
-    path = Path(path)
-    esd = histogram.esd if histogram.esd is not None else np.sqrt(np.maximum(histogram.intensity, 1))
-    columns = np.column_stack([histogram.two_theta, histogram.intensity, esd])
+    esd = np.sqrt(np.maximum(histogram.intensity, 1)) if histogram.esd is None else histogram.esd
+    rows = zip(histogram.two_theta.tolist(), histogram.intensity.tolist(), esd.tolist(), strict=True)
+    return write_text(Path(path), "".join(f"{x!r} {y!r} {s!r}\n" for x, y, s in rows))
+
+
+def _instrument_given(wavelength: str | float | Path | None, radiation: str | None) -> Instrument | None:
+    """What the caller says of the instrument; radiation '' where nothing was said, None without a wavelength."""
+    if radiation not in (None, "xray", "neutron"):
+        raise RadiationError(f"the radiation {radiation!r} is unknown", mend="give xray or neutron")
+    if wavelength is None:
+        return None
+    if isinstance(wavelength, Path) or str(wavelength).lower().endswith(".instprm"):
+        found = instrument_from_instprm(Path(wavelength))
+        kind = radiation or found.radiation
+        return Instrument(found.wavelengths, found.kalpha2_ratio, kind, found.parameters)
+    wavelengths, ratio = radiation_from_text(wavelength)
+    return Instrument(wavelengths, ratio, radiation or "", {})
+
+
+def _histogram(reading: Reading, instrument: Instrument, *, name: str, source: str) -> Histogram:
+    radiation = instrument.radiation or "xray"
+    if radiation == "neutron" and instrument.kalpha2_ratio > 0:
+        raise WavelengthError(
+            "a Kα doublet was given for a neutron pattern",
+            mend="give the wavelength of the neutrons in Å, or radiation xray",
+            where=reading.where,
+        )
     try:
-        handle, scratch = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        with os.fdopen(handle, "w", encoding="utf-8") as out:
-            np.savetxt(out, columns, fmt="%.10g")
-        os.replace(scratch, path)
-    except OSError as error:
-        raise OutputError(f"cannot write: {error.strerror}", mend="choose another folder", where=path) from error
-    return path
+        check_resolution(reading.two_theta, instrument.wavelengths[0])
+    except AlphaDiffractError as error:
+        raise type(error)(error.what, mend=error.mend, where=reading.where) from None
+    return Histogram(
+        two_theta=reading.two_theta,
+        intensity=reading.intensity,
+        esd=reading.esd,
+        wavelengths=instrument.wavelengths,
+        kalpha2_ratio=instrument.kalpha2_ratio,
+        radiation=radiation,
+        instrument=instrument.parameters,
+        name=name,
+        source=source,
+    )
+
+
+def _current(value: Any) -> Any:
+    """The current value of a GSAS-II parameter, which stands as [initial, current, refine]."""
+    return value[1] if isinstance(value, (list, tuple)) and len(value) > 1 else value

@@ -11,6 +11,7 @@ from __future__ import annotations
 import difflib
 import math
 import re
+from collections.abc import Sequence
 
 from alphadiffract_plugin.errors import WavelengthError
 
@@ -35,6 +36,9 @@ NAMES = tuple(f"{anode}{line}" for anode in KALPHA for line in ("Ka", "Ka1"))
 
 WAVELENGTH_MIN, WAVELENGTH_MAX = 0.05, 5.0
 """Range of wavelengths in Å that powder diffraction uses."""
+
+DOUBLET_MAX = 1.02
+"""Kα2 over Kα1 of the anodes above is at most 1.008."""
 
 KEV_ANGSTROM = 12.398419843
 """Photon energy in keV times wavelength in Å (CODATA 2018)."""
@@ -93,20 +97,55 @@ def check_doublet(wavelengths: tuple[float, ...], ratio: float) -> tuple[tuple[f
     first, second = (check_wavelength(value) for value in wavelengths)
     if not 0 < ratio <= 1:
         raise WavelengthError(f"a Kα2/Kα1 ratio of {ratio:g} is outside 0 to 1", mend="give 0.5, or one wavelength")
-    if not 1 < second / first < 1.02:
+    if not 1 < second / first < DOUBLET_MAX:
         raise WavelengthError(
             f"{first:g} and {second:g} Å are no Kα1 and Kα2", mend="give Kα1/Kα2, the shorter first, or one wavelength"
         )
     return (first, second), float(ratio)
 
 
+def wavelengths_from_file(
+    values: Sequence[float], *, ratio: float = KALPHA2_RATIO, name: str = ""
+) -> tuple[tuple[float, ...] | None, float]:
+    r"""The wavelengths that a file states, in the sense that laboratory software gives them.
+
+    One wavelength is the doublet of an anode where the file names that doublet (``name``: ``Cu K\a``), or where it
+    is the mean (2 Kα1 + Kα2)/3 of an anode, such as 1.5418 Å: no line has that wavelength. Two wavelengths are a
+    doublet if ``ratio`` > 0.
+
+    Returns
+    -------
+    wavelengths, kalpha2_ratio : as :func:`radiation_from_text` gives them; (None, 0) if the values are none.
+    """
+    usable = [float(value) for value in values if WAVELENGTH_MIN <= value <= WAVELENGTH_MAX]
+    if not usable:
+        return None, 0.0
+    if len(usable) > 1:
+        first, second = sorted(usable[:2])
+        if 0 < ratio <= 1 and 1 < second / first < DOUBLET_MAX:
+            return (first, second), float(ratio)
+        return (usable[0],), 0.0
+    plain = _plain(name)
+    for anode, (first, second) in KALPHA.items():
+        mean = (2 * first + second) / 3
+        named = plain == f"{anode}ka".lower() and abs(usable[0] / first - 1) < 0.003
+        if named or abs(usable[0] / mean - 1) < 6e-5:
+            return (first, second), KALPHA2_RATIO
+    return (usable[0],), 0.0
+
+
 def _with_point(number: str) -> str:
     return number if "." in number else number.replace(",", ".")
 
 
+def _plain(name: str) -> str:
+    r"""``Cu K-alpha 1``, ``CuKα₁`` and ``Cu K\a~1~`` alike as ``cuka1``."""
+    name = name.lower().replace("α", "a").replace("₁", "1").replace("alpha", "a")
+    return re.sub(r"[^a-z0-9]", "", name)
+
+
 def _from_name(text: str) -> tuple[tuple[float, ...], float]:
-    plain = text.lower().replace("α", "a").replace("₁", "1").replace("alpha", "a")
-    plain = re.sub(r"[^a-z0-9]", "", plain)
+    plain = _plain(text)
     names = {name.lower(): name for name in NAMES}
     if plain in names:
         name = names[plain]

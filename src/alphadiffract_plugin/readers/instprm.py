@@ -1,0 +1,104 @@
+"""GSAS-II instrument parameters (.instprm): the wavelength and the profile of a constant-wavelength instrument.
+
+Plain ``key:value`` text. ``CorrectionCode``, which GSAS-II would execute, is refused.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from alphadiffract_plugin.errors import InputError, RadiationError, WavelengthError
+from alphadiffract_plugin.radiation import check_doublet, check_wavelength
+
+
+@dataclass(frozen=True)
+class Instrument:
+    """What an instrument-parameter file or a GSAS-II histogram says of the instrument."""
+
+    wavelengths: tuple[float, ...]
+    """One wavelength or Kα1 and Kα2 in Å."""
+    kalpha2_ratio: float
+    """Intensity of Kα2 over Kα1."""
+    radiation: str
+    """``xray`` or ``neutron``."""
+    parameters: dict[str, float | str]
+    """Everything else, under GSAS-II's names."""
+
+
+def instrument_from_instprm(path: Path) -> Instrument:
+    """The instrument in an .instprm file.
+
+    Raises
+    ------
+    InputError : the file cannot be read, is none, or holds code.
+    WavelengthError, RadiationError : see :func:`instrument_from_parameters`.
+    """
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise InputError(
+            f"this file cannot be read: {error.strerror}", mend="check the path and its permissions", where=path
+        ) from error
+    parameters: dict[str, float | str] = {}
+    for number, line in enumerate(text.splitlines(), start=1):
+        for entry in [] if line.lstrip().startswith("#") else line.split(";"):
+            key, colon, value = entry.partition(":")
+            if key.strip() == "CorrectionCode":
+                raise InputError(
+                    "this file holds CorrectionCode, which GSAS-II would run",
+                    mend="delete that line, after reading what it does",
+                    where=path,
+                    line=number,
+                )
+            if colon:
+                parameters[key.strip()] = _number_or_text(value.strip())
+    if "Type" not in parameters:
+        raise InputError(
+            "this is no GSAS-II instrument-parameter file: it has no Type",
+            mend="give an .instprm file, or the wavelength in Å",
+            where=path,
+        )
+    return instrument_from_parameters(parameters, path)
+
+
+def instrument_from_parameters(parameters: dict[str, float | str], where: Path | str | None) -> Instrument:
+    """The instrument with these GSAS-II parameters.
+
+    Raises
+    ------
+    RadiationError : not of constant wavelength (``Type`` PNT and the like).
+    WavelengthError : neither ``Lam`` nor ``Lam1`` and ``Lam2``, or out of range.
+    """
+    kind = str(parameters.get("Type", ""))
+    if len(kind) != 3 or kind[0] != "P" or kind[1] not in "XN" or kind[2] not in "CA":
+        what = {"T": "time of flight", "E": "energy dispersive", "B": "a pink beam"}.get(kind[2:], "unknown here")
+        raise RadiationError(
+            f"the instrument type {kind or '(none)'} is {what}",
+            mend="give a pattern of one wavelength over two_theta in degrees (PXC or PNC)",
+            where=where,
+        )
+    try:
+        if "Lam1" in parameters:
+            pair = (float(parameters["Lam1"]), float(parameters["Lam2"]))
+            ratio = float(parameters.get("I(L2)/I(L1)", 0.5))
+            wavelengths, ratio = check_doublet(pair, ratio) if ratio > 0 else ((check_wavelength(pair[0]),), 0.0)
+        else:
+            wavelengths, ratio = (check_wavelength(float(parameters["Lam"])),), 0.0
+    except (KeyError, ValueError) as error:
+        raise WavelengthError(
+            "the instrument parameters hold no wavelength (Lam, or Lam1 and Lam2)",
+            mend="give --wavelength CuKa, or a number in Å",
+            where=where,
+        ) from error
+    except WavelengthError as error:
+        raise WavelengthError(error.what, mend=error.mend, where=where) from None
+    rest = {key: value for key, value in parameters.items() if key not in ("Lam", "Lam1", "Lam2", "I(L2)/I(L1)")}
+    return Instrument(wavelengths, ratio, "neutron" if kind[1] == "N" else "xray", rest)
+
+
+def _number_or_text(text: str) -> float | str:
+    try:
+        return float(text)
+    except ValueError:
+        return text

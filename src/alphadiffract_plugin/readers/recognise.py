@@ -1,0 +1,118 @@
+"""Tell the format of a file from its content, and read it with the reader of that format."""
+
+from __future__ import annotations
+
+import codecs
+import importlib.util
+import re
+from pathlib import Path
+
+import numpy as np
+
+from alphadiffract_plugin.errors import InputError, RadiationError
+from alphadiffract_plugin.readers.cif import reading_from_cif
+from alphadiffract_plugin.readers.columns import reading_from_text
+from alphadiffract_plugin.readers.gsas import BANK, reading_from_gsas
+from alphadiffract_plugin.readers.reading import NotReadError, Reading
+from alphadiffract_plugin.readers.vendor import reading_from_vendor, vendor_format
+
+BYTES_MAX = 200_000_000
+"""Largest file that is read; a pattern of a million points as text has about 30 MB."""
+
+
+def reading_from_file(path: Path) -> Reading:
+    """What the reader of its format finds in a file.
+
+    Raises
+    ------
+    InputError : no file, a folder, empty, too large, a format that none reads, or broken; names file and line.
+    RadiationError : time of flight or energy-dispersive.
+    """
+    head = _head(path)
+    try:
+        name = vendor_format(head, path)
+        if name is not None:
+            return reading_from_vendor(path, name)
+        text = _text(path, head)
+        if BANK.search(text):
+            return reading_from_gsas(text, path)
+        if re.search(r"^\s*_pd_|^\s*_diffrn_", text, re.M) or path.suffix.lower() == ".cif":
+            return reading_from_cif(text, path)
+        return reading_from_text(text, path)
+    except NotReadError:
+        other = _reading_by_rietx(path)
+        if other is None:
+            raise
+        return other
+
+
+def _head(path: Path) -> bytes:
+    """The first bytes of a file that exists, is a file, is not empty and not too large."""
+    try:
+        if path.is_dir():
+            raise InputError("this is a folder", mend="give the pattern files in it, such as FOLDER/*.xye", where=path)
+        if not path.exists():
+            raise InputError("there is no such file", mend="check the path", where=path)
+        if not path.is_file():
+            raise InputError("this is no regular file", mend="copy the pattern into a file", where=path)
+        size = path.stat().st_size
+        if size == 0:
+            raise InputError("this file is empty", mend="copy or export the pattern again", where=path)
+        if size > BYTES_MAX:
+            raise InputError(
+                f"this file has {size / 1e6:.0f} MB; a powder pattern has less than {BYTES_MAX // 1_000_000} MB",
+                mend="give the integrated pattern, not the images or events it was made from",
+                where=path,
+            )
+        with path.open("rb") as file:
+            return file.read(65536)
+    except OSError as error:
+        raise InputError(
+            f"this file cannot be read: {error.strerror}", mend="check the path and its permissions", where=path
+        ) from error
+
+
+def _text(path: Path, head: bytes) -> str:
+    """The whole file as text.
+
+    Raises
+    ------
+    NotReadError : it is a binary file.
+    """
+    encoding = "utf-16" if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
+    is_gsas = BANK.search(head.decode("latin-1"))
+    if encoding != "utf-16" and b"\x00" in head and not is_gsas:
+        what = "an HDF5 file (NeXus)" if head.startswith(b"\x89HDF") else "a binary file of a format unknown here"
+        raise NotReadError(
+            f"this is {what}", mend="export the pattern as text columns two_theta, intensity, esd", where=path
+        )
+    data = path.read_bytes()
+    try:
+        return data.decode(encoding)
+    except UnicodeDecodeError:
+        return data.decode("latin-1")
+
+
+def _reading_by_rietx(path: Path) -> Reading | None:
+    """What the optional rietx reads; None if it is not installed or cannot read the file either."""
+    if importlib.util.find_spec("rietx") is None:
+        return None
+    import rietx
+
+    try:
+        pattern = rietx.read_pattern(path)
+    except Exception:  # whatever it raises, our own reader's message is the one to show
+        return None
+    if pattern.two_theta is None:
+        raise RadiationError(
+            "this is a time-of-flight pattern",
+            mend="give a pattern of one wavelength over two_theta in degrees; time of flight is not supported",
+            where=path,
+        )
+    return Reading(
+        two_theta=np.array(pattern.two_theta),
+        intensity=np.array(pattern.intensity),
+        esd=None if pattern.sigma is None else np.array(pattern.sigma),
+        reader="rietx",
+        where=path,
+    )
