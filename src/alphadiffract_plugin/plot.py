@@ -122,7 +122,7 @@ def _draw_opinion(figure: Figure, prediction: Prediction) -> None:
     best = np.argsort(-prediction.space_group_probability, kind="stable")[:5]
     names = [f"{symbol_from_space_group(int(group) + 1)} ({group + 1})" for group in best]
     _bars(groups, names, prediction.space_group_probability[best])
-    groups.set_title("space group, five likeliest", loc="left", fontsize=9, color=DATA)
+    groups.set_title("space group, best five", loc="left", fontsize=9, color=DATA)
     groups.set_xlabel("probability", fontsize=9)
 
 
