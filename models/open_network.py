@@ -63,14 +63,15 @@ class ConvBlock(nn.Module):
 
     def __init__(self, channels: int, kernel: int, drop_path: float) -> None:
         super().__init__()
-        self.dwconv = nn.Conv1d(channels, channels, kernel, padding="same", groups=channels)  # even: one more right
+        self.dwconv = nn.Conv1d(channels, channels, kernel, groups=channels)
+        self.pad = ((kernel - 1) // 2, kernel // 2)  # even kernels: one more on the right
         self.pwconv1 = nn.Linear(channels, 4 * channels)
         self.pwconv2 = nn.Linear(4 * channels, channels)
         self.drop_path = drop_path
 
     def forward(self, x: Tensor) -> Tensor:
         """The block with its shortcut."""
-        y = self.dwconv(x).transpose(1, 2)  # (N, L, C)
+        y = self.dwconv(nn.functional.pad(x, self.pad)).transpose(1, 2)  # (N, L, C)
         y = self.pwconv2(nn.functional.gelu(self.pwconv1(y))).transpose(1, 2)
         if self.training and self.drop_path:
             kept = torch.rand(len(x), 1, 1, device=x.device) >= self.drop_path
