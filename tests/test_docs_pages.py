@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import re
 from pathlib import Path
 
 import pytest
 
-from alphadiffract_plugin import errors
+from alphadiffract_plugin import errors, records
 from alphadiffract_plugin.errors import AlphaDiffractError
 
 ROOT = Path(__file__).parent.parent
@@ -42,3 +43,12 @@ def test_the_pages_name_only_commands_and_options_that_exist(cli):
             assert command in helps, f"{page.name}: {command}"
             for option in re.findall(r"(?<=\s)--?[a-z][a-z0-9]*", rest):
                 assert option in helps[command], f"{page.name}: {command} {option}"
+
+
+def test_the_table_of_words_in_the_readme_has_every_field_of_every_record():
+    table = (ROOT / "README.md").read_text(encoding="utf-8").partition("## Words")[2].partition("\n## ")[0]
+    words = set(re.findall(r"`(\w+)`", table))
+    kinds = [kind for _, kind in inspect.getmembers(records, inspect.isclass) if issubclass(kind, records.Record)]
+    fields = {field.name for kind in kinds for field in dataclasses.fields(kind)}
+    assert fields - words == set()
+    assert {kind.__name__ for kind in kinds} - words == {"Record"}
