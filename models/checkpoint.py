@@ -94,7 +94,7 @@ def save(
     ``provenance`` says how the weights came to be; the versions used now are added to it.
     """
     import torch
-    from safetensors.torch import save_file
+    from safetensors.torch import save as packed
 
     architecture = type(network).__name__.removesuffix("Network").lower()
     usual = {"compact": COMPACT_NORMALISATION, "open": OPEN_NORMALISATION}[architecture]
@@ -115,7 +115,7 @@ def save(
         name: (tensor.half() if half and tensor.is_floating_point() else tensor).cpu().contiguous()
         for name, tensor in network.state_dict().items()
     }
-    save_file(weights, folder / "model.safetensors")
+    (folder / "model.safetensors").write_bytes(packed(weights))
     (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
     return folder
 

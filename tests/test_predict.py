@@ -1,0 +1,106 @@
+"""What the released network says of measured patterns."""
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+
+from alphadiffract_plugin.errors import ModelError, RadiationError, SettingsError
+from alphadiffract_plugin.models import catalogue, checkpoint, lattice
+from alphadiffract_plugin.models.grid import OPEN_GRID
+from alphadiffract_plugin.models.open_network import OpenConfig, OpenNetwork
+from alphadiffract_plugin.predict import niggli_cell, predict, predict_many
+from alphadiffract_plugin.records import CRYSTAL_SYSTEMS, Prediction
+from alphadiffract_plugin.settings import NetworkSettings, Settings
+
+SETTINGS = Settings(network=NetworkSettings(device="cpu"))
+
+
+def system(prediction):
+    return CRYSTAL_SYSTEMS[int(prediction.crystal_system_probability.argmax())]
+
+
+def test_lab6_of_two_instruments_is_called_cubic(lab6_ssrl, lab6_lab):
+    for histogram in (lab6_ssrl, lab6_lab):
+        assert system(predict(histogram, SETTINGS)) == "cubic"
+
+
+def test_an_answer_is_the_same_every_time_alone_and_in_a_batch(lab6_ssrl, zincite_ssrl):
+    first, again = predict(zincite_ssrl, SETTINGS), predict(zincite_ssrl, SETTINGS)
+    assert first == again
+    _, batched = predict_many([lab6_ssrl, zincite_ssrl], SETTINGS)
+    assert np.allclose(batched.space_group_probability, first.space_group_probability, atol=1e-5)
+
+
+def test_the_copies_depend_on_the_seed_and_one_copy_is_the_pattern_itself(zincite_ssrl):
+    other = predict(zincite_ssrl, dataclasses.replace(SETTINGS, random_seed=7))
+    assert other != predict(zincite_ssrl, SETTINGS)
+    single = Settings(network=NetworkSettings(device="cpu", augmentations=1))
+    assert predict(zincite_ssrl, single) == predict(zincite_ssrl, dataclasses.replace(single, random_seed=7))
+
+
+def test_a_name_or_a_source_never_changes_the_answer(zincite_ssrl):
+    renamed = dataclasses.replace(zincite_ssrl, name="halite", source="elsewhere")
+    assert predict(renamed, SETTINGS) == predict(zincite_ssrl, SETTINGS)
+
+
+def test_probabilities_sum_to_one_and_the_system_follows_from_the_groups(tartrate_ssrl):
+    said = predict(tartrate_ssrl, SETTINGS)
+    assert said.space_group_probability.sum() == pytest.approx(1)
+    summed = np.bincount(lattice.system_of_group(), weights=said.space_group_probability, minlength=7)
+    assert said.crystal_system_probability == pytest.approx(summed)
+    assert said.member_space_group_probability.shape == (1, 230)
+    assert said.model == catalogue.DEFAULT
+    assert Prediction.from_json(said.to_json()) == said
+
+
+def test_lattices_come_most_probable_first_as_niggli_cells_with_a_spread(tartrate_ssrl):
+    import spglib
+
+    lattices = predict(tartrate_ssrl, SETTINGS).lattices
+    weights = [proposal.weight for proposal in lattices]
+    assert weights == sorted(weights, reverse=True) and 0.9 < sum(weights) <= 1 + 1e-9
+    for proposal in lattices:
+        metric = lattice.metric_from_cell(proposal.cell)
+        reduced = spglib.niggli_reduce(np.linalg.cholesky(metric))
+        assert np.linalg.norm(reduced, axis=1) == pytest.approx(proposal.cell[:3], abs=1e-3)
+        assert all(s >= 0 and math.isfinite(s) for s in proposal.spread) and min(proposal.spread[:3]) > 0
+    cubic = [proposal for proposal in lattices if proposal.crystal_system == "cubic"]
+    assert all(max(p.cell[:3]) - min(p.cell[:3]) < 1e-6 for p in cubic)
+
+
+def test_a_face_centred_cube_is_proposed_as_its_rhombohedral_niggli_cell():
+    kind = lattice.LATTICE_TYPES.index("cF")
+    q = lattice.parameters_from_metric(np.eye(3)[None] / 5.4307**2, np.array([kind]))[0]
+    cell, spread = niggli_cell(q, 0.01 * lattice.ties()[2][kind], kind)
+    assert cell == pytest.approx([5.4307 / math.sqrt(2)] * 3 + [60] * 3)
+    assert spread[0] == pytest.approx(0.01 * cell[0], rel=0.3) and max(spread[3:]) < 1e-6
+
+
+def test_the_published_network_answers_through_the_same_door(tmp_path, lab6_lab):
+    import torch
+
+    torch.manual_seed(1)
+    folder = checkpoint.save(OpenNetwork(OpenConfig()), OPEN_GRID, tmp_path / "published", provenance={})
+    said = predict(lab6_lab, Settings(network=NetworkSettings(model=str(folder), device="cpu")))
+    assert said.model == "published" and said.space_group_probability.sum() == pytest.approx(1)
+    (proposal,) = said.lattices
+    assert proposal.weight == pytest.approx(said.crystal_system_probability.max())
+
+
+def test_neutrons_an_unknown_model_and_an_unknown_device_are_refused(lab6_lab, pbso4_neutron):
+    with pytest.raises(RadiationError):
+        predict(pbso4_neutron, SETTINGS)
+    with pytest.raises(ModelError, match="no model 'nonsense'"):
+        predict(lab6_lab, Settings(network=NetworkSettings(model="nonsense")))
+    with pytest.raises(SettingsError, match="no device 'tpu'"):
+        predict(lab6_lab, Settings(network=NetworkSettings(device="tpu")))
+
+
+def test_cuda_without_a_cuda_device_says_so(lab6_lab, monkeypatch):
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(SettingsError, match="no CUDA device"):
+        predict(lab6_lab, Settings(network=NetworkSettings(device="cuda")))
