@@ -77,7 +77,7 @@ def test_several_patterns_one_line_each_and_the_bad_one_does_not_stop_them(cli, 
     assert "zincite_ssrl.xy" in shown.out
     assert shown.err.count("error:") == 1
     assert str(bad) in shown.err
-    assert "1 of 3 patterns gave no answer" in shown.err
+    assert "1 of 3 patterns failed" in shown.err
 
 
 def test_jsonl_on_stdout(cli, data):

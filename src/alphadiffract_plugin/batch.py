@@ -77,10 +77,10 @@ class Batch:
     outputs: Outputs
     """Where the answers go."""
     failed: list[Path] = field(default_factory=list)
-    """Files that gave no answer because of an error."""
+    """Files that an error stopped."""
 
     def run(self, paths: Sequence[Path]) -> list[tuple[str, IndexingResult]]:
-        """Index the files in turn; the answers by file name, without those in ``failed``.
+        """Index the files in turn; the answers with the names of their files.
 
         Raises
         ------
@@ -88,12 +88,13 @@ class Batch:
         AlphaDiffractError, PluginError : the only file failed.
         """
         self.outputs.check([path.stem for path in paths])
+        answers: list[tuple[str, IndexingResult]] = []
         if len(paths) == 1:
-            return [(paths[0].name, self.index(paths[0]))]
-        answers = []
+            self._index(paths[0], answers)
+            return answers
         for path in track(paths, "indexing"):
             try:
-                answers.append((path.name, self.index(path)))
+                self._index(path, answers)
             except OutputError:
                 raise
             except Exception as error:  # whatever one pattern does, the others go on
@@ -102,12 +103,11 @@ class Batch:
                 say(_naming(path, str(error) if known else f"{type(error).__name__}: {error}"), "error:", "bold red")
         return answers
 
-    def index(self, path: Path) -> IndexingResult:
-        """Index one file and write what was asked for."""
+    def _index(self, path: Path, answers: list[tuple[str, IndexingResult]]) -> None:
         histogram = self.load(path)
         result = call(self.indexer, histogram, self.settings)
+        answers.append((path.name, result))
         self._write(path.stem, histogram, result)
-        return result
 
     def _write(self, name: str, histogram: Histogram, result: IndexingResult) -> None:
         out = self.outputs

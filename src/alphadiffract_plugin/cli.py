@@ -21,7 +21,7 @@ from alphadiffract_plugin.registry import plugins
 
 if TYPE_CHECKING:
     from alphadiffract_plugin.hooks import Seeder
-    from alphadiffract_plugin.records import Histogram, IndexingResult
+    from alphadiffract_plugin.records import Histogram
 
 NAME = "alphadiffract-plugin"
 
@@ -128,6 +128,7 @@ def index(
     Prints the ranked candidates, the first answer of each where several patterns are given.
     """
     from alphadiffract_plugin.batch import STDOUT, Batch, Outputs
+    from alphadiffract_plugin.report import overview, print_report, result_report, stdout
     from alphadiffract_plugin.settings import NetworkSettings, SeedSettings, Settings
 
     if seed and output is None:
@@ -145,11 +146,11 @@ def index(
     )
     answers = batch.run(files)
     if STDOUT not in (json, jsonl):
-        _show(answers)
+        print_report(result_report(answers[0][1], stdout().width) if len(files) == 1 else [overview(answers)])
     if output and not seed and len(seeders) == 1:
         say(f"GSAS-II was not found: the bundle is there, no .gpx ('{NAME} doctor' tells how to get it)")
     if batch.failed:
-        say(f"{len(batch.failed)} of {len(files)} patterns gave no answer")
+        say(f"{len(batch.failed)} of {len(files)} patterns failed")
         raise typer.Exit(2)
 
 
@@ -204,12 +205,3 @@ def _usual_seeders() -> tuple[Seeder, ...]:
 
     names = ("bundle",) if find() is None else ("bundle", "gsasii")
     return tuple(plugins().seeder(name) for name in names)
-
-
-def _show(answers: Sequence[tuple[str, IndexingResult]]) -> None:
-    from alphadiffract_plugin.report import overview, print_report, result_report, stdout
-
-    if len(answers) == 1:
-        print_report(result_report(answers[0][1], width=stdout().width))
-    elif answers:
-        print_report([overview(answers)])

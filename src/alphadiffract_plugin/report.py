@@ -58,7 +58,7 @@ def number(value: float, decimals: int) -> str:
     return f"{value:.{decimals}f}" if math.isfinite(value) else "-"
 
 
-def result_report(result: IndexingResult, *, width: int, most: int = 10) -> Iterator[RenderableType]:
+def result_report(result: IndexingResult, width: int, most: int = 10) -> Iterator[RenderableType]:
     """One pattern's answer: the ranked table, the groups that look alike, the notes.
 
     Parameters
