@@ -151,10 +151,10 @@ def _from_name(text: str) -> tuple[tuple[float, ...], float]:
         name = names[plain]
         doublet = KALPHA[name[:2]]
         return (doublet[:1], 0.0) if name.endswith("1") else (doublet, KALPHA2_RATIO)
-    unit = re.fullmatch(r"([\d.]+)(kev|nm|pm|a|å|angstrom)", text.lower().replace(" ", ""))
-    if unit:
+    unit = re.fullmatch(r"(\d+\.?\d*|\.\d+)(kev|nm|pm|a|å|angstrom)", text.lower().replace(" ", ""))
+    if unit and float(unit[1]) > 0:
         value, scale = float(unit[1]), {"kev": 0.0, "nm": 10.0, "pm": 0.01}.get(unit[2], 1.0)
-        length = KEV_ANGSTROM / value if unit[2] == "kev" and value else value * scale
+        length = KEV_ANGSTROM / value if unit[2] == "kev" else value * scale
         raise WavelengthError(f"{text!r} carries a unit", mend=f"give the number in Å: {length:.6g}")
     near = difflib.get_close_matches(plain, names, n=2, cutoff=0.5)
     hint = "did you mean " + " or ".join(names[n] for n in near) + "?" if near else "known: " + ", ".join(NAMES) + "."

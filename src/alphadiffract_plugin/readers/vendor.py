@@ -165,7 +165,8 @@ def _rasx(path: Path) -> tuple[int, str, Wavelengths]:
 def _brml(path: Path) -> tuple[int, str, Wavelengths]:
     scans, text = _members(path, r"RawData\d+\.xml$", r"RawData\d+\.xml$")
     values = (_found(rf'<WaveLength{tag}\s[^>]*Value="([\d.]+)"', text) for tag in ("Alpha1", "Alpha2", "Ratio"))
-    return scans, _found(r'<ScanAxisInfo[^>]*VisibleName="([^"]*)"', text, ""), _doublet(*values)
+    axes = dict.fromkeys(re.findall(r'<ScanAxisInfo[^>]*AxisName="([^"]*)"', text))
+    return scans, " and ".join(axes), _doublet(*values)
 
 
 def _members(path: Path, counted: str, wanted: str) -> tuple[int, str]:
