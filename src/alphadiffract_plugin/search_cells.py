@@ -10,11 +10,18 @@ The same torch code runs on the CPU and the GPU.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from alphadiffract_plugin.crystal import (
+    bravais_from_basis,
+    cell_from_direct_metric,
+    cell_from_metric,
+    metric_from_cell,
+    primitive_basis,
+)
 from alphadiffract_plugin.lattices import LATTICES, Lattice
 from alphadiffract_plugin.records import Peaks
 from alphadiffract_plugin.settings import SearchSettings
@@ -73,12 +80,15 @@ class Trial:
     """``search`` or ``network``."""
 
 
-def observed_from_peaks(peaks: Peaks, lines: int) -> Observed:
-    """The lowest ``lines`` peaks; weak ones are more likely to be spurious (impurities, noise, the tube's own lines)."""
+def observed_from_peaks(peaks: Peaks, lines: int, *, every: bool = False) -> Observed:
+    """The lowest ``lines`` peaks; weak ones are more likely to be spurious (impurities, noise, the tube's own lines).
+
+    The weakest are passed over for stronger ones at higher angles unless ``every`` one is asked for.
+    """
     height = peaks.area / peaks.fwhm
     relative = height / np.sort(height)[-min(3, len(height))]
     spurious = np.clip(0.04 + 0.6 * np.exp(-relative / 0.02), 0, 0.6)
-    use = np.sort(np.argsort(peaks.two_theta + 200.0 * (spurious > 0.5))[:lines])
+    use = np.sort(np.argsort(peaks.two_theta + 200.0 * ((spurious > 0.5) & (not every)), kind="stable")[:lines])
     return Observed(
         two_theta=peaks.two_theta[use],
         sigma=np.hypot(peaks.two_theta_esd[use], _SIGMA * peaks.fwhm[use] + 0.001),
@@ -279,6 +289,45 @@ def pull_onto_lines(observed: Observed, lattice: Lattice, start: np.ndarray, ori
     return trials
 
 
+def distinct_lattices(trials: list[Trial], keep: int) -> list[Trial]:
+    """The best ``keep`` trials whose lattices differ, on standard axes (monoclinic and triclinic ones reduced).
+
+    Two trials are the same lattice if their Niggli cells agree within 0.3 %; the better scored one stays.
+    """
+    import spglib
+
+    kept: list[Trial] = []
+    reduced: list[np.ndarray] = []
+    for trial in trials:
+        basis = primitive_basis(cell_from_metric(trial.metric), trial.lattice.centring)
+        niggli = spglib.niggli_reduce(basis, eps=1e-5)
+        if niggli is None:
+            continue
+        gram = niggli @ niggli.T
+        edges = np.sqrt(np.diag(gram))
+        if any(
+            np.all(np.abs(edges / np.sqrt(np.diag(other)) - 1) < 3e-3)
+            and np.all(np.abs(gram - other) < 6e-3 * np.outer(edges, edges))
+            for other in reduced
+        ):
+            continue
+        reduced.append(gram)
+        kept.append(_on_standard_axes(trial, niggli))
+        if len(kept) == keep:
+            break
+    return kept
+
+
+def _on_standard_axes(trial: Trial, niggli: np.ndarray) -> Trial:
+    if trial.lattice.family == "triclinic":
+        return replace(trial, metric=metric_from_cell(cell_from_direct_metric(niggli @ niggli.T)))
+    if trial.lattice.family == "monoclinic":
+        standard = bravais_from_basis(niggli, 1e-5)
+        if standard.family == "monoclinic" and standard.centring == trial.lattice.centring:
+            return replace(trial, metric=metric_from_cell(standard.cell))
+    return trial
+
+
 def _is_real(metric: np.ndarray) -> np.ndarray:
     a, b, c, d, e, f = metric.T
     determinant = a * b * c + (d * e * f - a * d * d - b * e * e - c * f * f) / 4
@@ -340,9 +389,23 @@ def score_metrics(
     inv_d2 = observed.inv_d2()
     density = 2 * np.pi * np.sqrt(inv_d2) * slope / (lattice.points * lattice.multiplicity)
     density = np.maximum(volume[:, None] * density[None], 0.02)
+    return (
+        line_likelihood_ratio(observed, off, density).sum(-1)
+        - _NATS_PER_PARAMETER * lattice.free
+        - 0.5 * (zero / _ZERO_PRIOR) ** 2
+    )
+
+
+def line_likelihood_ratio(observed: Observed, off: np.ndarray, density: np.ndarray) -> np.ndarray:
+    """Log-likelihood ratio of each line: ``off`` degrees from a calculated one, over there by chance.
+
+    Parameters
+    ----------
+    off : two_theta(observed) − two_theta(nearest calculated) in degrees, shape (..., n).
+    density : calculated lines per degree at each line, shape (..., n).
+    """
     hit = 0.75 * _normal(off, observed.sigma) + 0.25 * _normal(off, 4 * observed.sigma)
-    ratio = np.log((1 - observed.spurious) * hit / density + observed.spurious)
-    return ratio.sum(1) - _NATS_PER_PARAMETER * lattice.free - 0.5 * (zero / _ZERO_PRIOR) ** 2
+    return np.log((1 - observed.spurious) * hit / density + observed.spurious)
 
 
 def _normal(off: np.ndarray, sigma: np.ndarray) -> np.ndarray:

@@ -1,0 +1,149 @@
+"""Extinction classes: which space groups, in which settings, leave the same reflections absent on given axes.
+
+Derived from the symmetry operations of gemmi's table of 564 settings; nothing is typed in. A class belongs to a
+lattice family and centring, its settings say how to turn the axes at hand into those of the standard setting.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from alphadiffract_plugin.crystal import (
+    cell_from_direct_metric,
+    crystal_system_from_space_group,
+    direct_metric_from_cell,
+    extinct,
+    operations_of,
+)
+from alphadiffract_plugin.records import Cell
+
+
+@dataclass(frozen=True, eq=False)
+class Setting:
+    """One space group on the axes of its class."""
+
+    space_group: int
+    """International number."""
+    symbol: str
+    """Hermann-Mauguin symbol of the setting, e.g. ``P n a m``."""
+    to_standard: np.ndarray
+    """Columns: the axes of the standard setting in terms of those at hand, shape (3, 3)."""
+
+    def standard_cell(self, cell: Cell) -> Cell:
+        """The cell (Å, degrees) on the axes of the standard setting."""
+        return cell_from_direct_metric(self.to_standard.T @ direct_metric_from_cell(cell) @ self.to_standard)
+
+
+@dataclass(frozen=True, eq=False)
+class ExtinctionClass:
+    """Settings that the positions of reflections cannot tell apart."""
+
+    symbol: str
+    """In the manner of International Tables A (2016), 1.6.4: ``P n - a``; a dash where no absence shows."""
+    settings: tuple[Setting, ...]
+    """At most one setting of each space group."""
+    operations: tuple[np.ndarray, np.ndarray]
+    """Rotations and translations (24ths) of one member, whose absences are those of the class."""
+
+    def extinct(self, hkl: np.ndarray) -> np.ndarray:
+        """Which indices are absent, shape (H,)."""
+        return extinct(hkl, self.operations)
+
+    @property
+    def space_groups(self) -> tuple[int, ...]:
+        """Numbers of the space groups in the class, ascending."""
+        return tuple(sorted(setting.space_group for setting in self.settings))
+
+
+@functools.cache
+def extinction_classes(family: str, centring: str) -> tuple[ExtinctionClass, ...]:
+    """The classes of a lattice, the one with fewest absences first.
+
+    ``family`` names the symmetry of the axes (hexagonal stands for trigonal groups too); monoclinic axes are b unique,
+    orthorhombic axes are in any order, so every setting is a class member of its own.
+    """
+    grid = np.array(list(itertools.product(range(-6, 7), range(0, 7), range(0, 7))))
+    grid = grid[np.any(grid != 0, 1)]
+    groups = defaultdict(list)
+    for group in _settings(family, centring):
+        operations = operations_of(group)
+        groups[extinct(grid, operations).tobytes()].append((group, operations))
+    classes = []
+    for members in groups.values():
+        seen: dict[int, Setting] = {}
+        for group, _ in members:
+            seen.setdefault(group.number, Setting(group.number, _plain(group), _to_standard(group)))
+        symbol = _symbol([_plain(group) for group, _ in members])
+        classes.append(ExtinctionClass(symbol, tuple(seen.values()), members[0][1]))
+    classes.sort(key=lambda c: int(extinct(grid, c.operations).sum()))
+    lattice, *axes = classes[0].symbol.split()
+    classes[0] = replace(classes[0], symbol=" ".join([lattice, *("-" for _ in axes)]))
+    return tuple(classes)
+
+
+def _settings(family: str, centring: str) -> list:
+    import gemmi
+
+    def fits(group: object) -> bool:
+        system = crystal_system_from_space_group(group.number)
+        if (("hexagonal" if system == "trigonal" else system) != family) or group.ext == "R":
+            return False
+        if family == "monoclinic" and group.monoclinic_unique_axis() != "b":
+            return False
+        return group.hm[0] == centring and "a)" not in group.hm and not group.hm.endswith(("2a", "3a"))
+
+    return [group for group in gemmi.spacegroup_table() if fits(group)]
+
+
+def _plain(group: object) -> str:
+    lattice, *axes = group.hm.split()
+    if crystal_system_from_space_group(group.number) == "monoclinic":
+        axes = [axis for axis in axes if axis != "1"]
+    return " ".join([lattice, *axes])
+
+
+def _to_standard(group: object) -> np.ndarray:
+    import gemmi
+
+    there = gemmi.get_spacegroup_reference_setting(group.number).basisop
+    combined = there.inverse() * group.basisop
+    return np.array(combined.rot) / combined.DEN
+
+
+_SAME_ABSENCES = {"32": "31", "43": "41", "65": "61", "64": "62"}
+
+
+def _symbol(symbols: list[str]) -> str:
+    """The glide planes and screw axes that all members share, dashes elsewhere; where only the members as a whole
+    share absences (as for I m m a and I m a 2), the fullest member in brackets.
+    """
+    parts = [symbol.split() for symbol in symbols]
+    shown = [parts[0][0]]
+    for i in range(1, max(len(part) for part in parts)):
+        here = [part[i] if i < len(part) else "-" for part in parts]
+        shared = [_shared(map(_screw, here)), _shared(map(_glide, here))]
+        shown.append("/".join(text for text in shared if text) or "-")
+    if set(shown[1:]) == {"-"} and any(_screw(t) or _glide(t) for part in parts for t in part[1:]):
+        return f"{shown[0]} ({' '.join(parts[-1][1:])})"
+    return " ".join(shown)
+
+
+def _shared(marks: Iterable[str | None]) -> str:
+    marks = set(marks)
+    return "" if None in marks else ",".join(sorted(marks))
+
+
+def _glide(text: str) -> str | None:
+    return next((letter for letter in text if letter in "abcdne"), None)
+
+
+def _screw(text: str) -> str | None:
+    axis = text.split("/")[0]
+    is_screw = len(axis) == 2 and axis[0] in "2346" and axis[1] in "12345"
+    return _SAME_ABSENCES.get(axis, axis) if is_screw else None

@@ -1,0 +1,57 @@
+"""Figures of merit of an indexed powder pattern, as published."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from alphadiffract_plugin.crystal import two_theta_from_inv_d2
+
+
+@dataclass(frozen=True)
+class Merit:
+    """How well calculated lines explain observed ones."""
+
+    m20: float
+    """de Wolff (1968), J. Appl. Cryst. 1, 108: M = Q_N / (2 <|ΔQ|> N_calc), Q = 1/d²."""
+    f20: float
+    """Smith & Snyder (1979), J. Appl. Cryst. 12, 60: F = N / (<|Δ2θ|> N_calc)."""
+    lines_used: int
+    """Number N of indexed lines that both refer to, at most 20."""
+    calculated: int
+    """Number of distinct calculated lines up to the last of them."""
+
+
+def merit_of_lines(
+    *, observed_two_theta: np.ndarray, calculated_inv_d2: np.ndarray, wavelength: float, tolerance: np.ndarray | float
+) -> Merit:
+    """Figures of merit over the first 20 observed lines that a cell indexes; 0 if it indexes none.
+
+    Parameters
+    ----------
+    observed_two_theta : degrees, ascending, zero shift taken off, shape (N,).
+    calculated_inv_d2 : distinct allowed 1/d² in 1/Å², ascending, reaching beyond the last observed line.
+    wavelength : in Å.
+    tolerance : degrees within which a line counts as indexed, one for all or shape (N,).
+    """
+    calculated = two_theta_from_inv_d2(calculated_inv_d2, wavelength)
+    reachable = np.isfinite(calculated)
+    calculated, calculated_inv_d2 = calculated[reachable], calculated_inv_d2[reachable]
+    if len(calculated) == 0 or len(observed_two_theta) == 0:
+        return Merit(0.0, 0.0, 0, len(calculated))
+    nearest = np.abs(observed_two_theta[:, None] - calculated[None]).argmin(1)
+    off = observed_two_theta - calculated[nearest]
+    indexed = np.flatnonzero(np.abs(off) <= tolerance)[:20]
+    if len(indexed) == 0:
+        return Merit(0.0, 0.0, 0, len(calculated))
+    observed = (2 * np.sin(np.radians(observed_two_theta[indexed] / 2)) / wavelength) ** 2
+    mean_q = max(np.abs(observed - calculated_inv_d2[nearest[indexed]]).mean(), 1e-9)
+    mean_angle = max(np.abs(off[indexed]).mean(), 1e-6)
+    possible = int(nearest[indexed].max()) + 1
+    return Merit(
+        m20=float(observed[-1] / (2 * mean_q * possible)),
+        f20=float(len(indexed) / (mean_angle * possible)),
+        lines_used=len(indexed),
+        calculated=possible,
+    )

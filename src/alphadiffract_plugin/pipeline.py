@@ -1,0 +1,143 @@
+"""The flow: find lines and ask the network, search cells, fit the whole pattern, rank."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+
+import numpy as np
+
+from alphadiffract_plugin import crystal
+from alphadiffract_plugin.find_peaks import find_lines
+from alphadiffract_plugin.fit_pattern import fit_pattern
+from alphadiffract_plugin.propose import conventional_cell, trials_from_prediction
+from alphadiffract_plugin.rank import rank
+from alphadiffract_plugin.records import Candidate, Histogram, IndexingResult, Prediction
+from alphadiffract_plugin.search_cells import distinct_lattices, search_cells
+from alphadiffract_plugin.settings import Settings
+
+_DOUBTFUL = 0.5
+"""Below this probability the first answer comes with a warning."""
+
+
+def index_histogram(histogram: Histogram, settings: Settings) -> IndexingResult:
+    """Ranked cells and space groups of one histogram: the whole flow.
+
+    Raises
+    ------
+    PeaksError : too few lines to look for a cell.
+    ModelError : the network that the settings name cannot be loaded.
+    """
+    timings: dict[str, float] = {}
+    notes: list[str] = []
+    with _timed(timings, "find_peaks"):
+        lines = find_lines(histogram, settings.peaks)
+    with _timed(timings, "predict"):
+        prediction = _opinion(histogram, settings, notes)
+    with _timed(timings, "search_cells"):
+        trials = search_cells(lines.peaks, settings.search, _device(settings))
+        if prediction is not None:
+            trials += trials_from_prediction(prediction, lines.peaks, settings)
+        trials = distinct_lattices(sorted(trials, key=lambda trial: -trial.score), settings.search.keep)
+    with _timed(timings, "fit_pattern"):
+        fits = fit_pattern(histogram, lines, trials)
+    with _timed(timings, "rank"):
+        candidates = rank(fits, lines, prediction, settings.rank)
+    return IndexingResult(
+        histogram=histogram.name,
+        indexer="alphadiffract",
+        wavelength=histogram.wavelength,
+        candidates=candidates,
+        peaks=lines.peaks,
+        prediction=prediction,
+        notes=(*notes, *_remarks(candidates)),
+        settings=settings.to_dict(),
+        versions=versions(),
+        timings=timings,
+    )
+
+
+def index_by_network(histogram: Histogram, settings: Settings) -> IndexingResult:
+    """Space groups ranked by the network alone, with its own coarse cells: the answer of the published method.
+
+    Raises
+    ------
+    RadiationError, InputError, ModelError : as :func:`predict.predict`.
+    """
+    from alphadiffract_plugin.predict import predict
+
+    timings: dict[str, float] = {}
+    with _timed(timings, "predict"):
+        prediction = predict(histogram, settings)
+    order = np.argsort(-prediction.space_group_probability, kind="stable")[: settings.rank.keep]
+    return IndexingResult(
+        histogram=histogram.name,
+        indexer="alphadiffract-net",
+        wavelength=histogram.wavelength,
+        candidates=tuple(_unrefined(prediction, int(group) + 1) for group in order),
+        prediction=prediction,
+        notes=("The cells are the network's own, wrong by tens of per cent: do not refine from them.",),
+        settings=settings.to_dict(),
+        versions=versions(),
+        timings=timings,
+    )
+
+
+def _opinion(histogram: Histogram, settings: Settings, notes: list[str]) -> Prediction | None:
+    """The network's prediction, or None with a note where it has no say."""
+    from alphadiffract_plugin.errors import InputError, RadiationError
+    from alphadiffract_plugin.predict import predict
+
+    try:
+        return predict(histogram, settings)
+    except (RadiationError, InputError) as reason:
+        notes.append(f"The network was not asked: {reason.what}.")
+        return None
+
+
+def _unrefined(prediction: Prediction, space_group: int) -> Candidate:
+    symbol = crystal.symbol_from_space_group(space_group)
+    system = crystal.crystal_system_from_space_group(space_group)
+    cell, spread = conventional_cell(prediction, system, symbol[0])
+    return Candidate(
+        cell=cell,
+        cell_esd=spread,
+        space_group=space_group,
+        space_group_symbol=symbol,
+        crystal_system=system,
+        probability=float(prediction.space_group_probability[space_group - 1]),
+        same_extinctions=(space_group,),
+        origin="network",
+    )
+
+
+def _remarks(candidates: tuple[Candidate, ...]) -> Iterator[str]:
+    if not candidates:
+        yield "No cell explains the lines found."
+        return
+    first = candidates[0]
+    if first.probability < _DOUBTFUL:
+        yield f"The first answer is doubtful (probability {first.probability:.2f}): look at the others, and at the fit."
+    if len(first.unindexed) > 3:
+        yield f"The first cell leaves {len(first.unindexed)} found lines unexplained: impurities, or a wrong cell."
+
+
+def _device(settings: Settings) -> str:
+    from alphadiffract_plugin.predict import choose_device
+
+    return str(choose_device(settings.network.device))
+
+
+def versions() -> dict[str, str]:
+    """Versions of this package and of the libraries that shape its answers."""
+    names = ("alphadiffract-plugin", "numpy", "scipy", "torch", "gemmi", "spglib", "pybaselines")
+    return {name: version(name) for name in names}
+
+
+@contextmanager
+def _timed(timings: dict[str, float], step: str) -> Iterator[None]:
+    began = time.perf_counter()
+    yield
+    timings[step] = time.perf_counter() - began

@@ -1,0 +1,64 @@
+"""Turn the network's coarse lattices into cells: conventional ones to show, and trials pulled onto the lines."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from alphadiffract_plugin.crystal import bravais_from_basis, metric_from_cell, primitive_basis
+from alphadiffract_plugin.lattices import LATTICES
+from alphadiffract_plugin.records import Cell, LatticeProposal, Peaks, Prediction
+from alphadiffract_plugin.search_cells import Trial, observed_from_peaks, pull_onto_lines
+from alphadiffract_plugin.settings import Settings
+
+_DRAWS = 400
+"""Cells drawn around a proposal; least squares reaches a few per cent, the network's spread is wider."""
+_TOLERANCES = (1e-3, 0.01, 0.03, 0.1)
+"""Fractions by which the proposal's lattice points may move to reach the symmetry of its crystal system."""
+_UNKNOWN: Cell = (np.nan,) * 6
+
+
+def trials_from_prediction(prediction: Prediction, peaks: Peaks, settings: Settings) -> list[Trial]:
+    """The network's lattices, drawn around within their spread and pulled onto the lines, best score first.
+
+    More cells are drawn around the more probable lattices. Deterministic for ``settings.random_seed``.
+    """
+    observed = observed_from_peaks(peaks, settings.search.lines)
+    rng = np.random.default_rng(settings.random_seed)
+    trials: list[Trial] = []
+    for proposal in prediction.lattices:
+        draws = int(_DRAWS * proposal.weight)
+        found = _bravais(proposal)
+        if draws == 0 or found is None:
+            continue
+        lattice = next(x for x in LATTICES if (x.family, x.centring) == (found.family, found.centring))
+        relative = np.clip(np.array(proposal.spread[:3]) / np.array(proposal.cell[:3]), 0.01, 0.3)
+        parameters = metric_from_cell(found.cell) @ np.linalg.pinv(lattice.metric_map)
+        factors = np.exp(2 * relative.mean() * rng.standard_normal((draws, lattice.free)))
+        start = np.column_stack([parameters * factors, np.full(draws, 0.02)])
+        trials += pull_onto_lines(observed, lattice, start, "network")
+    return sorted(trials, key=lambda trial: -trial.score)
+
+
+def conventional_cell(prediction: Prediction, crystal_system: str, centring: str) -> tuple[Cell, Cell]:
+    """The network's cell for a crystal system and centring, and its spread (Å, degrees); NaN if it gives none.
+
+    The centring A is met by C, axes renamed.
+    """
+    for proposal in prediction.lattices:
+        found = _bravais(proposal) if proposal.crystal_system == crystal_system else None
+        if found is not None and found.centring == ("C" if centring == "A" else centring):
+            a, b, c, *angles = found.cell
+            cell = (c, b, a, *angles) if centring == "A" else found.cell
+            relative = np.mean(np.array(proposal.spread[:3]) / np.array(proposal.cell[:3]))
+            return cell, (*(float(relative * edge) for edge in cell[:3]), *proposal.spread[3:])
+    return _UNKNOWN, _UNKNOWN
+
+
+def _bravais(proposal: LatticeProposal) -> object | None:
+    family = "hexagonal" if proposal.crystal_system == "trigonal" else proposal.crystal_system
+    basis = primitive_basis(proposal.cell, "P")
+    for tolerance in _TOLERANCES:
+        found = bravais_from_basis(basis, tolerance)
+        if found.family == family:
+            return found
+    return None
