@@ -120,8 +120,9 @@ _SAME_ABSENCES = {"32": "31", "43": "41", "65": "61", "64": "62"}
 
 
 def _symbol(symbols: list[str]) -> str:
-    """The glide planes and screw axes that all members share, dashes elsewhere; where only the members as a whole
-    share absences (as for I m m a and I m a 2), the fullest member in brackets.
+    """The glide planes and screw axes that all members share, dashes elsewhere.
+
+    Where only the members as a whole share absences (as for I m m a and I m a 2): the fullest member in brackets.
     """
     parts = [symbol.split() for symbol in symbols]
     shown = [parts[0][0]]
@@ -147,3 +148,18 @@ def _screw(text: str) -> str | None:
     axis = text.split("/")[0]
     is_screw = len(axis) == 2 and axis[0] in "2346" and axis[1] in "12345"
     return _SAME_ABSENCES.get(axis, axis) if is_screw else None
+
+
+@functools.cache
+def standard_extinction_symbol(space_group: int) -> str:
+    """Symbol of the extinction class of a space group in its standard setting."""
+    import gemmi
+
+    system = crystal_system_from_space_group(space_group)
+    centring = gemmi.get_spacegroup_reference_setting(space_group).hm[0]
+    family = "hexagonal" if system == "trigonal" else system
+    for extinction in extinction_classes(family, centring):
+        for setting in extinction.settings:
+            if setting.space_group == space_group and np.allclose(setting.to_standard, np.eye(3)):
+                return extinction.symbol
+    return ""

@@ -116,7 +116,7 @@ class Lattice:
         return np.array(list(itertools.permutations(low, self.free)))
 
     def _monoclinic_tuples(self) -> np.ndarray:
-        """Quadruples of low indices in every order; of those that a change of axes in the h0l plane joins, one stays."""
+        """Quadruples of low indices in every order, one of those that a change of axes in the h0l plane joins."""
         grid = np.array(list(itertools.product(range(-3, 4), range(4), range(-2, 3))))
         h, k, l = grid.T  # noqa: E741
         size = h * h + l * l + 0.5 * k * k

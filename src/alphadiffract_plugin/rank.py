@@ -15,7 +15,7 @@ from importlib.resources import files
 import numpy as np
 
 from alphadiffract_plugin import crystal
-from alphadiffract_plugin.extinction import Setting
+from alphadiffract_plugin.extinction import Setting, standard_extinction_symbol
 from alphadiffract_plugin.find_peaks import Lines
 from alphadiffract_plugin.fit_pattern import Evidence, FittedClass
 from alphadiffract_plugin.merit import merit_of_lines
@@ -135,7 +135,7 @@ def _candidate(fit: FittedClass, setting: Setting, probability: float, lines: Li
         space_group_symbol=crystal.symbol_from_space_group(setting.space_group),
         crystal_system=crystal.crystal_system_from_space_group(setting.space_group),
         probability=probability,
-        extinction_symbol=fit.extinction.symbol,
+        extinction_symbol=standard_extinction_symbol(setting.space_group) or fit.extinction.symbol,
         same_extinctions=fit.extinction.space_groups,
         m20=merit.m20,
         f20=merit.f20,

@@ -339,15 +339,17 @@ def _residuals(
     observed: Observed, design: np.ndarray, parameters: np.ndarray, zero: np.ndarray, slope: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """two_theta(observed) − two_theta(nearest calculated) in degrees, shape (K, n), and the index of the nearest."""
+    import torch
+
     target = observed.inv_d2()[None] - zero[:, None] * slope[None]
-    inv_d2 = np.sort(parameters @ design.T, axis=1)
-    order = np.argsort(parameters @ design.T, axis=1)
-    nearest = np.empty(target.shape, int)
-    for k in range(len(target)):
-        right = np.searchsorted(inv_d2[k], target[k]).clip(1, inv_d2.shape[1] - 1)
-        nearest[k] = right - (target[k] - inv_d2[k, right - 1] < inv_d2[k, right] - target[k])
-    rows = np.arange(len(target))[:, None]
-    return (target - inv_d2[rows, nearest]) / slope[None], order[rows, nearest]
+    calculated = torch.from_numpy(parameters @ design.T)
+    inv_d2, order = calculated.float().sort(dim=1)
+    goal = torch.from_numpy(target).float()
+    right = torch.searchsorted(inv_d2, goal).clamp(1, inv_d2.shape[1] - 1)
+    below, above = goal - inv_d2.gather(1, right - 1), inv_d2.gather(1, right) - goal
+    nearest = right - (below < above).long()
+    index = order.gather(1, nearest)
+    return (target - calculated.gather(1, index).numpy()) / slope[None], index.numpy()
 
 
 def _least_squares(
@@ -359,7 +361,7 @@ def _least_squares(
     lines: int,
     reach: float,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """One batched cycle of weighted least squares on the lines within ``reach`` degrees, zero shift held by its prior."""
+    """One cycle of weighted least squares on the lines within ``reach`` degrees, the zero shift held by its prior."""
     off, nearest = _residuals(observed, design, parameters, zero, slope)
     weight = 1 / (observed.sigma**2 + (0.1 * reach) ** 2) / (1 + (off / (0.4 * reach)) ** 4)
     weight[:, lines:] = 0
