@@ -216,7 +216,7 @@ def _from_block(lines: list[str], rows: list[Row], path: Path) -> Reading | None
         if not match:
             continue
         start, step, stop = (float(value) for value in match.groups())
-        if not (0 < step < 2 and stop > start):
+        if not (1e-4 <= step <= 2 and 0 < stop - start < 360):
             continue
         points = round((stop - start) / step) + 1
         body: list[tuple[int, float]] = []
