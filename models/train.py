@@ -148,6 +148,7 @@ def validate(network: CompactNetwork, crystals: Crystals, which: np.ndarray, *, 
             "volume_error": float(np.median(t[:, 4])),
         }
         for name, t in rows
+        if len(t)
     ]
 
 

@@ -27,7 +27,7 @@ def place_of(y, expected, reach=0.4):
 
 
 def test_one_crystal_measured_with_copper_and_at_a_synchrotron_lands_on_the_same_points(lab6_lab, lab6_ssrl):
-    """The same d goes to the same point, whatever the wavelength; the instruments are off by 0.03 and up to 0.08 degrees."""
+    """The same d goes to the same point, whatever the wavelength (the instruments are off by up to 0.08°)."""
     for histogram, tolerance in ((lab6_ssrl, 0.04), (lab6_lab, 0.1)):
         y, coverage = prepare(histogram, COMPACT_GRID, COMPACT_NORMALISATION)
         assert coverage[POINTS > 16].all()
