@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -164,15 +164,12 @@ HEAVY = "{'torch', 'GSASII', 'GSASIIscriptable', 'matplotlib', 'scipy', 'pymatge
 )
 def test_loading_plugins_and_help_import_nothing_heavy_and_take_less_than_a_second(story):
     code = f"import atexit, sys\natexit.register(lambda: print('HEAVY', sorted({HEAVY} & set(sys.modules))))\n{story}"
-    times = []
-    for _ in range(3):  # the best of three: other work on the machine is not ours to answer for
-        start = time.perf_counter()
-        out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-        times.append(time.perf_counter() - start)
-        assert out.stdout.splitlines()[-1] == "HEAVY []"
-        if times[-1] < 1:
-            break
-    assert min(times) < 1
+    before = os.times()
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.splitlines()[-1] == "HEAVY []"
+    after = os.times()
+    used = after.children_user + after.children_system - before.children_user - before.children_system
+    assert used < 1  # seconds of processor time: other work on the machine is not ours to answer for
 
 
 def test_the_installed_command_is_there():

@@ -56,7 +56,8 @@ def _distinct(candidates: Sequence[Candidate], most: int) -> list[tuple[int, Can
     shown: dict[tuple, tuple[int, Candidate]] = {}
     for rank, candidate in enumerate(candidates, 1):
         alike = candidate.same_extinctions or (candidate.space_group,)
-        shown.setdefault((alike, *np.round(candidate.cell, 2)), (rank, candidate))
+        axes = (*sorted(np.round(candidate.cell[:3], 2)), *sorted(np.round(candidate.cell[3:], 2)))
+        shown.setdefault((alike, axes), (rank, candidate))
     return list(shown.values())[:most]
 
 
