@@ -9,15 +9,19 @@ are columns of their own, so that an impurity costs a bounded amount.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from alphadiffract_plugin.crystal import indices_within, quadratic_form, two_theta_from_inv_d2
+from alphadiffract_plugin.crystal import centred, indices_within, quadratic_form, two_theta_from_inv_d2
 from alphadiffract_plugin.extinction import ExtinctionClass, extinction_classes
 from alphadiffract_plugin.find_peaks import Lines
-from alphadiffract_plugin.profile import profiles
+from alphadiffract_plugin.profile import Profiles, profiles
 from alphadiffract_plugin.records import Histogram
 from alphadiffract_plugin.search_cells import Observed, Trial, line_likelihood_ratio, observed_from_peaks
+
+if TYPE_CHECKING:
+    from scipy.sparse import csc_array
 
 _MOST_LINES = 45
 """The fit ends behind this line."""
@@ -27,7 +31,14 @@ _MISFIT = 0.04
 """Model error as a fraction of the intensity: peak shapes are no better known."""
 _TRUST = 0.35
 """Weight of the pattern's points: neighbours share their model errors, so each counts less than one observation."""
-_ZERO_PRIOR = 0.05
+_EXPLAINED = 0.45
+"""A found line is explained by a reflection within this fraction of its FWHM: closer ones do not separate."""
+_ZERO_PRIOR = 0.02
+"""Standard deviation in degrees of the zero shift of a goniometer."""
+_DISPLACEMENT_PRIOR = 0.06
+"""Standard deviation in degrees of the shift at 2θ = 0 by a displaced sample, which goes with cos θ."""
+_CYCLES = 3
+"""Gauss-Newton cycles a cell."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +54,7 @@ class Evidence:
     parameters: int
     """Free cell parameters."""
     zero: float
-    """Half the square of the zero shift over its usual spread."""
+    """Half the squares of zero shift and displacement over their usual spreads."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +63,8 @@ class FittedClass:
 
     trial: Trial
     """The cell, refined on the whole pattern."""
+    displacement: float
+    """Shift of two_theta by a displaced sample, in degrees at θ = 0; it goes with cos θ."""
     covariance: np.ndarray
     """Covariance of the reciprocal metric in 1/Å⁴, shape (6, 6)."""
     extinction: ExtinctionClass
@@ -75,6 +88,7 @@ class _Data:
     noise: np.ndarray
     lines: Lines
     position: np.ndarray
+    free: csc_array
     observed: Observed
     density: np.ndarray
     best_misfit: float
@@ -119,6 +133,7 @@ def _data_of(histogram: Histogram, lines: Lines) -> _Data:
         noise=noise,
         lines=lines,
         position=peaks.two_theta[: last + 1],
+        free=drawn.value,
         observed=observed,
         density=shape_of_density / whole_range,
         best_misfit=float((_TRUST / excess * (net - model) ** 2 / variance).sum()),
@@ -132,6 +147,7 @@ class _FittedLattice:
 
     data: _Data
     trial: Trial
+    displacement: float
     covariance: np.ndarray
     hkl: np.ndarray
     group: np.ndarray
@@ -147,7 +163,7 @@ class _FittedLattice:
         Intensities are solved with a Gaussian prior of the mean intensity's width, so that overlaps do no harm.
         """
         data = self.data
-        reach = 0.3 * data.lines.shape.fwhm(data.position) + 0.004
+        reach = _EXPLAINED * data.lines.shape.fwhm(data.position)
         distance = np.abs(data.position[:, None] - self.place[allowed][None]).min(1, initial=360)
         free = distance > reach
         use = np.flatnonzero(np.concatenate([allowed, free]))
@@ -177,6 +193,7 @@ class _FittedLattice:
         observed = (data.net + data.background) / data.noise
         return FittedClass(
             trial=self.trial,
+            displacement=self.displacement,
             covariance=self.covariance,
             extinction=extinction,
             evidence=Evidence(
@@ -184,75 +201,107 @@ class _FittedLattice:
                 absent=float(np.log(known[: len(allowed)][missing]).sum()),
                 misfit=0.5 * max(misfit, 0.0),
                 parameters=self.trial.lattice.free,
-                zero=0.5 * (self.trial.zero_shift / _ZERO_PRIOR) ** 2,
+                zero=0.5 * (self.trial.zero_shift / _ZERO_PRIOR) ** 2
+                + 0.5 * (self.displacement / _DISPLACEMENT_PRIOR) ** 2,
             ),
             rwp=float(100 * np.sqrt((left**2).sum() / (observed**2).sum())),
             unexplained=tuple(float(p) for p in data.position[free]),
         )
 
 
+@dataclass(frozen=True)
+class _Axis:
+    """Where the reflections of one lattice lie, as a function of cell, zero shift and sample displacement."""
+
+    design: np.ndarray
+    wavelength: float
+    parameters: np.ndarray
+    zero_shift: float
+    displacement: float
+
+    @property
+    def _inv_d2(self) -> np.ndarray:
+        return np.clip(self.design @ self.parameters, 1e-6, (1.999 / self.wavelength) ** 2)
+
+    @property
+    def place(self) -> np.ndarray:
+        """two_theta in degrees, shape (R,)."""
+        two_theta = two_theta_from_inv_d2(self._inv_d2, self.wavelength)
+        return two_theta + self.zero_shift + self.displacement * np.cos(np.radians(two_theta / 2))
+
+    @property
+    def slope(self) -> np.ndarray:
+        """Derivatives of ``place`` by the cell's parameters, the zero shift and the displacement, shape (R, p + 2)."""
+        sine = np.sqrt(self._inv_d2) * self.wavelength / 2
+        cosine = np.sqrt(1 - sine**2)
+        by_inv_d2 = np.degrees(self.wavelength**2 / (4 * sine * cosine))
+        return np.column_stack([self.design * by_inv_d2[:, None], np.ones(len(sine)), cosine])
+
+    def moved(self, shift: np.ndarray) -> _Axis:
+        """The axis after a step of least squares, of bounded length."""
+        largest = self.parameters.max()
+        zero, displacement = np.clip(shift[-2:], -0.05, 0.05)
+        return replace(
+            self,
+            parameters=self.parameters + np.clip(shift[:-2] / largest, -0.003, 0.003) * largest,
+            zero_shift=self.zero_shift + float(zero),
+            displacement=self.displacement + float(displacement),
+        )
+
+
 def _fit_lattice(data: _Data, trial: Trial) -> _FittedLattice | None:
-    """Refine cell and zero shift on the whole pattern and keep the normal equations; None if the cell is too large."""
-    shape = data.lines.shape
-    reach = (2 * np.sin(np.radians((data.x[-1] + 0.1) / 2)) / shape.wavelengths[0]) ** 2
-    hkl = indices_within(trial.metric, reach, limit=30000)
-    hkl = hkl[_allowed_by(trial, hkl)]
-    if len(hkl) == 0:
-        return None
-    inv_d2 = quadratic_form(hkl) @ trial.metric
-    order = np.argsort(inv_d2, kind="stable")
-    hkl, inv_d2 = hkl[order], inv_d2[order]
-    group = np.cumsum(np.diff(inv_d2, prepend=0) > 1e-7 * reach) - 1
-    group -= group[0]
-    if group[-1] + 1 > _MOST_REFLECTIONS:
+    """Refine cell, zero shift and displacement on the whole pattern and keep the normal equations of the intensities.
+
+    None if the cell has no reflection in the range, or too many.
+    """
+    hkl, group = _reflections(data, trial)
+    if len(hkl) == 0 or group[-1] + 1 > _MOST_REFLECTIONS:
         return None
     first = np.flatnonzero(np.diff(group, prepend=-1))
-    design = quadratic_form(hkl[first]) @ trial.lattice.metric_map.T
-    parameters, zero = trial.metric @ np.linalg.pinv(trial.lattice.metric_map), trial.zero_shift
-    free_drawn = profiles(data.x, data.position, shape)
-    covariance = np.zeros((len(parameters) + 1,) * 2)
-    for _ in range(3):
-        place = two_theta_from_inv_d2(design @ parameters, shape.wavelengths[0]) + zero
-        place = np.where(np.isfinite(place), place, 179.0)
-        state = _normal_equations(
-            data, place, np.bincount(group), free_drawn, design, trial, parameters, zero, covariance
-        )
-        fit, shift, covariance = _moved(state, design, parameters, shape.wavelengths[0])
-        step = np.clip(shift[:-1] / parameters.max(), -0.003, 0.003) * parameters.max()
-        parameters, zero = parameters + step, zero + float(np.clip(shift[-1], -0.05, 0.05))
     metric_map = trial.lattice.metric_map
-    refined = replace(trial, metric=fit.trial.metric, zero_shift=fit.trial.zero_shift)
-    return replace(
-        fit, trial=refined, covariance=metric_map.T @ covariance[:-1, :-1] @ metric_map, hkl=hkl, group=group
+    axis = _Axis(
+        design=quadratic_form(hkl[first]) @ metric_map.T,
+        wavelength=data.lines.shape.wavelengths[0],
+        parameters=trial.metric @ np.linalg.pinv(metric_map),
+        zero_shift=0.5 * trial.zero_shift,
+        displacement=0.5 * trial.zero_shift,
     )
+    for _ in range(_CYCLES):
+        fit, drawn = _normal_equations(data, axis, trial, hkl, group)
+        shift, covariance = _step(fit, drawn, axis)
+        axis = axis.moved(shift)
+    return replace(fit, covariance=metric_map.T @ covariance[:-2, :-2] @ metric_map)
+
+
+def _reflections(data: _Data, trial: Trial) -> tuple[np.ndarray, np.ndarray]:
+    """Indices that the centring allows within the range, ascending in 1/d², and the number of the line of each."""
+    reach = (2 * np.sin(np.radians((data.x[-1] + 0.1) / 2)) / data.lines.shape.wavelengths[0]) ** 2
+    hkl = indices_within(trial.metric, reach, limit=30000)
+    hkl = hkl[centred(hkl, trial.lattice.centring)]
+    inv_d2 = quadratic_form(hkl) @ trial.metric
+    return hkl, np.cumsum(np.diff(inv_d2, prepend=-1.0) > 1e-7 * reach) - 1
 
 
 def _normal_equations(
-    data: _Data,
-    place: np.ndarray,
-    multiplicity: np.ndarray,
-    free_drawn: object,
-    design: np.ndarray,
-    trial: Trial,
-    parameters: np.ndarray,
-    zero: float,
-    covariance: np.ndarray,
-) -> tuple[_FittedLattice, object]:
+    data: _Data, axis: _Axis, trial: Trial, hkl: np.ndarray, group: np.ndarray
+) -> tuple[_FittedLattice, Profiles]:
     from scipy.sparse import hstack
 
+    place = axis.place
     drawn = profiles(data.x, place, data.lines.shape)
-    columns = hstack([drawn.value, free_drawn.value]).tocsc()
+    columns = hstack([drawn.value, data.free]).tocsc()
     weighted = columns * data.weight[:, None]
     theta = np.radians(np.clip(place, 1, 178) / 2)
     lorentz = (1 + np.cos(2 * theta) ** 2) / (np.sin(theta) ** 2 * np.cos(theta))
     fit = _FittedLattice(
         data=data,
-        trial=replace(trial, metric=parameters @ trial.lattice.metric_map, zero_shift=zero),
-        covariance=covariance,
-        hkl=np.zeros((0, 3)),
-        group=np.zeros(0, int),
+        trial=replace(trial, metric=axis.parameters @ trial.lattice.metric_map, zero_shift=axis.zero_shift),
+        displacement=axis.displacement,
+        covariance=np.zeros((6, 6)),
+        hkl=hkl,
+        group=group,
         place=place,
-        prior=multiplicity * lorentz * np.exp(-4 * (np.sin(theta) / data.lines.shape.wavelengths[0]) ** 2),
+        prior=np.bincount(group) * lorentz * np.exp(-4 * (np.sin(theta) / axis.wavelength) ** 2),
         columns=columns,
         gram=(columns.T @ weighted).toarray(),
         slope=weighted.T @ data.net,
@@ -260,31 +309,17 @@ def _normal_equations(
     return fit, drawn
 
 
-def _moved(
-    state: tuple[_FittedLattice, object], design: np.ndarray, parameters: np.ndarray, wavelength: float
-) -> tuple[_FittedLattice, np.ndarray, np.ndarray]:
-    """One Gauss-Newton step of cell and zero shift with intensities solved for: shift and covariance."""
-    fit, drawn = state
+def _step(fit: _FittedLattice, drawn: Profiles, axis: _Axis) -> tuple[np.ndarray, np.ndarray]:
+    """One Gauss-Newton step of the axis with the intensities solved for, and the covariance of its parameters."""
     data = fit.data
-    everything = np.ones(len(fit.place), bool)
-    intensity = fit.solved(everything)[0]
-    inv_d2 = design @ parameters
-    sine = np.clip(np.sqrt(np.maximum(inv_d2, 1e-9)) * wavelength / 2, 1e-6, 0.999)
-    by_inv_d2 = np.degrees(wavelength**2 / (4 * sine * np.sqrt(1 - sine**2)))
-    by_parameter = np.column_stack([design * by_inv_d2[:, None], np.ones(len(design))])
-    moving = drawn.by_position @ (np.maximum(intensity[: len(fit.place)], 0)[:, None] * by_parameter)
-    misfit = data.net - fit.columns @ intensity
+    intensity = fit.solved(np.ones(len(fit.place), bool))[0]
+    moving = drawn.by_position @ (np.maximum(intensity[: len(fit.place)], 0)[:, None] * axis.slope)
     weighted = moving * data.weight[:, None]
     gram = moving.T @ weighted
-    gram[-1, -1] += 1 / _ZERO_PRIOR**2
-    right = weighted.T @ misfit
-    right[-1] -= fit.trial.zero_shift / _ZERO_PRIOR**2
+    right = weighted.T @ (data.net - fit.columns @ intensity)
+    for place, value, spread in ((-2, axis.zero_shift, _ZERO_PRIOR), (-1, axis.displacement, _DISPLACEMENT_PRIOR)):
+        gram[place, place] += spread**-2
+        right[place] -= value / spread**2
     scale = np.sqrt(np.maximum(np.diag(gram), 1e-30))
-    inverse = np.linalg.inv(gram / np.outer(scale, scale) + 1e-9 * np.eye(len(scale))) / np.outer(scale, scale)
-    return fit, inverse @ right, inverse
-
-
-def _allowed_by(trial: Trial, hkl: np.ndarray) -> np.ndarray:
-    from alphadiffract_plugin.crystal import centred
-
-    return centred(hkl, trial.lattice.centring)
+    covariance = np.linalg.inv(gram / np.outer(scale, scale) + 1e-9 * np.eye(len(scale))) / np.outer(scale, scale)
+    return covariance @ right, covariance

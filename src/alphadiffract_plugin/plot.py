@@ -102,7 +102,8 @@ def _draw_ticks(axes: Axes, histogram: Histogram, shown: Sequence[tuple[int, Can
     labels = []
     for row, (rank, candidate) in enumerate(shown):
         position = two_theta_from_inv_d2(lines(candidate.cell, candidate.space_group, reach), histogram.wavelength)
-        position = position[position >= histogram.two_theta[0]] + candidate.zero_shift
+        position += candidate.zero_shift + candidate.displacement * np.cos(np.radians(position / 2))
+        position = position[position >= histogram.two_theta[0]]
         axes.vlines(position, row - 0.38, row + 0.38, color=RANKS[row], linewidth=0.7)
         labels.append(f"{rank}   {candidate.space_group_symbol}")
     axes.set_yticks(range(len(shown)), labels, fontsize=9)

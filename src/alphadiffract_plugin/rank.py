@@ -121,12 +121,12 @@ def _candidate(fit: FittedClass, setting: Setting, probability: float, lines: Li
     peaks = lines.peaks
     reach = (2 * np.sin(np.radians(min(peaks.two_theta[-1] + 2, 179.0) / 2)) / peaks.wavelength) ** 2
     allowed = crystal.lines(cell, setting.space_group, reach)
-    observed = peaks.two_theta - trial.zero_shift
+    observed = peaks.two_theta - trial.zero_shift - fit.displacement * np.cos(np.radians(peaks.two_theta / 2))
     merit = merit_of_lines(
         observed_two_theta=observed,
         calculated_inv_d2=allowed,
         wavelength=peaks.wavelength,
-        tolerance=0.3 * peaks.fwhm + 0.004,
+        tolerance=0.45 * peaks.fwhm,
     )
     return Candidate(
         cell=cell,
@@ -142,6 +142,7 @@ def _candidate(fit: FittedClass, setting: Setting, probability: float, lines: Li
         lines_used=merit.lines_used,
         unindexed=fit.unexplained,
         zero_shift=trial.zero_shift,
+        displacement=fit.displacement,
         rwp=fit.rwp,
         origin=trial.origin,
     )

@@ -252,6 +252,8 @@ class Candidate(Record):
     """two_theta in degrees of those lines that the cell does not explain."""
     zero_shift: float = 0.0
     """two_theta(observed) − two_theta(calculated) in degrees, refined with the cell."""
+    displacement: float = 0.0
+    """Further shift of two_theta by a displaced sample, in degrees at θ = 0, refined too; it goes with cos θ."""
     rwp: float = math.nan
     """Weighted profile residual in per cent of our own Le Bail fit; NaN where none was made."""
     origin: str = ""
