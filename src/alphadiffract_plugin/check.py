@@ -34,9 +34,8 @@ def checked_reading(reading: Reading) -> Reading:
     ------
     InputError, RadiationError : no such pattern; names the file and the line.
     """
-    arrays = [reading.two_theta, reading.intensity, reading.esd]
-    two_theta, intensity, esd = (None if a is None else np.asarray(a, dtype=float) for a in arrays)
-    shapes = [a.shape for a in (two_theta, intensity, esd) if a is not None]
+    two_theta, intensity = np.asarray(reading.two_theta, dtype=float), np.asarray(reading.intensity, dtype=float)
+    shapes = [two_theta.shape, intensity.shape] + ([] if reading.esd is None else [np.shape(reading.esd)])
     if two_theta.ndim != 1 or len(set(shapes)) > 1:
         raise InputError(
             f"two_theta, intensity and esd have shapes {', '.join(map(str, shapes))}",
@@ -83,10 +82,12 @@ def check_resolution(two_theta: np.ndarray, wavelength: float) -> None:
 
 
 def _selected(reading: Reading, index: slice | np.ndarray) -> Reading:
-    names = ("two_theta", "intensity", "esd", "lines")
-    arrays = {name: getattr(reading, name) for name in names}
     return dataclasses.replace(
-        reading, **{name: None if array is None else np.asarray(array)[index] for name, array in arrays.items()}
+        reading,
+        two_theta=np.asarray(reading.two_theta)[index],
+        intensity=np.asarray(reading.intensity)[index],
+        esd=None if reading.esd is None else np.asarray(reading.esd)[index],
+        lines=None if reading.lines is None else np.asarray(reading.lines)[index],
     )
 
 

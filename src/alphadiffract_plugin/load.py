@@ -7,6 +7,7 @@ Rigaku ras and rasx, Bruker raw, uxd and brml. What none of these can read is tr
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -54,10 +55,11 @@ def histogram_from_file(
         kind = radiation or reading.radiation or "xray"
         instrument = Instrument(reading.wavelengths, reading.kalpha2_ratio, kind, dict(reading.instrument))
         how = "from the file"
-    elif radiation is None and instrument.radiation == "" and reading.radiation is not None:
-        instrument = Instrument(
-            instrument.wavelengths, instrument.kalpha2_ratio, reading.radiation, instrument.parameters
-        )
+    else:
+        if reading.wavelengths is not None and abs(reading.wavelengths[0] / instrument.wavelengths[0] - 1) > 1e-3:
+            how = f"as given, though the file says {reading.wavelengths[0]:g}"
+        if instrument.radiation == "" and reading.radiation is not None:
+            instrument = dataclasses.replace(instrument, radiation=reading.radiation)
     return _histogram(reading, instrument, name=path.stem, source=f"{path} ({reading.reader}; wavelength {how})")
 
 
@@ -148,8 +150,7 @@ def _instrument_given(wavelength: str | float | Path | None, radiation: str | No
         return None
     if isinstance(wavelength, Path) or str(wavelength).lower().endswith(".instprm"):
         found = instrument_from_instprm(Path(wavelength))
-        kind = radiation or found.radiation
-        return Instrument(found.wavelengths, found.kalpha2_ratio, kind, found.parameters)
+        return dataclasses.replace(found, radiation=radiation or found.radiation)
     wavelengths, ratio = radiation_from_text(wavelength)
     return Instrument(wavelengths, ratio, radiation or "", {})
 

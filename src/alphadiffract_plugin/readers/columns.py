@@ -37,8 +37,8 @@ _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 _BLOCK = re.compile(rf"\s*({_NUMBER})[\s,]+({_NUMBER})[\s,]+({_NUMBER})(?=[\s,]|$)")
 _DECIMAL_COMMA = re.compile(r"\s*[-+]?\d+,\d+[\s;]+[-+]?\d")
 
-Row = tuple[int, list[float] | None]
-"""A line's number, counted from 1, and its numbers; None for a line that is text."""
+Row = tuple[int, list[float]]
+"""A line's number, counted from 1, and its numbers; none for a line that is text."""
 
 
 def reading_from_text(text: str, path: Path) -> Reading:
@@ -94,13 +94,13 @@ def _rows(lines: list[str]) -> tuple[list[Row], list[int]]:
             try:
                 rows.append((number, [float(token) for token in tokens]))
             except ValueError:
-                rows.append((number, None))
+                rows.append((number, []))
     return rows, comments
 
 
 def _first_row(rows: list[Row], path: Path) -> int:
     """Index of the first row of the table: two numbers or more, and as many in the next row."""
-    widths = [0 if values is None else len(values) for _, values in rows]
+    widths = [len(values) for _, values in rows]
     for index, width in enumerate(widths):
         if width >= 2 and (index + 1 == len(widths) or widths[index + 1] == width):
             return index
@@ -126,7 +126,7 @@ def _first_row(rows: list[Row], path: Path) -> int:
 
 def _refuse_ragged(rows: list[Row], width: int, lines: list[str], path: Path) -> None:
     for number, values in rows:
-        if values is None:
+        if not values:
             shown = lines[number - 1].strip()[:40]
             raise InputError(
                 f"text stands among the numbers: {shown!r}",
@@ -223,18 +223,18 @@ def _from_block(lines: list[str], rows: list[Row], path: Path) -> Reading | None
         widths = set()
         for number, values in rows:
             if number > index + 1:
-                if values is None:
+                if not values:
                     break
                 widths.add(len(values))
                 body += [(number, value) for value in values]
         if points < 10 or len(body) not in (points, 2 * points) or (len(body) == 2 * points and widths == {2}):
             continue
-        values = np.array([value for _, value in body])
+        block = np.array([value for _, value in body])
         wavelengths, ratio = _wavelengths(lines[: index + 1])
         return Reading(
             two_theta=start + step * np.arange(points),
-            intensity=values[:points],
-            esd=values[points:] if len(values) > points else None,
+            intensity=block[:points],
+            esd=block[points:] if len(block) > points else None,
             lines=np.array([number for number, _ in body[:points]]),
             reader="start-step-stop block",
             wavelengths=wavelengths,

@@ -55,7 +55,8 @@ def reading_from_gsas(text: str, path: Path) -> Reading:
         raise _not_understood(lines[first], path, first + 1) from None
     if words[-1].isalpha() and words[-1].upper() not in _RECORDS and words[-1].upper() != kind:
         raise _not_understood(lines[first], path, first + 1)
-    rows, numbers = [], []
+    rows: list[tuple[float, float, float]] = []
+    numbers: list[int] = []
     for number, line in enumerate(lines[first + 1 :], start=first + 2):
         if len(rows) >= points and not record.startswith("FXY"):
             break

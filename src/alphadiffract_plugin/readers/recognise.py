@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from alphadiffract_plugin.errors import InputError, RadiationError
+from alphadiffract_plugin.radiation import wavelengths_from_file
 from alphadiffract_plugin.readers.cif import reading_from_cif
 from alphadiffract_plugin.readers.columns import reading_from_text
 from alphadiffract_plugin.readers.gsas import BANK, reading_from_gsas
@@ -109,10 +110,14 @@ def _reading_by_rietx(path: Path) -> Reading | None:
             mend="give a pattern of one wavelength over two_theta in degrees; time of flight is not supported",
             where=path,
         )
+    lines = [float(pattern.metadata.get(key) or 0) for key in ("wavelength", "wavelength_alpha2")]
+    wavelengths, ratio = wavelengths_from_file(lines)
     return Reading(
         two_theta=np.array(pattern.two_theta),
         intensity=np.array(pattern.intensity),
         esd=None if pattern.sigma is None else np.array(pattern.sigma),
         reader="rietx",
+        wavelengths=wavelengths,
+        kalpha2_ratio=ratio,
         where=path,
     )
