@@ -164,10 +164,12 @@ def doctor_report(findings: Iterable[Finding]) -> Iterator[RenderableType]:
     from rich.text import Text
 
     styles = {"ok": "green", "optional": "yellow", "missing": "bold red"}
-    for finding in findings:
-        yield Text.assemble((f"{finding.state:9}", styles[finding.state]), f"{finding.what:30}{finding.found}")
+    known = list(findings)
+    width = max(len(finding.what) for finding in known) + 2
+    for finding in known:
+        yield Text.assemble((f"{finding.state:9}", styles[finding.state]), f"{finding.what:{width}}{finding.found}")
         if finding.mend:
-            yield f"{'':9}{'':30}mend: {finding.mend}"
+            yield f"{'':{9 + width}}mend: {finding.mend}"
 
 
 def stdout() -> Console:
