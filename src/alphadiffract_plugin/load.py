@@ -106,7 +106,9 @@ def histogram_from_gsasii(histogram: Any) -> Histogram:
     """
     where = f"GSAS-II histogram {getattr(histogram, 'name', '')}".strip()
     try:
-        columns = [np.ma.asarray(column, dtype=float) for column in histogram.data["data"][1][:3]]
+        columns: list[np.ma.MaskedArray] = [
+            np.ma.asarray(column, dtype=float) for column in histogram.data["data"][1][:3]
+        ]
         limits = histogram.data["Limits"]
         parameters = {key: _current(value) for key, value in histogram.data["Instrument Parameters"][0].items()}
     except (AttributeError, KeyError, IndexError, TypeError, ValueError) as error:
@@ -149,7 +151,7 @@ def _instrument_given(wavelength: str | float | Path | None, radiation: str | No
     if wavelength is None:
         return None
     if isinstance(wavelength, Path) or str(wavelength).lower().endswith(".instprm"):
-        found = instrument_from_instprm(Path(wavelength))
+        found = instrument_from_instprm(Path(str(wavelength)))
         return dataclasses.replace(found, radiation=radiation or found.radiation)
     wavelengths, ratio = radiation_from_text(wavelength)
     return Instrument(wavelengths, ratio, radiation or "", {})
