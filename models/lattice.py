@@ -16,6 +16,9 @@ import functools
 
 import numpy as np
 
+from alphadiffract_plugin.crystal import crystal_system_from_space_group
+from alphadiffract_plugin.records import CRYSTAL_SYSTEMS
+
 LATTICE_TYPES = ("aP", "mP", "mC", "oP", "oC", "oI", "oF", "tP", "tI", "rP", "rR", "hP", "cP", "cI", "cF")
 """Crystal system (a triclinic, m, o, t, r trigonal, h hexagonal, c) and centring. oC also stands for A centring."""
 
@@ -25,13 +28,11 @@ SYSTEM_LETTERS = "amotrhc"
 FREE = {"a": 6, "m": 4, "o": 3, "t": 2, "r": 2, "h": 2, "c": 1}
 """Number of free cell parameters of each crystal system."""
 
-_LAST_GROUP = (2, 15, 74, 142, 167, 194, 230)
-
 
 @functools.cache
 def system_of_group() -> np.ndarray:
     """Crystal-system index 0..6 of space groups 1..230, shape (230,)."""
-    return np.searchsorted(_LAST_GROUP, np.arange(1, 231))
+    return np.array([CRYSTAL_SYSTEMS.index(crystal_system_from_space_group(number)) for number in range(1, 231)])
 
 
 @functools.cache
@@ -102,14 +103,6 @@ def cell_from_metric(metric: np.ndarray) -> np.ndarray:
     lengths = np.sqrt(np.diagonal(metric, axis1=-2, axis2=-1))
     cosines = np.stack([metric[:, i, j] / (lengths[:, i] * lengths[:, j]) for i, j in ((1, 2), (0, 2), (0, 1))], -1)
     return np.concatenate((lengths, np.degrees(np.arccos(np.clip(cosines, -1, 1)))), -1)
-
-
-def metric_from_cell(cell: np.ndarray) -> np.ndarray:
-    """Direct metric (3, 3) in Å² of one cell (6,) in Å and degrees."""
-    lengths, cosines = np.asarray(cell[:3], float), np.cos(np.radians(np.asarray(cell[3:], float)))
-    cosines[np.asarray(cell[3:]) == 90] = 0
-    ca, cb, cg = cosines
-    return np.outer(lengths, lengths) * np.array([[1, cg, cb], [cg, 1, ca], [cb, ca, 1]])
 
 
 def standard_axes(metric: np.ndarray, space_group: int) -> np.ndarray:

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
+from alphadiffract_plugin.crystal import direct_metric_from_cell
+
 from . import lattice
 
 D_MIN = 1.16
@@ -103,7 +105,7 @@ def half_sphere(metric: np.ndarray, d_min: float) -> np.ndarray:
 
 def powder_lines(row: dict, *, d_min: float = D_MIN) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Lines of one structure: hkl (K, 3) and |F|²·m (K,) by descending d, reciprocal metric (3, 3), standard axes."""
-    metric = lattice.metric_from_cell([row[k] for k in ("a", "b", "c", "alpha", "beta", "gamma")])
+    metric = direct_metric_from_cell([row[k] for k in ("a", "b", "c", "alpha", "beta", "gamma")])
     number, occupancy, position = expand(row, metric)
     order = np.argsort(number, kind="stable")
     number, occupancy, position = number[order], occupancy[order], position[order]
@@ -147,7 +149,7 @@ def strained_metric(reciprocal: np.ndarray, space_group: int) -> np.ndarray:
     q = lattice.parameters_from_metric(reciprocal[None], np.array([kind]))
     _, _, free = lattice.ties()
     q = q + free[kind] * np.array([0.0113, -0.0071, 0.0047, 0.0031, -0.0059, 0.0083])
-    return np.linalg.inv(lattice.metric_from_cell(lattice.cell_from_parameters(q, kind)[0]))
+    return np.linalg.inv(direct_metric_from_cell(lattice.cell_from_parameters(q, kind)[0]))
 
 
 def pack(files: Sequence[Path]) -> LineTable:

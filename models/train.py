@@ -20,19 +20,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from . import lattice, simulate
+from . import simulate
 from .compact_network import CompactConfig, CompactNetwork, loss, set_lattice_scale
-from .grid import COMPACT_GRID, Grid
-from .lines import ORIGINS, SPLITS, LineTable, pack
-
-ORIGIN_WEIGHT = {"experiment": 2.0, "dft_known": 1.5, "dft": 1.0, "dft_hypothetical": 0.4, "experiment_mof": 0.4}
-"""How often a structure is drawn, before the space groups are balanced."""
-SYSTEM_WEIGHT = (2.0, 1.3, 1.2, 1.0, 1.0, 0.8, 0.8)
-"""Low symmetry is rarer among these structures than among measured minerals."""
-TEMPER = 0.7
-"""A space group of natural frequency f is drawn as f to this power: 1 is natural, 0 uniform."""
+from .crystals import Crystals, true_parameters
+from .grid import COMPACT_GRID
+from .lines import LineTable, pack
+from .validation import stratified, validate
 
 
 @dataclass(frozen=True)
@@ -57,99 +51,6 @@ class Plan:
     """Minutes between checkpoints."""
     validate_every: float = 6.0
     """Minutes between validations."""
-
-
-class Crystals:
-    """Structures on the device, drawn as batches of patterns."""
-
-    def __init__(self, table: LineTable, grid: Grid, device: torch.device) -> None:
-        self.table, self.grid, self.device = table, grid, device
-        self.hkl = torch.as_tensor(table.hkl, device=device)
-        self.intensity = torch.as_tensor(table.intensity, device=device)
-        self.start = torch.as_tensor(table.start, device=device)
-        self.group = torch.as_tensor(table.space_group - 1, device=device)
-        self.system = torch.as_tensor(lattice.system_of_group(), device=device)[self.group]
-        self.kind = torch.as_tensor(lattice.type_of_group(), device=device)[self.group]
-        self.basis = simulate.reciprocal_basis(torch.as_tensor(table.reciprocal_metric, device=device)).float()
-
-    def weights(self) -> Tensor:
-        """Drawing weight of each structure, 0 outside of the train split, shape (S,)."""
-        weight = np.array([ORIGIN_WEIGHT[name] for name in ORIGINS])[self.table.origin]
-        weight = weight * (self.table.split == SPLITS.index("train"))
-        frequency = np.bincount(self.table.space_group, weights=weight, minlength=231)[self.table.space_group]
-        weight = weight * np.maximum(frequency, 5) ** (TEMPER - 1)
-        weight = weight * np.array(SYSTEM_WEIGHT)[lattice.system_of_group()[self.table.space_group - 1]]
-        return torch.as_tensor(weight / weight.sum())
-
-    def patterns(
-        self, which: Tensor, effects: simulate.Effects, generator: torch.Generator
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Network inputs (N, 2, L), space groups 0..229 (N,) and true lattice parameters (N, 6)."""
-        start, count = self.start[which], self.start[which + 1] - self.start[which]
-        slot = torch.arange(int(count.max()), device=self.device)
-        line = (start[:, None] + slot).clamp_max(len(self.intensity) - 1)
-        intensity = self.intensity[line] * (slot < count[:, None])
-        system = self.system[which]
-        basis = simulate.strain_cells(self.basis[which], system, effects, generator)
-        y, coverage = simulate.simulate(self.hkl[line].float(), intensity, basis, system, self.grid, effects, generator)
-        return torch.stack((y.sqrt(), coverage), 1), self.group[which], true_parameters(basis, self.kind[which])
-
-
-def true_parameters(basis: Tensor, kind: Tensor) -> Tensor:
-    """The free parameters q (N, 6) of reciprocal bases (N, 3, 3) of lattice types (N,); see :mod:`.lattice`."""
-    lower = torch.linalg.cholesky((basis @ basis.transpose(1, 2)).double())
-    d = lower.diagonal(dim1=1, dim2=2)
-    ratios = torch.stack((lower[:, 1, 0] / d[:, 0], lower[:, 2, 0] / d[:, 0], lower[:, 2, 1] / d[:, 1]), 1)
-    tie, constant, _ = (torch.as_tensor(a, device=basis.device) for a in lattice.ties())
-    p = torch.cat((d.log(), ratios), 1) - constant[kind]
-    return torch.einsum("nij,nj->ni", torch.linalg.pinv(tie)[kind], p).float()
-
-
-def stratified(table: LineTable, split: str, each: int, seed: int) -> np.ndarray:
-    """Indices of up to ``each`` structures of every crystal system in a split, without MOFs and invented ones."""
-    rng = np.random.default_rng(seed)
-    real = (table.split == SPLITS.index(split)) & (table.origin <= ORIGINS.index("dft"))
-    system = lattice.system_of_group()[table.space_group - 1]
-    chosen = [rng.permutation(np.flatnonzero(real & (system == s)))[:each] for s in range(7)]
-    return np.concatenate(chosen)
-
-
-@torch.no_grad()
-def validate(network: CompactNetwork, crystals: Crystals, which: np.ndarray, *, seed: int) -> list[dict[str, float]]:
-    """Accuracy per crystal system, and over all as the last: system, n, top-1 system, top-1 and top-5 group, spread.
-
-    ``volume_error`` is the median of |ln V(predicted) − ln V(true)| given the true lattice type.
-    """
-    network.eval()
-    generator = torch.Generator(crystals.device).manual_seed(seed)
-    tie = torch.as_tensor(lattice.ties()[0], dtype=torch.float32, device=crystals.device)
-    found = []
-    for part in torch.as_tensor(which, device=crystals.device).split(64):
-        x, group, q = crystals.patterns(part, simulate.Effects(), generator)
-        answer = network(x)
-        p = answer.space_group_logits.softmax(-1)
-        member = torch.nn.functional.one_hot(crystals.system.new_tensor(lattice.system_of_group()), 7).float()
-        kind = crystals.kind[part]
-        error = torch.einsum("nij,nj->ni", tie[kind], answer.lattice_mean[torch.arange(len(part)), kind] - q)
-        system = crystals.system[part]
-        top = p.topk(5).indices == group[:, None]
-        hits = ((p @ member).argmax(-1) == system, top[:, 0], top.any(1), error[:, :3].sum(1).abs())
-        found.append(torch.stack([system.float(), *(h.float() for h in hits)], 1))
-    network.train()
-    table = torch.cat(found).cpu().numpy()
-    rows = [(name, table[table[:, 0] == s]) for s, name in enumerate(lattice.SYSTEM_LETTERS)] + [("all", table)]
-    return [
-        {
-            "system": name,
-            "n": len(t),
-            "crystal_system@1": t[:, 1].mean(),
-            "space_group@1": t[:, 2].mean(),
-            "space_group@5": t[:, 3].mean(),
-            "volume_error": float(np.median(t[:, 4])),
-        }
-        for name, t in rows
-        if len(t)
-    ]
 
 
 def train(table: LineTable, plan: Plan, out: Path, config: CompactConfig | None = None) -> Path:

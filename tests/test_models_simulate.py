@@ -6,9 +6,10 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from alphadiffract_plugin.crystal import direct_metric_from_cell  # noqa: E402
 from alphadiffract_plugin.models import lattice, lines, simulate  # noqa: E402
+from alphadiffract_plugin.models.crystals import true_parameters  # noqa: E402
 from alphadiffract_plugin.models.grid import COMPACT_GRID  # noqa: E402
-from alphadiffract_plugin.models.train import true_parameters  # noqa: E402
 
 
 def row(sg, hall, cell, *atoms):
@@ -104,7 +105,7 @@ def test_lines_agree_with_pymatgen_in_place_and_height(name):
 
     material = MATERIALS[name]
     cell = [material[k] for k in ("a", "b", "c", "alpha", "beta", "gamma")]
-    number, _, position = lines.expand(material, lattice.metric_from_cell(cell))
+    number, _, position = lines.expand(material, direct_metric_from_cell(cell))
     structure = Structure(Lattice.from_parameters(*cell), [gemmi.Element(int(z)).name for z in number], position)
     theirs = XRDCalculator("CuKa1").get_pattern(structure, two_theta_range=(5, 80), scaled=False)
 

@@ -10,8 +10,10 @@ torch = pytest.importorskip("torch")
 
 from alphadiffract_plugin.models import checkpoint, simulate, train  # noqa: E402
 from alphadiffract_plugin.models.compact_network import CompactConfig, CompactNetwork, Warp, loss  # noqa: E402
+from alphadiffract_plugin.models.crystals import Crystals  # noqa: E402
 from alphadiffract_plugin.models.grid import COMPACT_GRID  # noqa: E402
 from alphadiffract_plugin.models.lines import LineTable  # noqa: E402
+from alphadiffract_plugin.models.validation import stratified  # noqa: E402
 
 SMALL = CompactConfig(channels=(16, 24), blocks=(1, 1), hidden=32, dropout=0.0)
 
@@ -35,7 +37,7 @@ def table():
 
 def test_the_network_learns_to_tell_cubic_from_tetragonal(table):
     torch.manual_seed(1)
-    crystals = train.Crystals(table, COMPACT_GRID, torch.device("cpu"))
+    crystals = Crystals(table, COMPACT_GRID, torch.device("cpu"))
     network = CompactNetwork(SMALL)
     optimiser = torch.optim.AdamW(network.parameters(), lr=3e-3)
     generator = torch.Generator().manual_seed(1)
@@ -69,10 +71,10 @@ def test_training_stops_in_time_resumes_and_leaves_a_model_that_loads(table, tmp
 
 
 def test_only_the_train_split_is_drawn_and_validation_is_stratified(table):
-    crystals = train.Crystals(table, COMPACT_GRID, torch.device("cpu"))
+    crystals = Crystals(table, COMPACT_GRID, torch.device("cpu"))
     weights = crystals.weights()
     assert weights[10:].sum() == 0 and weights.sum() == pytest.approx(1)
-    assert sorted(train.stratified(table, "val", 60, 1)) == [10, 11]
+    assert sorted(stratified(table, "val", 60, 1)) == [10, 11]
 
 
 def test_the_lattice_loss_counts_only_what_symmetry_leaves_free_of_the_true_type():

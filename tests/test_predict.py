@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pytest
 
+from alphadiffract_plugin.crystal import direct_metric_from_cell
 from alphadiffract_plugin.errors import ModelError, RadiationError, SettingsError
 from alphadiffract_plugin.models import catalogue, checkpoint, lattice
 from alphadiffract_plugin.models.grid import OPEN_GRID
@@ -62,7 +63,7 @@ def test_lattices_come_most_probable_first_as_niggli_cells_with_a_spread(tartrat
     weights = [proposal.weight for proposal in lattices]
     assert weights == sorted(weights, reverse=True) and 0.9 < sum(weights) <= 1 + 1e-9
     for proposal in lattices:
-        metric = lattice.metric_from_cell(proposal.cell)
+        metric = direct_metric_from_cell(proposal.cell)
         reduced = spglib.niggli_reduce(np.linalg.cholesky(metric))
         assert np.linalg.norm(reduced, axis=1) == pytest.approx(proposal.cell[:3], abs=1e-3)
         assert all(s >= 0 and math.isfinite(s) for s in proposal.spread) and min(proposal.spread[:3]) > 0

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from alphadiffract_plugin.crystal import primitive_basis
+from alphadiffract_plugin.crystal import direct_metric_from_cell, primitive_basis
 from alphadiffract_plugin.errors import SettingsError
 from alphadiffract_plugin.prepare import prepare
 from alphadiffract_plugin.records import CRYSTAL_SYSTEMS, Histogram, LatticeProposal, Prediction
@@ -194,7 +194,7 @@ def niggli_cell(q: np.ndarray, sigma: np.ndarray, kind: int) -> tuple[tuple[floa
     reduced = basis if reduced is None else reduced
     change = reduced @ np.linalg.inv(primitive_basis(tuple(conventional), "P"))
     draws = q + sigma * np.random.default_rng(0).standard_normal((DRAWS, 6))
-    metrics = np.stack([lattice.metric_from_cell(cell) for cell in lattice.cell_from_parameters(draws, kind)])
+    metrics = np.stack([direct_metric_from_cell(cell) for cell in lattice.cell_from_parameters(draws, kind)])
     cells = lattice.cell_from_metric(change @ metrics @ change.T)
     return _six(lattice.cell_from_metric((reduced @ reduced.T)[None])[0]), _six(cells.std(0))
 

@@ -1,0 +1,58 @@
+"""How good a compact network is on simulated patterns, crystal system by crystal system."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from . import lattice, simulate
+from .compact_network import CompactNetwork
+from .crystals import Crystals
+from .lines import ORIGINS, SPLITS, LineTable
+
+
+def stratified(table: LineTable, split: str, each: int, seed: int) -> np.ndarray:
+    """Indices of up to ``each`` structures of every crystal system in a split, without MOFs and invented ones."""
+    rng = np.random.default_rng(seed)
+    real = (table.split == SPLITS.index(split)) & (table.origin <= ORIGINS.index("dft"))
+    system = lattice.system_of_group()[table.space_group - 1]
+    chosen = [rng.permutation(np.flatnonzero(real & (system == s)))[:each] for s in range(7)]
+    return np.concatenate(chosen)
+
+
+@torch.no_grad()
+def validate(network: CompactNetwork, crystals: Crystals, which: np.ndarray, *, seed: int) -> list[dict[str, float]]:
+    """Accuracy per crystal system, and over all as the last: system, n, top-1 system, top-1 and top-5 group, spread.
+
+    ``volume_error`` is the median of |ln V(predicted) − ln V(true)| given the true lattice type.
+    """
+    network.eval()
+    generator = torch.Generator(crystals.device).manual_seed(seed)
+    tie = torch.as_tensor(lattice.ties()[0], dtype=torch.float32, device=crystals.device)
+    found = []
+    for part in torch.as_tensor(which, device=crystals.device).split(64):
+        x, group, q = crystals.patterns(part, simulate.Effects(), generator)
+        answer = network(x)
+        p = answer.space_group_logits.softmax(-1)
+        member = torch.nn.functional.one_hot(crystals.system.new_tensor(lattice.system_of_group()), 7).float()
+        kind = crystals.kind[part]
+        error = torch.einsum("nij,nj->ni", tie[kind], answer.lattice_mean[torch.arange(len(part)), kind] - q)
+        system = crystals.system[part]
+        top = p.topk(5).indices == group[:, None]
+        hits = ((p @ member).argmax(-1) == system, top[:, 0], top.any(1), error[:, :3].sum(1).abs())
+        found.append(torch.stack([system.float(), *(h.float() for h in hits)], 1))
+    network.train()
+    table = torch.cat(found).cpu().numpy()
+    rows = [(name, table[table[:, 0] == s]) for s, name in enumerate(lattice.SYSTEM_LETTERS)] + [("all", table)]
+    return [
+        {
+            "system": name,
+            "n": len(t),
+            "crystal_system@1": t[:, 1].mean(),
+            "space_group@1": t[:, 2].mean(),
+            "space_group@5": t[:, 3].mean(),
+            "volume_error": float(np.median(t[:, 4])),
+        }
+        for name, t in rows
+        if len(t)
+    ]
