@@ -144,6 +144,12 @@ def load(folder: Path) -> Model:
         ) from error
     architecture, settings, grid, normalisation = _understand(config, weights, folder)
     network = build(architecture, settings, where=folder / "config.json")
+    if network.config.input_length != grid.length:
+        raise ModelError(
+            f"the network takes {network.config.input_length} points, its grid has {grid.length}",
+            mend="take the config.json that came with the weights",
+            where=folder / "config.json",
+        )
     try:
         network.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in weights.items()}, strict=True)
     except RuntimeError as error:

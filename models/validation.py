@@ -1,11 +1,20 @@
-"""How good a compact network is on simulated patterns, crystal system by crystal system."""
+"""How good a compact network is on simulated patterns, crystal system by crystal system.
+
+python -m alphadiffract_plugin.models.validation --model default --structures runs/first/lines.npz --split test
+"""
 
 from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
 
-from . import lattice, simulate
+from alphadiffract_plugin.records import CRYSTAL_SYSTEMS
+
+from . import catalogue, checkpoint, lattice, simulate
 from .compact_network import CompactNetwork
 from .crystals import Crystals
 from .lines import ORIGINS, SPLITS, LineTable
@@ -56,3 +65,31 @@ def validate(network: CompactNetwork, crystals: Crystals, which: np.ndarray, *, 
         for name, t in rows
         if len(t)
     ]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command of this module's docstring: a Markdown table."""
+    parser = argparse.ArgumentParser(prog="python -m alphadiffract_plugin.models.validation", description=__doc__)
+    parser.add_argument("--model", default="default", help="name or folder of a compact model")
+    parser.add_argument("--structures", type=Path, required=True, help="packed lines (.npz) from training")
+    parser.add_argument("--split", choices=SPLITS, default="test")
+    parser.add_argument("--each", type=int, default=250, help="structures per crystal system at most")
+    parser.add_argument("--seed", type=int, default=1)
+    chosen = parser.parse_args(arguments)
+    model = checkpoint.load(catalogue.resolve(chosen.model))
+    table = LineTable.load(chosen.structures)
+    crystals = Crystals(table, model.grid, torch.device("cpu"))
+    rows = validate(
+        model.network, crystals, stratified(table, chosen.split, chosen.each, chosen.seed), seed=chosen.seed
+    )
+    names = dict(zip(lattice.SYSTEM_LETTERS, CRYSTAL_SYSTEMS, strict=True)) | {"all": "all"}
+    print("| system | n | crystal system, top 1 | space group, top 1 | top 5 | median volume error |")
+    print("|---|---|---|---|---|---|")
+    for row in rows:
+        shares = [f"{100 * row[key]:.1f} %" for key in ("crystal_system@1", "space_group@1", "space_group@5")]
+        volume = 100 * np.expm1(row["volume_error"])
+        print(f"| {names[row['system']]} | {row['n']} | {' | '.join(shares)} | {volume:.0f} % |")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,5 +1,6 @@
 """Model folders: whole, or refused with a mend."""
 
+import dataclasses
 import json
 
 import pytest
@@ -107,6 +108,7 @@ def test_weights_that_are_not_finite_are_refused(folder):
         ({"format": 99}, "of format 99"),
         ({"network": {"width": 3}}, "makes no compact network"),
         ({"grid": None}, "neither a config of ours"),
+        ({"grid": dataclasses.asdict(OPEN_GRID)}, "takes 4096 points, its grid has 8192"),
     ],
 )
 def test_a_config_that_is_not_understood_says_so(folder, change, message):

@@ -8,7 +8,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from alphadiffract_plugin.models import checkpoint, simulate, train  # noqa: E402
+from alphadiffract_plugin.models import checkpoint, simulate, train, validation  # noqa: E402
 from alphadiffract_plugin.models.compact_network import CompactConfig, CompactNetwork, Warp, loss  # noqa: E402
 from alphadiffract_plugin.models.crystals import Crystals  # noqa: E402
 from alphadiffract_plugin.models.grid import COMPACT_GRID  # noqa: E402
@@ -68,6 +68,17 @@ def test_training_stops_in_time_resumes_and_leaves_a_model_that_loads(table, tmp
         rows = list(csv.DictReader(handle))
     assert {row["system"] for row in rows} == {"t", "c", "all"}
     assert {int(row["patterns"]) for row in rows} == {seen, second.config["provenance"]["patterns_seen"]}
+
+
+def test_the_figures_of_a_model_are_printed_as_a_table(table, tmp_path, capsys):
+    checkpoint.save(CompactNetwork(SMALL), COMPACT_GRID, tmp_path / "untrained", provenance={})
+    table.save(tmp_path / "lines.npz")
+    validation.main(
+        ["--model", str(tmp_path / "untrained"), "--structures", str(tmp_path / "lines.npz"), "--split", "val"]
+    )
+    rows = [line.split("|") for line in capsys.readouterr().out.splitlines()]
+    assert [row[1].strip() for row in rows[2:]] == ["tetragonal", "cubic", "all"]
+    assert rows[-1][2].strip() == "2"
 
 
 def test_only_the_train_split_is_drawn_and_validation_is_stratified(table):
