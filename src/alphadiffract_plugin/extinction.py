@@ -79,11 +79,10 @@ def extinction_classes(family: str, centring: str) -> tuple[ExtinctionClass, ...
         seen: dict[int, Setting] = {}
         for group, _ in members:
             seen.setdefault(group.number, Setting(group.number, _plain(group), _to_standard(group)))
-        symbol = _symbol([_plain(group) for group, _ in members])
+        symbol = _symbol([_plain(group) for group, _ in members], family, members[0][1])
         classes.append(ExtinctionClass(symbol, tuple(seen.values()), members[0][1]))
     classes.sort(key=lambda c: int(extinct(grid, c.operations).sum()))
-    lattice, *axes = classes[0].symbol.split()
-    classes[0] = replace(classes[0], symbol=" ".join([lattice, *("-" for _ in axes)]))
+    classes[0] = replace(classes[0], symbol=" ".join([centring, *("-" for _ in _axes(family, centring))]))
     return tuple(classes)
 
 
@@ -94,7 +93,7 @@ def _settings(family: str, centring: str) -> list:
         system = crystal_system_from_space_group(group.number)
         if (("hexagonal" if system == "trigonal" else system) != family) or group.ext == "R":
             return False
-        if family == "monoclinic" and group.monoclinic_unique_axis() != "b":
+        if family == "monoclinic" and (group.monoclinic_unique_axis() != "b" or group.qualifier.startswith("-b")):
             return False
         return group.hm[0] == centring and "a)" not in group.hm and not group.hm.endswith(("2a", "3a"))
 
@@ -118,21 +117,44 @@ def _to_standard(group: object) -> np.ndarray:
 
 _SAME_ABSENCES = {"32": "31", "43": "41", "65": "61", "64": "62"}
 
+_AXES = {
+    "triclinic": ((1, 0, 0),),
+    "monoclinic": ((0, 1, 0),),
+    "orthorhombic": ((1, 0, 0), (0, 1, 0), (0, 0, 1)),
+    "tetragonal": ((0, 0, 1), (1, 0, 0), (1, 1, 0)),
+    "hexagonal": ((0, 0, 1), (1, 0, 0), (1, 1, 0)),
+    "cubic": ((0, 0, 1), (1, 1, 1), (1, 1, 0)),
+}
+"""The direction that each place of a symbol behind the centring refers to."""
 
-def _symbol(symbols: list[str]) -> str:
+
+def _axes(family: str, centring: str) -> tuple[tuple[int, int, int], ...]:
+    return _AXES[family][:2] if centring == "R" else _AXES[family]
+
+
+def _symbol(symbols: list[str], family: str, operations: tuple[np.ndarray, np.ndarray]) -> str:
     """The glide planes and screw axes that all members share, dashes elsewhere.
 
-    Where only the members as a whole share absences (as for I m m a and I m a 2): the fullest member in brackets.
+    A screw axis is left out where the glide planes alone make its reflections absent, as in the International Tables.
+    Letters joined by a comma are glide planes that always come together.
     """
     parts = [symbol.split() for symbol in symbols]
     shown = [parts[0][0]]
-    for i in range(1, max(len(part) for part in parts)):
+    for i, axis in enumerate(_axes(family, shown[0]), start=1):
         here = [part[i] if i < len(part) else "-" for part in parts]
-        shared = [_shared(map(_screw, here)), _shared(map(_glide, here))]
-        shown.append("/".join(text for text in shared if text) or "-")
-    if set(shown[1:]) == {"-"} and any(_screw(t) or _glide(t) for part in parts for t in part[1:]):
-        return f"{shown[0]} ({' '.join(parts[-1][1:])})"
+        screw = "" if _follows_from_glides(axis, operations) else _shared(map(_screw, here))
+        shown.append("/".join(text for text in (screw, _shared(map(_glide, here))) if text) or "-")
     return " ".join(shown)
+
+
+def _follows_from_glides(axis: tuple[int, int, int], operations: tuple[np.ndarray, np.ndarray]) -> bool:
+    """Whether mirrors, glides and the centring alone make the absences along an axis."""
+    rotations, shifts = operations
+    along = np.arange(1, 13)[:, None] * np.array(axis)
+    use = (np.trace(rotations, axis1=1, axis2=2) == 3) | (
+        (np.trace(rotations, axis1=1, axis2=2) == 1) & (np.linalg.det(rotations) < 0)
+    )
+    return bool((extinct(along, (rotations[use], shifts[use])) == extinct(along, operations)).all())
 
 
 def _shared(marks: Iterable[str | None]) -> str:
