@@ -1,0 +1,74 @@
+"""Instrument parameters for GSAS-II: a complete .instprm text of a histogram, widths from its measured lines."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from alphadiffract_plugin.records import Histogram, Peaks
+
+WIDTHS = ("U", "V", "W", "X", "Y", "Z")
+"""GSAS-II's width parameters: Gauss variances in 0.0001 degrees², Lorentz widths in 0.01 degrees."""
+
+_LORENTZ, _GAUSS = 0.424, 0.748
+"""Widths, over that of the whole line, of a half Lorentzian, half Gaussian line (Thompson, Cox & Hastings 1987)."""
+
+
+def knows_widths(histogram: Histogram) -> bool:
+    """Whether the histogram brings an instrument profile of its own: all of U, V and W."""
+    return {"U", "V", "W"} <= histogram.instrument.keys()
+
+
+def instprm_from_histogram(histogram: Histogram, peaks: Peaks | None) -> str:
+    """The text of an .instprm file: what the histogram knows of its instrument, completed by usual values.
+
+    A Kα doublet is taken for a Bragg-Brentano diffractometer, a single wavelength for Debye-Scherrer geometry;
+    GSAS-II does the same.
+
+    Parameters
+    ----------
+    histogram : where its ``instrument`` has parameters, they stand.
+    peaks : lines from which the widths are taken if the instrument has none; None for laboratory defaults.
+    """
+    doublet, neutrons = len(histogram.wavelengths) == 2, histogram.radiation == "neutron"
+    values: dict[str, float | str] = {"Type": "PNC" if neutrons else "PXC", "Bank": 1.0}
+    if doublet:
+        values |= {"Lam1": histogram.wavelengths[0], "Lam2": histogram.wavelengths[1]}
+        values |= {"I(L2)/I(L1)": histogram.kalpha2_ratio}
+    else:
+        values |= {"Lam": histogram.wavelength}
+    values |= {"Zero": 0.0, "Polariz.": 0.0 if neutrons else 0.7 if doublet else 0.99, "Azimuth": 0.0, "SH/L": 0.002}
+    values |= dict.fromkeys(WIDTHS, 0.0) if knows_widths(histogram) else widths_from_peaks(peaks)
+    if doublet:
+        values["Diff-type"] = "Bragg-Brentano"
+    values |= {key: value for key, value in histogram.instrument.items() if key != "Type"}
+    lines = [f"{key}:{value if isinstance(value, str) else repr(float(value))}" for key, value in values.items()]
+    return "\n".join(["#GSAS-II instrument parameter file", *lines]) + "\n"
+
+
+def widths_from_peaks(peaks: Peaks | None) -> dict[str, float]:
+    """GSAS-II's U, V, W, X, Y, Z of lines as wide as those measured, half Lorentzian and half Gaussian.
+
+    FWHM² = u tan²θ + w is fitted to the widths with u, w ≥ 0, twice, the second time without the widths that lie
+    far off the curve (overlaps). Fewer than three lines give the usual laboratory values.
+    """
+    if peaks is None or len(peaks) < 3:
+        return {"U": 2.0, "V": -2.0, "W": 5.0, "X": 1.0, "Y": 1.0, "Z": 0.0}
+    from scipy.optimize import nnls
+
+    theta = np.radians(peaks.two_theta / 2)
+    design = np.stack([np.tan(theta) ** 2, np.ones(len(theta))], axis=1)
+    square = (100 * peaks.fwhm) ** 2
+    keep = np.ones(len(theta), dtype=bool)
+    for _ in range(2):
+        weight = 1 / square[keep]
+        curve = design @ nnls(design[keep] * weight[:, None], square[keep] * weight)[0]
+        near = np.abs(np.log(square / np.maximum(curve, 1e-9))) < math.log(2)
+        keep = near if near.sum() >= 3 else keep
+    u, w = nnls(design[keep] / square[keep, None], np.ones(keep.sum()))[0]
+    width = np.sqrt(np.maximum(curve, 1e-9))
+    design = np.stack([1 / np.cos(theta), np.tan(theta)], axis=1)
+    x, y = nnls(design / width[:, None], np.full(len(theta), _LORENTZ))[0]
+    variance = _GAUSS**2 / (8 * math.log(2))
+    return {"U": u * variance, "V": 0.0, "W": max(w * variance, 0.01), "X": x, "Y": y, "Z": 0.0}

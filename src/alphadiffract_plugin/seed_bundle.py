@@ -1,0 +1,127 @@
+"""Seed a bundle: plain files to start a refinement from, and a script that makes the GSAS-II project elsewhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from alphadiffract_plugin.cif import cif_from_candidate
+from alphadiffract_plugin.instrument import instprm_from_histogram, knows_widths
+from alphadiffract_plugin.load import write_xye
+from alphadiffract_plugin.records import Histogram, IndexingResult, SeedReport
+from alphadiffract_plugin.seed_common import check_candidates, file_name, notebook_entry, staged
+from alphadiffract_plugin.settings import Settings
+
+RECIPES = ("project_recipe.py", "lebail_recipe.py")
+"""Modules of this package that the script works with; copied beside it, they need numpy alone."""
+
+SCRIPT = '''"""python make_project.py: make {name}.gpx of the files in this folder, its first candidate fitted by Le Bail.
+
+Needs GSAS-II (https://advancedphotonsource.github.io/GSAS-II-tutorials/install.html), nothing else. Change what you
+like: KEEP, or the order of the candidates in result.json.
+"""
+
+import json
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+try:
+    from GSASII import GSASIIscriptable, GSASIIstrMain
+except ImportError:
+    try:
+        import GSASIIscriptable
+        import GSASIIstrMain
+    except ImportError:
+        sys.exit("GSAS-II is not importable: run this with the Python that GSAS-II was installed with")
+
+FOLDER = Path(__file__).resolve().parent
+sys.path.insert(0, str(FOLDER))
+sys.dont_write_bytecode = True
+
+from lebail_recipe import fit_by_lebail  # noqa: E402
+from project_recipe import keep_every_point, label_lines, seed_project  # noqa: E402
+
+TARGET = FOLDER / "{name}.gpx"
+KEEP = {keep}
+CYCLES = {cycles}
+RANDOM_SEED = {random_seed}
+PROFILE = "{profile}"
+NOTE = """{note}"""
+
+if TARGET.exists():
+    sys.exit(f"{{TARGET}} is already there: move it away first")
+result = json.loads((FOLDER / "result.json").read_text(encoding="utf-8"))
+with tempfile.TemporaryDirectory() as work:
+    project = GSASIIscriptable.G2Project(newgpx=str(Path(work) / TARGET.name))
+    histogram = project.add_powder_histogram(
+        str(FOLDER / "pattern.xye"), str(FOLDER / "instrument.instprm"), fmthint="Topas xye"
+    )
+    keep_every_point(histogram, *np.loadtxt(FOLDER / "pattern.xye", unpack=True)[1:])
+    phases = seed_project(project, histogram, result, keep=KEEP, note=NOTE)
+    fit = fit_by_lebail(
+        project,
+        histogram,
+        phases[0],
+        GSASIIstrMain.Refine,
+        zero_shift=result["candidates"][0]["zero_shift"],
+        cycles=CYCLES,
+        random_seed=RANDOM_SEED,
+        profile=PROFILE,
+        peaks=result["peaks"],
+    )
+    if fit["cell"] is not None and result["peaks"]:
+        label_lines(histogram, phases[0], result["peaks"])
+    project.save()
+    shutil.copyfile(project.filename, TARGET)
+for note in fit["notes"]:
+    print(note)
+print("Le Bail", "converged" if fit["converged"] else "did not converge", f"at Rwp {{fit['rwp']:.2f}} %")
+print("cell", *(fit["cell"] or result["candidates"][0]["cell"]))
+print("wrote", TARGET)
+'''
+
+
+def seed(histogram: Histogram, result: IndexingResult, target: Path, settings: Settings) -> SeedReport:
+    """Write pattern.xye, instrument.instprm, candidate_1.cif ..., result.json and make_project.py with its recipes.
+
+    Raises
+    ------
+    InputError : the answer has no candidate, or an impossible one.
+    OutputError : the folder holds something already, or cannot be written.
+    """
+    keep = settings.seed.keep
+    candidates = result.candidates[:keep]
+    check_candidates(candidates)
+    texts = {
+        "instrument.instprm": instprm_from_histogram(histogram, result.peaks),
+        "result.json": result.to_json(indent=1) + "\n",
+        "make_project.py": _script(histogram, result, settings),
+    }
+    texts |= {f"candidate_{rank}.cif": cif_from_candidate(one, rank) for rank, one in enumerate(candidates, start=1)}
+    texts |= {name: (Path(__file__).parent / name).read_text(encoding="utf-8") for name in RECIPES}
+    with staged(target, overwrite=settings.seed.overwrite) as folder:
+        write_xye(histogram, folder / "pattern.xye")
+        for name, text in texts.items():
+            (folder / name).write_text(text, encoding="utf-8")
+    return SeedReport(
+        seeder="bundle",
+        target=str(target),
+        files=tuple(str(target / name) for name in sorted([*texts, "pattern.xye"])),
+        phases=tuple(candidate.space_group_symbol for candidate in candidates),
+        notes=("Make the GSAS-II project where GSAS-II is: python make_project.py",),
+    )
+
+
+def _script(histogram: Histogram, result: IndexingResult, settings: Settings) -> str:
+    note = notebook_entry(result, settings.seed.keep).replace("\\", "/").replace('"', "'")
+    return SCRIPT.format(
+        name=file_name(histogram.name),
+        keep=settings.seed.keep,
+        cycles=settings.seed.cycles,
+        random_seed=settings.random_seed,
+        profile="sample" if knows_widths(histogram) else "instrument",
+        note=note,
+    )

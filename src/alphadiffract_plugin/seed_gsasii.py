@@ -1,0 +1,108 @@
+"""Seed a GSAS-II project: the pattern, its lines, a phase per candidate, and the first of them fitted by Le Bail."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from alphadiffract_plugin import gsasii
+from alphadiffract_plugin.errors import GSASIIError
+from alphadiffract_plugin.instrument import instprm_from_histogram, knows_widths
+from alphadiffract_plugin.lebail_recipe import CELL, fit_by_lebail
+from alphadiffract_plugin.load import write_xye
+from alphadiffract_plugin.project_recipe import keep_every_point, label_lines
+from alphadiffract_plugin.records import Histogram, IndexingResult, SeedReport
+from alphadiffract_plugin.seed_common import check_candidates, file_name, report_from_fit, staged
+from alphadiffract_plugin.settings import Settings
+
+
+def seed(histogram: Histogram, result: IndexingResult, target: Path, settings: Settings) -> SeedReport:
+    """Make NAME.gpx, and the NAME.xye and NAME.instprm that it was made from, in the folder ``target``.
+
+    A fit that diverged is reported as such; the project is made all the same, with the cell as it was indexed.
+
+    Raises
+    ------
+    InputError : the answer has no candidate, or an impossible one.
+    OutputError : the folder holds something already, or cannot be written.
+    GSASIIError : GSAS-II is not there, or fails at something other than the fit.
+    """
+    check_candidates(result.candidates[: settings.seed.keep])
+    g2 = gsasii.scriptable()
+    name = file_name(histogram.name)
+    final = target / f"{name}.gpx"
+    with staged(target, overwrite=settings.seed.overwrite) as folder, tempfile.TemporaryDirectory() as work:
+        # GSAS-II leaves .lst and .bak files beside a project that it refines: it works in a folder of its own
+        pattern = write_xye(histogram, Path(work) / f"{name}.xye")
+        instrument = Path(work) / f"{name}.instprm"
+        instrument.write_text(instprm_from_histogram(histogram, result.peaks), encoding="utf-8")
+        with gsasii.quiet():
+            try:
+                project = g2.G2Project(newgpx=str(Path(work) / f"{name}.gpx"))
+                report = _fill(project, pattern, instrument, histogram, result, settings)
+            except GSASIIError:
+                raise
+            except Exception as error:  # GSAS-II raises bare exceptions of many kinds
+                raise GSASIIError(
+                    f"GSAS-II could not make the project: {type(error).__name__}: {error}",
+                    mend="seed the bundle instead, and tell us",
+                ) from error
+            project.data["Controls"]["data"]["LastSavedAs"] = str(final.absolute())
+            project.data["Covariance"]["data"]["title"] = str(final.absolute())
+            g2.SaveDictToProjFile(project.data, project.names, str(folder / final.name))
+            report = _read_back(g2, folder / final.name, report)
+        for made in (pattern, instrument):
+            shutil.copyfile(made, folder / made.name)
+    files = tuple(str(target / f"{name}{suffix}") for suffix in (".gpx", ".instprm", ".xye"))
+    return dataclasses.replace(report, target=str(final), files=files)
+
+
+def _fill(
+    project: Any, pattern: Path, instrument: Path, histogram: Histogram, result: IndexingResult, settings: Settings
+) -> SeedReport:
+    """Put everything into an empty project, and fit its first phase."""
+    powder = project.add_powder_histogram(str(pattern), str(instrument), fmthint="Topas xye")
+    _, intensity, esd = np.loadtxt(pattern, unpack=True)
+    keep_every_point(powder, intensity, esd)
+    phases = gsasii.seed(project, powder, result, settings.seed.keep)
+    peaks = None if result.peaks is None else result.peaks.to_dict()
+    fit = fit_by_lebail(
+        project,
+        powder,
+        phases[0],
+        gsasii.refine_function(),
+        zero_shift=result.candidates[0].zero_shift,
+        cycles=settings.seed.cycles,
+        random_seed=settings.random_seed,
+        profile="sample" if knows_widths(histogram) else "instrument",
+        peaks=peaks,
+    )
+    if fit["cell"] is not None and peaks:
+        label_lines(powder, phases[0], peaks)
+    steps = ", ".join(f"{what} {rwp:.2f}" for what, rwp in fit["steps"])
+    outcome = "converged" if fit["converged"] else "did not converge"
+    project.data["Notebook"]["data"].append(
+        f"Le Bail fit of {phases[0].name} {outcome}; Rwp in % after each step: {steps}\n" + "\n".join(fit["notes"])
+    )
+    return report_from_fit(fit, target=str(pattern), phases=tuple(phase.name for phase in phases))
+
+
+def _read_back(g2: Any, path: Path, report: SeedReport) -> SeedReport:
+    """The report with Rwp and cell as GSAS-II reads them from the finished file."""
+    if report.cell is None:
+        return report
+    project = g2.G2Project(gpxfile=str(path))
+    cell, esd = project.phase(report.phases[0]).get_cell_and_esd()
+    rwp = project.data["Covariance"]["data"].get("Rvals", {}).get("Rwp", math.nan)
+    return dataclasses.replace(
+        report,
+        rwp=float(rwp),
+        cell=tuple(float(cell[name]) for name in CELL),
+        cell_esd=tuple(float(esd[name]) for name in CELL),
+    )
