@@ -70,35 +70,10 @@ def cell_from_metric(metric: np.ndarray) -> Cell:
     return cell_from_direct_metric(np.linalg.inv(tensor_from_metric(metric)))
 
 
-def cell_esd_from_covariance(metric: np.ndarray, covariance: np.ndarray) -> Cell:
-    """Standard uncertainties of the cell (Å, degrees) from those of the metric, by numerical derivatives.
-
-    Parameters
-    ----------
-    metric : shape (6,), in 1/Å².
-    covariance : shape (6, 6), in 1/Å⁴; rows of parameters that symmetry fixes must follow those they depend on.
-    """
-    step = 1e-6 * np.abs(metric[:3]).max()
-    jacobian = np.stack(
-        [
-            (np.array(cell_from_metric(metric + step * e)) - np.array(cell_from_metric(metric - step * e))) / (2 * step)
-            for e in np.eye(6)
-        ],
-        axis=1,
-    )
-    variance = np.einsum("ij,jk,ik->i", jacobian, covariance, jacobian)
-    return tuple(float(x) for x in np.where(variance > 1e-18, np.sqrt(np.maximum(variance, 0)), 0.0))
-
-
 def quadratic_form(hkl: np.ndarray) -> np.ndarray:
     """(h², k², l², kl, hl, hk) of indices, shape (H, 3) to (H, 6): its product with a metric is 1/d²."""
     h, k, l = np.moveaxis(np.asarray(hkl, float), -1, 0)  # noqa: E741
     return np.stack([h * h, k * k, l * l, k * l, h * l, h * k], -1)
-
-
-def volume_from_metric(metric: np.ndarray) -> np.ndarray:
-    """Cell volume in Å³, shape (...), of reciprocal metrics of shape (..., 6)."""
-    return 1 / np.sqrt(np.linalg.det(tensor_from_metric(metric)))
 
 
 def indices_within(metric: np.ndarray, inv_d2_max: float, limit: int = 20000) -> np.ndarray:
