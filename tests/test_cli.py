@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from alphadiffract_plugin import __version__
+from alphadiffract_plugin.errors import GSASIIError
 from alphadiffract_plugin.records import IndexingResult, SeedReport
 
 LAB6 = ("lab6_lab.xye", "--wavelength", "CuKa")
@@ -63,6 +64,36 @@ def test_output_folder_holds_the_answer_the_picture_and_the_seed(cli, lab6, tmp_
     assert IndexingResult.from_json((out / "lab6_lab.json").read_text()).indexer == "instant"
     assert SeedReport.from_json((out / "lab6_lab" / "note.json").read_text()).phases == ("P n m a",)
     assert "seeded" in shown.err
+
+
+def test_without_gsasii_the_bundle_is_there_and_one_line_says_so(cli, lab6, tmp_path, monkeypatch):
+    monkeypatch.setattr("alphadiffract_plugin.gsasii.find", lambda: None)
+    shown = cli("index", *lab6, "--indexer", "instant", "-o", tmp_path)
+    assert shown.code == 0
+    assert [line for line in shown.err.splitlines() if "GSAS-II was not found" in line] == [shown.err.splitlines()[-1]]
+    assert sorted(path.name for path in (tmp_path / "lab6_lab").iterdir()) == ["bundle", "bundle.json"]
+    assert (tmp_path / "lab6_lab" / "bundle" / "make_project.py").is_file()
+
+
+def test_without_gsasii_asking_for_it_by_name_is_an_error_with_the_way_to_get_it(cli, lab6, tmp_path, monkeypatch):
+    monkeypatch.setattr("alphadiffract_plugin.gsasii.find", lambda: None)
+    shown = cli("index", *lab6, "--indexer", "instant", "-o", tmp_path, "--seed", "gsasii")
+    assert shown.code == 2
+    assert "error: GSAS-II is not importable\n  mend: install it: https://" in shown.err
+    assert not (tmp_path / "lab6_lab").exists()
+
+
+def test_where_gsasii_fails_unasked_the_bundle_is_there_and_it_is_no_error(cli, lab6, tmp_path, monkeypatch):
+    monkeypatch.setattr("alphadiffract_plugin.gsasii.find", lambda: "somewhere")
+
+    def fails():
+        raise GSASIIError("GSAS-II does not start", mend="install it again")
+
+    monkeypatch.setattr("alphadiffract_plugin.gsasii.scriptable", fails)
+    shown = cli("index", *lab6, "--indexer", "instant", "-o", tmp_path)
+    assert shown.code == 0
+    assert "note: lab6_lab: no gsasii seed: GSAS-II does not start\n  mend: install it again" in shown.err
+    assert sorted(path.name for path in (tmp_path / "lab6_lab").iterdir()) == ["bundle", "bundle.json"]
 
 
 def test_several_patterns_one_line_each_and_the_bad_one_does_not_stop_them(cli, data, tmp_path):

@@ -85,6 +85,16 @@ def test_ticks_stand_at_the_lines_of_each_answer_that_differs(lab6_lab, result):
     assert drawn[:2] == pytest.approx([21.358, 30.385], abs=0.005)
 
 
+def test_ticks_move_with_a_misplaced_sample(lab6_lab, result):
+    moved = dataclasses.replace(LAB6, zero_shift=0.1, displacement=-0.3)
+    figure = figure_of(lab6_lab, dataclasses.replace(result, candidates=(moved,)))
+    ticks = next(
+        axes for axes in figure.findobj(lambda a: hasattr(a, "get_xlabel")) if "two_theta" in axes.get_xlabel()
+    )
+    first = ticks.collections[0].get_segments()[0][0][0]
+    assert first == pytest.approx(21.358 + 0.1 - 0.3 * np.cos(np.radians(10.679)), abs=0.005)
+
+
 def test_lines_that_the_first_answer_leaves_out_are_marked(lab6_lab, result):
     boxes = texts(figure_of(lab6_lab, result))
     assert "line that answer 1 does not explain" in boxes
