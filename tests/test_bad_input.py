@@ -138,7 +138,7 @@ def test_an_unknown_indexer_and_an_unknown_seeder(cli, data, tmp_path):
     path = data / "zincite_ssrl.xy"
     message = refused(cli("index", path, *CU, "--indexer", "instnat"), folder=tmp_path, before=set())
     assert "Did you mean 'instant'?" in message
-    assert "alphadiffract, alphadiffract-net, crashing, gsasii, instant" in message
+    assert "alphadiffract, alphadiffract-net, boundless, crashing, gsasii" in message
     shown = cli("index", path, *CU, *INSTANT, "--seed", "gpx", "-o", tmp_path / "out")
     assert "bundle, crashing, gsasii, note" in refused(shown, folder=tmp_path, before=set())
 
@@ -149,6 +149,8 @@ def test_an_indexer_of_another_package_that_fails_is_named(cli, data, tmp_path):
     assert "the indexer 'crashing' of crashing failed: ZeroDivisionError: division by zero" in message
     message = refused(cli("index", path, *CU, "--indexer", "wordy"), folder=tmp_path, before=set())
     assert "returned a str" in message
+    message = refused(cli("index", path, *CU, "--indexer", "boundless"), folder=tmp_path, before=set())
+    assert "cannot be written as JSON" in message
 
 
 def test_a_seeder_that_fails_leaves_no_folder(cli, data, tmp_path):

@@ -136,7 +136,13 @@ def test_two_plugins_of_one_name_the_second_is_left_out(installed, monkeypatch):
 
 def test_the_order_of_installation_does_not_matter(installed):
     assert list(installed("instant", "crashing").indexers) == list(installed("crashing", "instant").indexers)
-    assert list(installed("instant", "crashing").indexers) == ["crashing", "instant", "speechless", "wordy"]
+    assert list(installed("instant", "crashing").indexers) == [
+        "boundless",
+        "crashing",
+        "instant",
+        "speechless",
+        "wordy",
+    ]
 
 
 def test_an_unknown_name_is_answered_with_the_known_ones_and_the_nearest(installed):

@@ -158,7 +158,8 @@ def call(indexer: Indexer, histogram: Histogram, settings: Settings) -> Indexing
 
     Raises
     ------
-    PluginError : it comes from another package and failed in a way of its own, or returned no IndexingResult.
+    PluginError : it comes from another package and failed in a way of its own; or it returned no answer that
+        can be written down.
     """
     try:
         result = indexer.index(histogram, settings)
@@ -171,9 +172,15 @@ def call(indexer: Indexer, histogram: Histogram, settings: Settings) -> Indexing
             f"the indexer '{indexer.name}' of {indexer.index.__module__} failed: {type(error).__name__}: {error}\n"
             "  mend: choose another --indexer, and tell the authors of this one"
         ) from error
-    if not isinstance(result, IndexingResult):
+    fault = "" if isinstance(result, IndexingResult) else f"a {type(result).__name__}, no IndexingResult"
+    if not fault:
+        try:
+            result.to_json()
+        except (TypeError, ValueError) as error:
+            fault = f"what cannot be written as JSON ({error})"
+    if fault:
         raise PluginError(
-            f"the indexer '{indexer.name}' returned a {type(result).__name__}, no IndexingResult\n"
+            f"the indexer '{indexer.name}' returned {fault}\n"
             "  mend: choose another --indexer, and tell the authors of this one"
         )
     return result
@@ -189,7 +196,7 @@ def check_seeds(folder: Path, name: str, seeders: Sequence[Seeder], *, overwrite
     check_folder(folder)
     for seeder in seeders:
         target = folder / name / seeder.name
-        check_absent([target, target.with_suffix(".json")], overwrite=overwrite)
+        check_absent([target, target.with_name(f"{seeder.name}.json")], overwrite=overwrite)
 
 
 def seed_into(

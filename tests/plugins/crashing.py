@@ -2,12 +2,14 @@
 
 from alphadiffract_plugin.errors import GSASIIError
 from alphadiffract_plugin.hooks import Indexer, Seeder, hookimpl
+from alphadiffract_plugin.records import IndexingResult
 
 
 @hookimpl
 def rietveld_indexers():
     yield Indexer("crashing", "divides by zero", index)
     yield Indexer("wordy", "returns text", lambda histogram, settings: "P n m a")
+    yield Indexer("boundless", "returns an infinite wavelength", boundless)
 
 
 @hookimpl
@@ -17,6 +19,10 @@ def rietveld_seeders():
 
 def index(histogram, settings):
     return 1 / 0
+
+
+def boundless(histogram, settings):
+    return IndexingResult(histogram.name, "boundless", float("inf"), ())
 
 
 def seed(histogram, result, folder, settings):
