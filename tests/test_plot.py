@@ -102,6 +102,13 @@ def test_lines_that_the_first_answer_leaves_out_are_marked(lab6_lab, result):
     assert "I a -3 d (230)" in boxes and "I m -3 m (229)" in boxes
 
 
+def test_a_name_is_no_formula(lab6_lab, result):
+    assert any(
+        "50$ a $gram" in text
+        for text in texts(figure_of(lab6_lab, dataclasses.replace(result, histogram="50$ a $gram")))
+    )
+
+
 @pytest.mark.parametrize("lacking", ["prediction", "peaks", "candidates"])
 def test_the_picture_does_without_what_an_indexer_does_not_give(lab6_lab, result, lacking):
     bare = dataclasses.replace(result, **{lacking: () if lacking == "candidates" else None})

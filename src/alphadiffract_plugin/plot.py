@@ -43,7 +43,7 @@ def figure_of(histogram: Histogram, result: IndexingResult) -> Figure:
     if result.prediction is not None:
         main, side = figure.subfigures(1, 2, width_ratios=(3.3, 1))
     pattern, ticks = main.subplots(2, 1, sharex=True, height_ratios=(1, 0.02 + 0.085 * max(len(shown), 1)))
-    main.suptitle(_title(result), x=0.02, ha="left", fontsize=11)
+    main.suptitle(_title(result), x=0.02, ha="left", fontsize=11, parse_math=False)
     _draw_pattern(pattern, histogram, result)
     _draw_ticks(ticks, histogram, shown)
     if side is not None:
