@@ -53,6 +53,9 @@ def find_lines(histogram: Histogram, settings: PeakSettings) -> Lines:
     net = y - background
     noise = noise_of(histogram, net)
     shape = _first_shape(histogram, net, noise)
+    noise = noise * _correlated(x, net, noise, shape)
+    background = background + _quiet_level(x, net, noise)
+    net = y - background
     position = _propose(x, net, noise, shape, settings.significance)[: 2 * settings.most]
     if len(position) == 0:
         raise _too_few(0)
@@ -152,6 +155,46 @@ def _quiet_scatter(scatter: np.ndarray, mean: np.ndarray) -> float:
     return 1.48 * float(np.median(scatter[quiet]))
 
 
+def _correlated(x: np.ndarray, net: np.ndarray, noise: np.ndarray, shape: Shape) -> float:
+    """How many times larger the noise is on the scale of a line than between neighbours: over 1 for smoothed data.
+
+    Taken from the curvature of the pattern, smoothed as for the search, in the quieter stretches.
+    """
+    sigma = _smoothing(x, shape)
+    curve, spread = _curvature(net, noise, sigma)
+    ratio = np.abs(curve) / spread
+    blocks = np.array_split(ratio, max(8, int((x[-1] - x[0]) / 1.0)))
+    return max(1.0, 1.48 * float(np.quantile([np.median(block) for block in blocks], 0.25)))
+
+
+def _quiet_level(x: np.ndarray, net: np.ndarray, noise: np.ndarray) -> np.ndarray:
+    """Mean of what is left between the lines, shape (N,): the filter follows the lower edge of the noise."""
+    blocks = np.array_split(np.arange(len(x)), max(4, int((x[-1] - x[0]) / 4.0)))
+    level = []
+    for block in blocks:
+        low = net[block]
+        for _ in range(4):
+            low = low[low < np.median(low) + 2.5 * np.median(noise[block])]
+            if len(low) < 5:
+                break
+        level.append(min(float(np.median(low)), 1.5 * float(np.median(noise[block]))) if len(low) >= 5 else 0.0)
+    return np.maximum(np.interp(x, [x[block].mean() for block in blocks], level), 0)
+
+
+def _smoothing(x: np.ndarray, shape: Shape) -> float:
+    """Width in points of the Gaussian that brings out lines of this shape."""
+    width = float(shape.fwhm(np.array([0.5 * (x[0] + x[-1])]))[0])
+    return max(0.7, 0.32 * width / float(np.median(np.diff(x))))
+
+
+def _curvature(net: np.ndarray, noise: np.ndarray, sigma: float) -> tuple[np.ndarray, np.ndarray]:
+    """Downward curvature of the smoothed pattern and its standard uncertainty, shape (N,) each."""
+    from scipy.ndimage import gaussian_filter1d
+
+    spread = np.sqrt(gaussian_filter1d(noise**2, sigma) * 3 / (8 * np.sqrt(np.pi) * sigma**5))
+    return -gaussian_filter1d(net, sigma, order=2), spread
+
+
 def _first_shape(histogram: Histogram, net: np.ndarray, noise: np.ndarray) -> Shape:
     from scipy.ndimage import gaussian_filter1d
     from scipy.signal import find_peaks as local_maxima
@@ -173,13 +216,11 @@ def _propose(x: np.ndarray, net: np.ndarray, noise: np.ndarray, shape: Shape, si
     from scipy.ndimage import gaussian_filter1d
     from scipy.signal import find_peaks as local_maxima
 
-    step = float(np.median(np.diff(x)))
+    sigma = _smoothing(x, shape)
     width = float(shape.fwhm(np.array([0.5 * (x[0] + x[-1])]))[0])
-    sigma = max(0.7, 0.32 * width / step)
     smooth = gaussian_filter1d(net, sigma)
     spread = np.sqrt(gaussian_filter1d(noise**2, sigma) / (2 * np.sqrt(np.pi) * sigma))
-    curve = -gaussian_filter1d(net, sigma, order=2)
-    curve_spread = np.sqrt(gaussian_filter1d(noise**2, sigma) * 3 / (8 * np.sqrt(np.pi) * sigma**5))
+    curve, curve_spread = _curvature(net, noise, sigma)
     tops = local_maxima(curve)[0]
     good = (smooth[tops] > significance * spread[tops]) & (curve[tops] > 0.75 * significance * curve_spread[tops])
     tops = tops[good]

@@ -128,7 +128,7 @@ class Lattice:
         fours = np.array(list(itertools.combinations(low, 4)))
         fours = fours[np.argsort(size[fours].sum(1), kind="stable")]
         fours = fours[np.abs(np.linalg.det(self.design(grid[fours].reshape(-1, 3)).reshape(-1, 4, 4))) > 0.5]
-        fours = fours[_first_of_each_plane_basis(grid[fours], 2 if self.centring == "C" else 1)][:1500]
+        fours = fours[_first_of_each_plane_basis(grid[fours], 2 if self.centring == "C" else 1)][:2000]
         return grid[fours][:, list(itertools.permutations(range(4)))].reshape(-1, 4, 3)
 
 
