@@ -115,15 +115,16 @@ def spurious_probability(peaks: Peaks) -> np.ndarray:
     """Probability that each line belongs to no reflection of the main phase, shape (P,).
 
     Weak, insignificant and low-angle lines are more often impurities, noise or the tube's own. A logistic regression
-    on 2,822 lines of 67 measured patterns with known cells; mean log loss 0.35 there, 0.51 for their overall share.
+    on 7,927 lines of the development benchmark's patterns with known cells: mean log loss 0.30 there, against 0.46 for
+    the same share given to every line.
     """
     height = peaks.area / peaks.fwhm
     relative = np.clip(height / np.sort(height)[-min(3, len(height))], 1e-3, 1)
     logit = (
-        -0.05
-        - 0.63 * np.log(relative)
-        - 0.70 * np.log(np.clip(peaks.significance, 4, 60))
-        - 2.33 * np.log(np.sqrt(peaks.inv_d2) * 3.56)
+        -0.56
+        - 0.69 * np.log(relative)
+        - 0.63 * np.log(np.clip(peaks.significance, 4, 60))
+        - 2.73 * np.log(np.sqrt(peaks.inv_d2) * 3.56)
     )
     return np.clip(1 / (1 + np.exp(-logit)), 0.01, 0.97)
 
