@@ -19,6 +19,7 @@ from alphadiffract_plugin.crystal import (
     crystal_system_from_space_group,
     direct_metric_from_cell,
     extinct,
+    operations_from_space_group,
     operations_of,
 )
 from alphadiffract_plugin.records import Cell
@@ -33,11 +34,23 @@ class Setting:
     symbol: str
     """Hermann-Mauguin symbol of the setting, e.g. ``P n a m``."""
     to_standard: np.ndarray
-    """Columns: the axes of the standard setting in terms of those at hand, shape (3, 3)."""
+    """Columns: axes of the standard setting in terms of those at hand, shape (3, 3)."""
+
+    def standard_axes(self, cell: Cell) -> np.ndarray:
+        """Columns: the axes to choose for a cell (Å, degrees), shape (3, 3).
+
+        Those of ``to_standard``; for a monoclinic cell, of all a and c that suit the symbol, the pair whose angle is
+        nearest to 90 degrees and not acute.
+        """
+        choices = self.to_standard @ _same_symbol(self.space_group)
+        metric = np.swapaxes(choices, 1, 2) @ direct_metric_from_cell(cell) @ choices
+        cosine = metric[:, 0, 2] / np.sqrt(metric[:, 0, 0] * metric[:, 2, 2])
+        return choices[np.argmin(np.abs(cosine) + 1e-6 * (cosine > 0) + 1e-9 * np.arange(len(cosine)))]
 
     def standard_cell(self, cell: Cell) -> Cell:
-        """The cell (Å, degrees) on the axes of the standard setting."""
-        return cell_from_direct_metric(self.to_standard.T @ direct_metric_from_cell(cell) @ self.to_standard)
+        """The cell (Å, degrees) on those axes."""
+        axes = self.standard_axes(cell)
+        return cell_from_direct_metric(axes.T @ direct_metric_from_cell(cell) @ axes)
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,6 +126,22 @@ def _to_standard(group: object) -> np.ndarray:
     there = gemmi.get_spacegroup_reference_setting(group.number).basisop
     combined = there.inverse() * group.basisop
     return np.array(combined.rot) / combined.DEN
+
+
+@functools.cache
+def _same_symbol(space_group: int) -> np.ndarray:
+    """Changes of axes that leave the standard symbol of a monoclinic group as it is, shape (n, 3, 3); else none."""
+    if crystal_system_from_space_group(space_group) != "monoclinic":
+        return np.eye(3)[None]
+    operations = operations_from_space_group(space_group)
+    grid = np.array(list(itertools.product(range(-3, 4), repeat=3)))
+    absent = extinct(grid, operations)
+    changes = [np.eye(3, dtype=int)]
+    for p, q, r, s in itertools.product(range(-2, 3), repeat=4):
+        change = np.array([[p, 0, r], [0, p * s - q * r, 0], [q, 0, s]])
+        if abs(p * s - q * r) == 1 and (extinct(grid @ change, operations) == absent).all():
+            changes.append(change)
+    return np.array(changes)
 
 
 _SAME_ABSENCES = {"32": "31", "43": "41", "65": "61", "64": "62"}
