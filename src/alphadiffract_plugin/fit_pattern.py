@@ -8,6 +8,7 @@ are columns of their own, so that an impurity costs a bounded amount.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -25,8 +26,10 @@ if TYPE_CHECKING:
 
 _MOST_LINES = 45
 """The fit ends behind this line."""
-_MOST_REFLECTIONS = 700
+_MOST_REFLECTIONS = 450
 """A cell with more reflections in the range is not fitted."""
+_MOST_FITTED = 50
+"""So many of the most promising pairs of cell and class are fitted, besides the best class of each cell."""
 _MISFIT = 0.04
 """Model error as a fraction of the intensity: peak shapes are no better known."""
 _TRUST = 0.35
@@ -96,13 +99,23 @@ class _Data:
 
 
 def fit_pattern(histogram: Histogram, lines: Lines, trials: list[Trial]) -> list[FittedClass]:
-    """Every extinction class of the given cells, fitted; a cell with too many reflections is left out."""
+    """The most promising extinction classes of the given cells, fitted.
+
+    Each cell is fitted once without extinctions, which tells closely enough what each of its classes would come to;
+    the best of all, and the best of each cell, are then fitted. A cell with too many reflections is left out.
+    """
     data = _data_of(histogram, lines)
     parents = [fit for trial in trials for fit in [_fit_lattice(data, trial)] if fit is not None]
+    hopes = []
+    for parent in parents:
+        classes = extinction_classes(parent.trial.lattice.family, parent.trial.lattice.centring)
+        ordered = sorted(((parent.promise(c), parent, c) for c in classes), key=lambda hope: -hope[0])
+        hopes += [(rank == 0, *hope) for rank, hope in enumerate(ordered)]
+    hopes.sort(key=lambda hope: -hope[1])
     return [
         parent.fitted(extinction)
-        for parent in parents
-        for extinction in extinction_classes(parent.trial.lattice.family, parent.trial.lattice.centring)
+        for rank, (first, _, parent, extinction) in enumerate(hopes)
+        if first or rank < _MOST_FITTED
     ]
 
 
@@ -170,7 +183,7 @@ class _FittedLattice:
         share = self.prior[allowed] / max(self.prior[allowed].sum(), 1e-30)
         scale = data.total * np.concatenate([share, data.lines.peaks.area[: len(free)][free] / data.total])
         matrix = self.gram[np.ix_(use, use)] * scale[:, None] * scale[None] + np.eye(len(use))
-        inverse = np.linalg.inv(matrix)
+        inverse = _inverse(matrix)
         intensity, known = np.zeros((2, len(allowed) + len(free)))
         intensity[use] = inverse @ (self.slope[use] * scale) * scale
         known[use] = 1 / np.sqrt(np.diag(inverse))
@@ -178,16 +191,42 @@ class _FittedLattice:
         strength[use] = intensity[use] / scale * known[use]
         return intensity, known, strength, free
 
+    @functools.cached_property
+    def unextinct(self) -> tuple[np.ndarray, np.ndarray]:
+        """Prior scale over uncertainty, and intensity over uncertainty, of every reflection if none is extinct."""
+        _, known, strength, _ = self.solved(np.ones(len(self.place), bool))
+        return known[: len(self.place)], strength[: len(self.place)]
+
+    def promise(self, extinction: ExtinctionClass) -> float:
+        """About what a class will come to, from the fit without extinctions."""
+        known, strength = self.unextinct
+        allowed = self.allowed(extinction)
+        if not allowed.any():
+            return -np.inf
+        denser = len(allowed) / allowed.sum()
+        missing = allowed & (strength < 3)
+        forbidden = 0.5 * (strength[~allowed] ** 2).clip(0, 30).sum()
+        return 0.6 * self.line_ratio(allowed) - 0.2 * np.log(known[missing] * denser).sum() - 0.05 * forbidden
+
+    def allowed(self, extinction: ExtinctionClass) -> np.ndarray:
+        """Which lines a class leaves, shape (R,)."""
+        allowed = np.zeros(len(self.place), bool)
+        allowed[self.group[~extinction.extinct(self.hkl)]] = True
+        return allowed
+
+    def line_ratio(self, allowed: np.ndarray) -> float:
+        """Log-likelihood ratio of the found lines, given which reflections there are."""
+        places = self.place[allowed]
+        off = np.abs(self.data.position[:, None] - places[None]).min(1, initial=360.0)
+        return float(line_likelihood_ratio(self.data.observed, off, (len(places) + 1) * self.data.density).sum())
+
     def fitted(self, extinction: ExtinctionClass) -> FittedClass:
         """The record of one class."""
         data = self.data
-        allowed = np.zeros(len(self.place), bool)
-        np.logical_or.at(allowed, self.group, ~extinction.extinct(self.hkl))
+        allowed = self.allowed(extinction)
         intensity, known, strength, free = self.solved(allowed)
         misfit = float((data.weight * (data.net - self.columns @ intensity) ** 2).sum()) - data.best_misfit
         missing = allowed & (strength[: len(allowed)] < 3)
-        nearest = np.abs(data.position[:, None] - self.place[allowed][None])
-        off = nearest.min(1, initial=360.0)
         intensity[len(allowed) :] = 0
         left = (data.net - self.columns @ intensity) / data.noise
         observed = (data.net + data.background) / data.noise
@@ -197,7 +236,7 @@ class _FittedLattice:
             covariance=self.covariance,
             extinction=extinction,
             evidence=Evidence(
-                lines=float(line_likelihood_ratio(data.observed, off, (allowed.sum() + 1) * data.density).sum()),
+                lines=self.line_ratio(allowed),
                 absent=float(np.log(known[: len(allowed)][missing]).sum()),
                 misfit=0.5 * max(misfit, 0.0),
                 parameters=self.trial.lattice.free,
@@ -207,6 +246,15 @@ class _FittedLattice:
             rwp=float(100 * np.sqrt((left**2).sum() / (observed**2).sum())),
             unexplained=tuple(float(p) for p in data.position[free]),
         )
+
+
+def _inverse(matrix: np.ndarray) -> np.ndarray:
+    """Inverse of a symmetric positive matrix, by Cholesky."""
+    from scipy.linalg import lapack
+
+    factor, _ = lapack.dpotrf(matrix, lower=1)
+    inverse, _ = lapack.dpotri(factor, lower=1)
+    return np.tril(inverse) + np.tril(inverse, -1).T
 
 
 @dataclass(frozen=True)

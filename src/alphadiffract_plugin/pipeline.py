@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from importlib.metadata import version
 
 import numpy as np
 
 from alphadiffract_plugin import crystal
-from alphadiffract_plugin.find_peaks import find_lines
-from alphadiffract_plugin.fit_pattern import fit_pattern
+from alphadiffract_plugin.find_peaks import Lines, find_lines
+from alphadiffract_plugin.fit_pattern import FittedClass, fit_pattern
 from alphadiffract_plugin.propose import conventional_cell, trials_from_prediction
 from alphadiffract_plugin.rank import rank
 from alphadiffract_plugin.records import Candidate, Histogram, IndexingResult, Prediction
@@ -22,6 +23,22 @@ _DOUBTFUL = 0.5
 """Below this probability the first answer comes with a warning."""
 
 
+@dataclass(frozen=True)
+class Weighed:
+    """Everything that is known of a histogram before the answers are ranked."""
+
+    lines: Lines
+    """The lines found."""
+    prediction: Prediction | None
+    """What the network says; None if it was not asked."""
+    fits: list[FittedClass]
+    """Every cell and extinction class tried, with its evidence."""
+    notes: tuple[str, ...]
+    """What a reader should know so far."""
+    timings: dict[str, float]
+    """Seconds a step."""
+
+
 def index_histogram(histogram: Histogram, settings: Settings) -> IndexingResult:
     """Ranked cells and space groups of one histogram: the whole flow.
 
@@ -30,6 +47,26 @@ def index_histogram(histogram: Histogram, settings: Settings) -> IndexingResult:
     PeaksError : too few lines to look for a cell.
     ModelError : the network that the settings name cannot be loaded.
     """
+    known = weigh(histogram, settings)
+    timings = dict(known.timings)
+    with _timed(timings, "rank"):
+        candidates = rank(known.fits, known.lines, known.prediction, settings.rank)
+    return IndexingResult(
+        histogram=histogram.name,
+        indexer="alphadiffract",
+        wavelength=histogram.wavelength,
+        candidates=candidates,
+        peaks=known.lines.peaks,
+        prediction=known.prediction,
+        notes=(*known.notes, *_remarks(candidates)),
+        settings=settings.to_dict(),
+        versions=versions(),
+        timings=timings,
+    )
+
+
+def weigh(histogram: Histogram, settings: Settings) -> Weighed:
+    """All that the ranking needs: find lines, ask the network, search cells, fit the pattern; raises as above."""
     timings: dict[str, float] = {}
     notes: list[str] = []
     with _timed(timings, "find_peaks"):
@@ -43,20 +80,7 @@ def index_histogram(histogram: Histogram, settings: Settings) -> IndexingResult:
         trials = distinct_lattices(sorted(trials, key=lambda trial: -trial.score), settings.search.keep)
     with _timed(timings, "fit_pattern"):
         fits = fit_pattern(histogram, lines, trials)
-    with _timed(timings, "rank"):
-        candidates = rank(fits, lines, prediction, settings.rank)
-    return IndexingResult(
-        histogram=histogram.name,
-        indexer="alphadiffract",
-        wavelength=histogram.wavelength,
-        candidates=candidates,
-        peaks=lines.peaks,
-        prediction=prediction,
-        notes=(*notes, *_remarks(candidates)),
-        settings=settings.to_dict(),
-        versions=versions(),
-        timings=timings,
-    )
+    return Weighed(lines, prediction, fits, tuple(notes), timings)
 
 
 def index_by_network(histogram: Histogram, settings: Settings) -> IndexingResult:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import json
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from importlib.resources import files
 
 import numpy as np
@@ -49,15 +49,18 @@ class Weights:
     nothing: float
     """Score of "none of these", which takes its share of the probability."""
 
-    def of(self, evidence: Evidence) -> float:
-        """The part of the score that all groups of a class share."""
-        return (
-            self.lines * evidence.lines
-            + self.absent * evidence.absent
-            + self.misfit * float(np.log1p(evidence.misfit))
-            + self.parameters * evidence.parameters
-            + self.zero * evidence.zero
-        )
+
+def terms(evidence: Evidence, log_frequency: float, log_network: float) -> tuple[float, ...]:
+    """What each weight but the last multiplies, in the order of :class:`Weights`."""
+    return (
+        evidence.lines,
+        evidence.absent,
+        float(np.log1p(evidence.misfit)),
+        float(evidence.parameters),
+        evidence.zero,
+        log_frequency,
+        log_network,
+    )
 
 
 @functools.cache
@@ -85,21 +88,32 @@ def rank(
     """Ranked candidates, the most probable first; fewer than ``settings.keep`` if there are no more."""
     if not fits:
         return ()
-    weight = weights()
-    of_group = weight.frequency * log_frequency()
-    if prediction is not None:
-        of_group = of_group + weight.network * np.log(np.maximum(prediction.space_group_probability, _LEAST_NETWORK))
-    answers = [
-        (weight.of(fit.evidence) + of_group[setting.space_group - 1], fit, setting)
-        for fit in fits
-        for setting in fit.extinction.settings
-    ]
-    answers.sort(key=lambda answer: -answer[0])
-    score = np.array([answer[0] for answer in answers])
+    table, owner = term_table(fits, prediction)
+    *weight, nothing = astuple(weights())
+    value = table @ np.array(weight)
+    order = np.argsort(-value, kind="stable")
+    score = value[order]
     share = np.exp(score - score[0])
-    probability = share / (share.sum() + np.exp(min(weight.nothing - score[0], 700.0)))
-    chosen = _varied([answer[1] for answer in answers], settings.keep)
-    return tuple(_candidate(answers[i][1], answers[i][2], float(probability[i]), lines) for i in chosen)
+    probability = share / (share.sum() + np.exp(min(nothing - score[0], 700.0)))
+    answers = [owner[i] for i in order]
+    chosen = _varied([fit for fit, _ in answers], settings.keep)
+    return tuple(_candidate(*answers[i], float(probability[i]), lines) for i in chosen)
+
+
+def term_table(
+    fits: list[FittedClass], prediction: Prediction | None
+) -> tuple[np.ndarray, list[tuple[FittedClass, Setting]]]:
+    """The terms of every cell with every space group, shape (S, 7), and whose they are.
+
+    Where the network was not asked its logarithm is that of the frequency of the group: no more than a prior.
+    """
+    frequency = log_frequency()
+    network = frequency
+    if prediction is not None:
+        network = np.log(np.maximum(prediction.space_group_probability, _LEAST_NETWORK))
+    owner = [(fit, setting) for fit in fits for setting in fit.extinction.settings]
+    table = [terms(fit.evidence, frequency[s.space_group - 1], network[s.space_group - 1]) for fit, s in owner]
+    return np.array(table), owner
 
 
 def _varied(fits: list[FittedClass], keep: int) -> list[int]:
@@ -152,8 +166,12 @@ def _cell_esd(fit: FittedClass, setting: Setting) -> Cell:
     """Standard uncertainties on the standard axes, from the metric's covariance by numerical derivatives."""
     step = 1e-6 * float(np.abs(fit.trial.metric).max())
 
+    axes = setting.standard_axes(crystal.cell_from_metric(fit.trial.metric))
+
     def cell(metric: np.ndarray) -> np.ndarray:
-        return np.array(setting.standard_cell(crystal.cell_from_metric(metric)))
+        return np.array(
+            crystal.cell_from_direct_metric(axes.T @ np.linalg.inv(crystal.tensor_from_metric(metric)) @ axes)
+        )
 
     jacobian = np.stack(
         [(cell(fit.trial.metric + step * e) - cell(fit.trial.metric - step * e)) / (2 * step) for e in np.eye(6)], 1

@@ -333,7 +333,7 @@ def pull_onto_lines(observed: Observed, lattice: Lattice, start: np.ndarray, ori
     order = np.argsort(-score)
     taken, trials = [], []
     for i in order:
-        if any(np.abs(metric[i] / metric[j] - 1)[np.abs(metric[j]) > 1e-9].max(initial=0) < 2e-3 for j in taken):
+        if np.any(np.all(np.abs(metric[taken] - metric[i]) < 2e-3 * np.abs(metric[i]) + 1e-9, axis=1)):
             continue
         taken.append(i)
         trials.append(Trial(lattice, metric[i], float(zero[i]), float(score[i]), origin))

@@ -1,0 +1,220 @@
+"""Fit the weights of the ranking to measured patterns with known cells, and say how well they do out of fold.
+
+    python bench/fit_ranking.py INDEX.csv --cache FOLDER [-o src/alphadiffract_plugin/data/ranking.json] [--jobs N]
+
+Every pattern of tier A goes through the flow up to the ranking once (kept in FOLDER, so that a run goes on where it
+stopped). The weights maximise the probability of the true cell with the true space group among all answers, or of
+"none of these" where the truth was not found (conditional logit, a little ridge). The figures printed and kept are
+those of five folds: each pattern is judged by weights that were fitted without it. Patterns of tier B are not used.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import os
+import sys
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass, fields
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parent))
+from measured import histogram_of, one_thread
+
+SEED, FOLDS, RIDGE = 20261121, 5, 0.002
+HOPELESS = 0.02
+"""Share of patterns whose truth no weighing can bring to the top: they must not bend the weights."""
+START = np.array([0.6, -0.2, -0.3, -2.0, -0.5, 0.8, 0.1, 0.0])
+SHARE_OF_PATTERN = np.array([1, 1, 1, 1, 1, 10, 10, 0.1])
+"""How stiffly each weight is held to its start, relative to the others' scale."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One pattern: the terms of all answers, and which of them are true."""
+
+    id: str
+    terms: np.ndarray
+    """Shape (S, 7)."""
+    true_cell: np.ndarray
+    """Shape (S,), bool: lattice within 1 % and 1 degree."""
+    fine_cell: np.ndarray
+    """Shape (S,), bool: lattice within 0.2 % and 0.2 degrees."""
+    true_group: np.ndarray
+    """Shape (S,), bool."""
+
+    @property
+    def true(self) -> np.ndarray:
+        """Answers with the true cell and the true group, shape (S,)."""
+        return self.true_cell & self.true_group
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Command line; the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("index", type=Path)
+    parser.add_argument("--cache", type=Path, required=True)
+    parser.add_argument("-o", "--output", type=Path)
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
+    args = parser.parse_args(argv)
+    cases = gathered(args.index, args.cache, args.jobs)
+    weights = fitted(cases, START)
+    figures = out_of_fold(cases)
+    print(json.dumps({"weights": named(weights), "out_of_fold": figures}, indent=1))
+    if args.output:
+        args.output.write_text(json.dumps(document(weights, figures, cases), indent=1) + "\n", encoding="utf-8")
+    return 0
+
+
+def gathered(index: Path, cache: Path, jobs: int) -> list[Case]:
+    """The cases of all patterns of tier A, from the cache where they are there."""
+    from alphadiffract_plugin.progress import track
+
+    cache.mkdir(parents=True, exist_ok=True)
+    with index.open(newline="", encoding="utf-8") as file:
+        rows = [row | {"path": str(index.parent / row["path"])} for row in csv.DictReader(file) if row["tier"] == "A"]
+    left = [row for row in rows if not (cache / f"{row['id']}.npz").exists()]
+    os.environ["OMP_NUM_THREADS"] = "1"
+    with ProcessPoolExecutor(jobs, get_context("spawn"), one_thread) as pool:
+        for _ in track(pool.map(gather, left, [cache] * len(left)), "weigh", total=len(left)):
+            pass
+    return [load(row["id"], cache) for row in rows]
+
+
+def gather(row: dict[str, str], cache: Path) -> None:
+    """Weigh one pattern and keep its case."""
+    from pymatgen.core import Lattice
+
+    from alphadiffract_plugin.crystal import cell_from_metric, primitive_basis
+    from alphadiffract_plugin.errors import AlphaDiffractError
+    from alphadiffract_plugin.pipeline import weigh
+    from alphadiffract_plugin.rank import term_table
+    from alphadiffract_plugin.settings import Settings
+
+    truth = Lattice.from_parameters(*map(float, row["niggli"].split()))
+    groups = {int(row["space_group_number"])} | {
+        int(float(g)) for g in row["sg_alternatives"].replace(";", " ").split()
+    }
+    try:
+        known = weigh(histogram_of(row), Settings())
+        table, owner = term_table(known.fits, known.prediction)
+    except AlphaDiffractError:
+        table, owner = np.zeros((0, 7)), []
+
+    def same(fit, length, angle):
+        lattice = Lattice(primitive_basis(cell_from_metric(fit.trial.metric), fit.trial.lattice.centring))
+        if abs(lattice.volume / truth.volume - 1) > 4 * length:
+            return False
+        reduced = lattice.get_niggli_reduced_lattice()
+        return truth.find_mapping(reduced, ltol=length, atol=angle, skip_rotation_matrix=True) is not None
+
+    trials = {id(fit.trial): fit for fit, _ in owner}
+    coarse, fine = ({k: same(fit, *tol) for k, fit in trials.items()} for tol in ((0.01, 1.0), (0.002, 0.2)))
+    np.savez(
+        cache / f"{row['id']}.npz",
+        terms=table,
+        true_cell=np.array([coarse[id(fit.trial)] for fit, _ in owner], bool),
+        fine_cell=np.array([fine[id(fit.trial)] for fit, _ in owner], bool),
+        true_group=np.array([setting.space_group in groups for _, setting in owner], bool),
+    )
+
+
+def load(name: str, cache: Path) -> Case:
+    """A case from the cache."""
+    with np.load(cache / f"{name}.npz") as kept:
+        return Case(name, **{field.name: kept[field.name] for field in fields(Case)[1:]})
+
+
+def fitted(cases: list[Case], start: np.ndarray) -> np.ndarray:
+    """Weights of greatest penalised likelihood, the last one that of "none of these"."""
+    from scipy.optimize import minimize
+
+    def loss(weights: np.ndarray) -> tuple[float, np.ndarray]:
+        total, slope = 0.0, np.zeros(len(weights))
+        for case in cases:
+            table = np.zeros((len(case.terms) + 1, len(weights)))
+            table[:-1, :-1], table[-1, -1] = case.terms, 1.0
+            true = np.append(case.true, not case.true.any())
+            score = table @ weights
+            share = np.exp(score - score.max())
+            right = share * true
+            hit = (1 - HOPELESS) * right.sum() / share.sum()
+            total -= np.log(hit + HOPELESS)
+            pull = hit / (hit + HOPELESS)
+            slope += pull * (share @ table / share.sum() - right @ table / max(right.sum(), 1e-300))
+        held = RIDGE * SHARE_OF_PATTERN * (weights - start)
+        return total / len(cases) + 0.5 * held @ (weights - start), slope / len(cases) + held
+
+    return minimize(loss, start, jac=True, method="L-BFGS-B").x
+
+
+def out_of_fold(cases: list[Case]) -> dict[str, float]:
+    """Percentages right, and how well the claimed probabilities hold, each case judged by the other folds' weights."""
+    fold = np.random.default_rng(SEED).permutation(len(cases)) % FOLDS
+    judged = []
+    for k in range(FOLDS):
+        weights = fitted([case for case, f in zip(cases, fold, strict=True) if f != k], START)
+        judged += [judge(case, weights) for case, f in zip(cases, fold, strict=True) if f == k]
+    share = {key: 100 * float(np.mean([j[key] for j in judged])) for key in ("cell@1", "fine@1", "sg@1", "sg@5")}
+    sure = [j for j in judged if j["probability"] >= 0.9]
+    claimed = np.array([j["probability"] for j in judged])
+    right = np.array([j["both@1"] for j in judged], float)
+    bins = np.minimum((claimed * 10).astype(int), 9)
+    error = sum(abs(claimed[bins == b].mean() - right[bins == b].mean()) * (bins == b).mean() for b in set(bins))
+    return {
+        **{key: round(value, 1) for key, value in share.items()},
+        "patterns": len(cases),
+        "found_but_not_first": int(sum(c.true_cell.any() for c in cases) - round(share["cell@1"] * len(cases) / 100)),
+        "not_found": int(sum(not c.true_cell.any() for c in cases)),
+        "claimed_90": len(sure),
+        "claimed_90_right": round(100 * float(np.mean([j["both@1"] for j in sure])), 1) if sure else None,
+        "expected_calibration_error": round(float(error), 3),
+    }
+
+
+def judge(case: Case, weights: np.ndarray) -> dict[str, float]:
+    """How one case comes out."""
+    if len(case.terms) == 0:
+        return dict.fromkeys(("cell@1", "fine@1", "sg@1", "sg@5", "both@1", "probability"), 0.0)
+    score = case.terms @ weights[:-1]
+    order = np.argsort(-score, kind="stable")
+    share = np.exp(score - score.max())
+    return {
+        "cell@1": case.true_cell[order[0]],
+        "fine@1": case.fine_cell[order[0]],
+        "sg@1": case.true_group[order[0]],
+        "sg@5": case.true_group[order[:5]].any(),
+        "both@1": case.true[order[0]],
+        "probability": float(share[order[0]] / (share.sum() + np.exp(weights[-1] - score.max()))),
+    }
+
+
+def named(weights: np.ndarray) -> dict[str, float]:
+    """Weights by name, in the order of ``rank.Weights``."""
+    from alphadiffract_plugin.rank import Weights
+
+    return asdict(Weights(*(round(float(w), 4) for w in weights)))
+
+
+def document(weights: np.ndarray, figures: dict[str, float], cases: list[Case]) -> dict:
+    """What is kept with the package."""
+    from alphadiffract_plugin.pipeline import versions
+
+    return {
+        "what": "Weights of the ranking (rank.Weights), by bench/fit_ranking.py",
+        "fitted_on": f"{len(cases)} measured patterns with known cells (tier A of the development benchmark)",
+        "seed": SEED,
+        "folds": FOLDS,
+        "ridge": RIDGE,
+        "versions": versions(),
+        "out_of_fold": figures,
+        "weights": named(weights),
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())
