@@ -1,7 +1,8 @@
 """A candidate as a crystal without atoms: a diffpy.structure object, and CIF text that other programs open.
 
 A CIF without any atom is refused by pymatgen, diffpy.structure and GSAS-II. So one dummy atom (type ``X``,
-``_atom_site_calc_flag dum``) stands in a general position, where it keeps every symmetry operation visible.
+``_atom_site_calc_flag dum``) stands in a general position, where every operation of the group shows. GSAS-II takes
+it for hydrogen. In polar groups a single orbit is more symmetric than its group: believe the group that the file names.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ def cif_from_candidate(candidate: Candidate, rank: int) -> str:
     lines = [
         "# Cell and space group found by alphadiffract-plugin. X1 is a dummy: delete it before you refine.",
         f"data_candidate_{rank}",
-        *(f"_cell_{name:<28} {_with_esd(value, esd)}" for name, value, esd in cell),
+        *(f"_cell_{name} {_with_esd(value, esd)}" for name, value, esd in cell),
         f"_cell_volume {structure.lattice.volume:.4f}",
         f"_space_group_crystal_system {candidate.crystal_system}",
         f"_space_group_IT_number {candidate.space_group}",

@@ -80,10 +80,10 @@ def find() -> Installation | None:
 
 
 def _bases(named: Path) -> Iterator[Path]:
-    """Where to look below a folder that a user named: its package form first."""
-    yield from (named, named / "GSAS-II")
+    """Where to look at a folder that a user named: the package itself, what holds it, or an installer's folder."""
     if (named / "__init__.py").is_file():
         yield named.parent
+    yield from (named, named / "GSAS-II")
 
 
 def _installation(folder: Path, package: str, how: str) -> Installation:
@@ -189,7 +189,7 @@ def seed(project: Any, histogram: Any, result: IndexingResult, keep: int = 5) ->
     candidates = result.candidates[:keep]
     check_candidates(candidates)
     groups = _module("GSASIIspc")
-    with quiet():
+    with quiet(), _file_untouched(project):
         for candidate in candidates:
             fault, _ = groups.SpcGroup(candidate.space_group_symbol)
             if fault:
@@ -206,7 +206,7 @@ def refine(
     phase: Any,
     result: IndexingResult | None = None,
     *,
-    cycles: int = 5,
+    cycles: int = 3,
     profile: str = "sample",
     random_seed: int = 20260101,
 ) -> SeedReport:
@@ -244,6 +244,18 @@ def refine(
             if peaks:
                 label_lines(histogram, phase, peaks)
     return report_from_fit(fit, target=str(project.filename), phases=(phase.name,))
+
+
+@contextlib.contextmanager
+def _file_untouched(project: Any) -> Iterator[None]:
+    """Let GSAS-II save into a scratch folder: ``G2Project.add_phase`` writes the project's file unasked."""
+    own = project.filename
+    with tempfile.TemporaryDirectory() as folder:
+        project.filename = str(Path(folder) / "scratch.gpx")
+        try:
+            yield
+        finally:
+            project.filename = own
 
 
 def _transplant(scratch: Any, project: Any, histogram: Any, phase: Any) -> tuple[Any, Any]:

@@ -116,35 +116,36 @@ class _Fit:
             held = self.step("cell", worse=FAR)
             self.step("displacement" if "Shift" in self.sample else "zero", worse=FAR)
             held = held or self.step("cell", worse=FAR)
-            if not held:
-                raise FitFailed("no step on the cell did good")
-            self.step("strain" if self.by_sample else "W")
-            self.rebuild()
-            for what in ("size",) if self.by_sample else ("U, V", "X, Y"):
-                self.step(what)
-            settled = self.rounds()
+            if held:
+                self.step("strain" if self.by_sample else "W")
+                self.rebuild()
+                for what in ("size",) if self.by_sample else ("U, V", "X, Y"):
+                    self.step(what)
+                settled = self.rounds()
         except FitFailed as reason:
             self.notes.append(f"The Le Bail fit stopped: {reason}.")
-            settled = False
-        report = {"converged": held and settled, "rwp": self.rwp, "steps": self.steps, "notes": self.notes}
-        if held:
-            if not settled:
-                self.notes.append("The Le Bail fit did not settle; refine on in GSAS-II, and look at it.")
-            cell, esd = self.phase.get_cell_and_esd()
-            values = self.project.data["Covariance"]["data"].get("Rvals") or {}
-            report |= {"gof": float(values.get("GOF", math.nan))}
-            report |= {"cell": tuple(float(cell[name]) for name in CELL)}
-            report |= {"cell_esd": tuple(float(esd[name]) for name in CELL)}
-        else:
+        if not held:
             self.notes.append("The Le Bail fit did not hold the cell; the project keeps the cell as it was indexed.")
             shutil.copyfile(before, self.project.filename)
             self.project.reload()
-            report |= {"rwp": min(self.rwp, self.steps[-1][1]) if self.steps else math.nan}
-            report |= {"gof": math.nan, "cell": None, "cell_esd": None}
+        elif not settled:
+            self.notes.append("The Le Bail fit did not settle; refine on in GSAS-II, and look at it.")
         for left in (before, self.best):
             if os.path.exists(left):
                 os.remove(left)
-        return report
+        rwp = self.rwp if math.isfinite(self.rwp) or not self.steps else self.steps[-1][1]
+        report = {"converged": held and settled, "rwp": rwp, "gof": math.nan, "cell": None, "cell_esd": None}
+        return report | (self.result() if held else {}) | {"steps": self.steps, "notes": self.notes}
+
+    def result(self) -> dict[str, Any]:
+        """Cell, its esds and the goodness of fit, as GSAS-II has them."""
+        cell, esd = self.phase.get_cell_and_esd()
+        values = self.project.data["Covariance"]["data"].get("Rvals") or {}
+        return {
+            "gof": float(values.get("GOF", math.nan)),
+            "cell": tuple(float(cell[name]) for name in CELL),
+            "cell_esd": tuple(float(esd[name]) for name in CELL),
+        }
 
     def prepare(self, zero_shift: float, peaks: dict[str, Any] | None) -> None:
         """Clear every flag of histogram and phase, and set the starting values."""

@@ -14,7 +14,7 @@ from alphadiffract_plugin.settings import Settings
 RECIPES = ("project_recipe.py", "lebail_recipe.py")
 """Modules of this package that the script works with; copied beside it, they need numpy alone."""
 
-SCRIPT = '''"""python make_project.py: make {name}.gpx of the files in this folder, its first candidate fitted by Le Bail.
+SCRIPT = '''"""python make_project.py: make {name}.gpx of the files here, its first candidate fitted by Le Bail.
 
 Needs GSAS-II (https://advancedphotonsource.github.io/GSAS-II-tutorials/install.html), nothing else. Change what you
 like: KEEP, or the order of the candidates in result.json.

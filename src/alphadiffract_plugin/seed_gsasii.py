@@ -54,7 +54,8 @@ def seed(histogram: Histogram, result: IndexingResult, target: Path, settings: S
                     mend="seed the bundle instead, and tell us",
                 ) from error
             project.data["Controls"]["data"]["LastSavedAs"] = str(final.absolute())
-            project.data["Covariance"]["data"]["title"] = str(final.absolute())
+            if project.data["Covariance"]["data"]:
+                project.data["Covariance"]["data"]["title"] = str(final.absolute())
             g2.SaveDictToProjFile(project.data, project.names, str(folder / final.name))
             report = _read_back(g2, folder / final.name, report)
         for made in (pattern, instrument):

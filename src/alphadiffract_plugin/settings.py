@@ -63,7 +63,7 @@ class SeedSettings(Record):
 
     keep: int = 5
     """Candidates that become phases or CIF files; only the first is used in the fit."""
-    cycles: int = 5
+    cycles: int = 3
     """Least-squares cycles a step."""
     overwrite: bool = False
     """Whether existing output may be replaced."""
