@@ -1,0 +1,213 @@
+"""Fit one lattice to the pattern: cell, zero shift and displacement refined, the intensities in closed form.
+
+With cell and peak shape fixed the pattern is linear in the integrated intensities (Pawley 1981), so one set of normal
+equations a cell serves every extinction class: a class is a choice of its columns, as in the test of extinction
+symbols of Markvardsen, David, Johnston & Shankland (2001), Acta Cryst. A57, 47. Found lines that a class leaves over
+are columns of their own, so that an impurity costs a bounded amount.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from alphadiffract_plugin.crystal import centred, indices_within, quadratic_form, two_theta_from_inv_d2
+from alphadiffract_plugin.extinction import ExtinctionClass
+from alphadiffract_plugin.observed import line_likelihood_ratio
+from alphadiffract_plugin.pattern_data import PatternData
+from alphadiffract_plugin.profile import Profiles, profiles
+from alphadiffract_plugin.refine_cells import Trial
+
+_MOST_REFLECTIONS = 450
+"""A cell with more reflections in the range is not fitted."""
+_EXPLAINED = 0.45
+"""A found line is explained by a reflection within this fraction of its FWHM: closer ones do not separate."""
+ZERO_PRIOR = 0.02
+"""Standard deviation in degrees of the zero shift of a goniometer."""
+DISPLACEMENT_PRIOR = 0.06
+"""Standard deviation in degrees of the shift at 2θ = 0 by a displaced sample, which goes with cos θ."""
+_CYCLES = 3
+"""Gauss-Newton cycles a cell."""
+
+
+@dataclass(frozen=True)
+class FittedLattice:
+    """The normal equations of one lattice without extinctions; each class is a choice of its columns."""
+
+    data: PatternData
+    trial: Trial
+    displacement: float
+    covariance: np.ndarray
+    hkl: np.ndarray
+    group: np.ndarray
+    place: np.ndarray
+    prior: np.ndarray
+    columns: object
+    gram: np.ndarray
+    slope: np.ndarray
+
+    def solved(self, allowed: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Intensities of all columns, their prior scale over their uncertainty, and which found lines stay free.
+
+        Intensities are solved with a Gaussian prior of the mean intensity's width, so that overlaps do no harm.
+        """
+        data = self.data
+        reach = _EXPLAINED * data.lines.shape.fwhm(data.position)
+        distance = np.abs(data.position[:, None] - self.place[allowed][None]).min(1, initial=360)
+        free = distance > reach
+        use = np.flatnonzero(np.concatenate([allowed, free]))
+        share = self.prior[allowed] / max(self.prior[allowed].sum(), 1e-30)
+        scale = data.total * np.concatenate([share, data.lines.peaks.area[: len(free)][free] / data.total])
+        matrix = self.gram[np.ix_(use, use)] * scale[:, None] * scale[None] + np.eye(len(use))
+        inverse = _inverse(matrix)
+        intensity, known = np.zeros((2, len(allowed) + len(free)))
+        intensity[use] = inverse @ (self.slope[use] * scale) * scale
+        known[use] = 1 / np.sqrt(np.diag(inverse))
+        strength = np.zeros(len(known))
+        strength[use] = intensity[use] / scale * known[use]
+        return intensity, known, strength, free
+
+    @functools.cached_property
+    def unextinct(self) -> tuple[np.ndarray, np.ndarray]:
+        """Prior scale over uncertainty, and intensity over uncertainty, of every reflection if none is extinct."""
+        _, known, strength, _ = self.solved(np.ones(len(self.place), bool))
+        return known[: len(self.place)], strength[: len(self.place)]
+
+    def allowed(self, extinction: ExtinctionClass) -> np.ndarray:
+        """Which lines a class leaves, shape (R,)."""
+        allowed = np.zeros(len(self.place), bool)
+        allowed[self.group[~extinction.extinct(self.hkl)]] = True
+        return allowed
+
+    def line_ratio(self, allowed: np.ndarray) -> float:
+        """Log-likelihood ratio of the found lines, given which reflections there are."""
+        places = self.place[allowed]
+        off = np.abs(self.data.position[:, None] - places[None]).min(1, initial=360.0)
+        return float(line_likelihood_ratio(self.data.observed, off, (len(places) + 1) * self.data.density).sum())
+
+
+def _inverse(matrix: np.ndarray) -> np.ndarray:
+    """Inverse of a symmetric positive matrix, by Cholesky."""
+    from scipy.linalg import lapack
+
+    factor, _ = lapack.dpotrf(matrix, lower=1)
+    inverse, _ = lapack.dpotri(factor, lower=1)
+    return np.tril(inverse) + np.tril(inverse, -1).T
+
+
+@dataclass(frozen=True)
+class _Axis:
+    """Where the reflections of one lattice lie, as a function of cell, zero shift and sample displacement."""
+
+    design: np.ndarray
+    wavelength: float
+    parameters: np.ndarray
+    zero_shift: float
+    displacement: float
+
+    @property
+    def _inv_d2(self) -> np.ndarray:
+        return np.clip(self.design @ self.parameters, 1e-6, (1.999 / self.wavelength) ** 2)
+
+    @property
+    def place(self) -> np.ndarray:
+        """two_theta in degrees, shape (R,)."""
+        two_theta = two_theta_from_inv_d2(self._inv_d2, self.wavelength)
+        return two_theta + self.zero_shift + self.displacement * np.cos(np.radians(two_theta / 2))
+
+    @property
+    def slope(self) -> np.ndarray:
+        """Derivatives of ``place`` by the cell's parameters, the zero shift and the displacement, shape (R, p + 2)."""
+        sine = np.sqrt(self._inv_d2) * self.wavelength / 2
+        cosine = np.sqrt(1 - sine**2)
+        by_inv_d2 = np.degrees(self.wavelength**2 / (4 * sine * cosine))
+        return np.column_stack([self.design * by_inv_d2[:, None], np.ones(len(sine)), cosine])
+
+    def moved(self, shift: np.ndarray) -> _Axis:
+        """The axis after a step of least squares, of bounded length."""
+        largest = self.parameters.max()
+        zero, displacement = np.clip(shift[-2:], -0.05, 0.05)
+        return replace(
+            self,
+            parameters=self.parameters + np.clip(shift[:-2] / largest, -0.003, 0.003) * largest,
+            zero_shift=self.zero_shift + float(zero),
+            displacement=self.displacement + float(displacement),
+        )
+
+
+def fit_lattice(data: PatternData, trial: Trial) -> FittedLattice | None:
+    """Refine cell, zero shift and displacement on the whole pattern and keep the normal equations of the intensities.
+
+    None if the cell has no reflection in the range, or too many.
+    """
+    hkl, group = _reflections(data, trial)
+    if len(hkl) == 0 or group[-1] + 1 > _MOST_REFLECTIONS:
+        return None
+    first = np.flatnonzero(np.diff(group, prepend=-1))
+    metric_map = trial.lattice.metric_map
+    axis = _Axis(
+        design=quadratic_form(hkl[first]) @ metric_map.T,
+        wavelength=data.lines.shape.wavelengths[0],
+        parameters=trial.metric @ np.linalg.pinv(metric_map),
+        zero_shift=0.5 * trial.zero_shift,
+        displacement=0.5 * trial.zero_shift,
+    )
+    for _ in range(_CYCLES):
+        fit, drawn = _normal_equations(data, axis, trial, hkl, group)
+        shift, covariance = _step(fit, drawn, axis)
+        axis = axis.moved(shift)
+    return replace(fit, covariance=metric_map.T @ covariance[:-2, :-2] @ metric_map)
+
+
+def _reflections(data: PatternData, trial: Trial) -> tuple[np.ndarray, np.ndarray]:
+    """Indices that the centring allows within the range, ascending in 1/d², and the number of the line of each."""
+    reach = (2 * np.sin(np.radians((data.x[-1] + 0.1) / 2)) / data.lines.shape.wavelengths[0]) ** 2
+    hkl = indices_within(trial.metric, reach, limit=30000)
+    hkl = hkl[centred(hkl, trial.lattice.centring)]
+    inv_d2 = quadratic_form(hkl) @ trial.metric
+    return hkl, np.cumsum(np.diff(inv_d2, prepend=-1.0) > 1e-7 * reach) - 1
+
+
+def _normal_equations(
+    data: PatternData, axis: _Axis, trial: Trial, hkl: np.ndarray, group: np.ndarray
+) -> tuple[FittedLattice, Profiles]:
+    from scipy.sparse import hstack
+
+    place = axis.place
+    drawn = profiles(data.x, place, data.lines.shape)
+    columns = hstack([drawn.value, data.free]).tocsc()
+    weighted = columns * data.weight[:, None]
+    theta = np.radians(np.clip(place, 1, 178) / 2)
+    lorentz = (1 + np.cos(2 * theta) ** 2) / (np.sin(theta) ** 2 * np.cos(theta))
+    fit = FittedLattice(
+        data=data,
+        trial=replace(trial, metric=axis.parameters @ trial.lattice.metric_map, zero_shift=axis.zero_shift),
+        displacement=axis.displacement,
+        covariance=np.zeros((6, 6)),
+        hkl=hkl,
+        group=group,
+        place=place,
+        prior=np.bincount(group) * lorentz * np.exp(-4 * (np.sin(theta) / axis.wavelength) ** 2),
+        columns=columns,
+        gram=(columns.T @ weighted).toarray(),
+        slope=weighted.T @ data.net,
+    )
+    return fit, drawn
+
+
+def _step(fit: FittedLattice, drawn: Profiles, axis: _Axis) -> tuple[np.ndarray, np.ndarray]:
+    """One Gauss-Newton step of the axis with the intensities solved for, and the covariance of its parameters."""
+    data = fit.data
+    intensity = fit.solved(np.ones(len(fit.place), bool))[0]
+    moving = drawn.by_position @ (np.maximum(intensity[: len(fit.place)], 0)[:, None] * axis.slope)
+    weighted = moving * data.weight[:, None]
+    gram = moving.T @ weighted
+    right = weighted.T @ (data.net - fit.columns @ intensity)
+    for place, value, spread in ((-2, axis.zero_shift, ZERO_PRIOR), (-1, axis.displacement, DISPLACEMENT_PRIOR)):
+        gram[place, place] += spread**-2
+        right[place] -= value / spread**2
+    scale = np.sqrt(np.maximum(np.diag(gram), 1e-30))
+    covariance = np.linalg.inv(gram / np.outer(scale, scale) + 1e-9 * np.eye(len(scale))) / np.outer(scale, scale)
+    return covariance @ right, covariance

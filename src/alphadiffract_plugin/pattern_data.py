@@ -1,0 +1,89 @@
+"""The part of a pattern that every cell is judged on, with the weights of its points."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from alphadiffract_plugin.find_peaks import Lines
+from alphadiffract_plugin.observed import Observed, observed_from_peaks
+from alphadiffract_plugin.profile import profiles
+from alphadiffract_plugin.records import Histogram
+
+if TYPE_CHECKING:
+    from scipy.sparse import csc_array
+
+_MOST_LINES = 45
+"""The fit ends behind this line."""
+_MISFIT = 0.04
+"""Model error as a fraction of the intensity: peak shapes are no better known."""
+_TRUST = 0.35
+"""Weight of the pattern's points: neighbours share their model errors, so each counts less than one observation."""
+
+
+@dataclass(frozen=True)
+class PatternData:
+    """The part of the pattern that every cell is judged on: N points, L found lines."""
+
+    x: np.ndarray
+    """two_theta in degrees, shape (N,)."""
+    net: np.ndarray
+    """Intensity less background in counts, shape (N,)."""
+    background: np.ndarray
+    """Background in counts, shape (N,)."""
+    weight: np.ndarray
+    """What each point counts: noise, model error and its likeness to its neighbours taken in, shape (N,)."""
+    noise: np.ndarray
+    """Standard uncertainty of the intensity in counts, shape (N,)."""
+    lines: Lines
+    """All lines of the pattern, with their shape."""
+    position: np.ndarray
+    """two_theta in degrees of the lines in the range, shape (L,)."""
+    free: csc_array
+    """Profiles of those lines, shape (N, L)."""
+    observed: Observed
+    """Those lines as cells are tested against them."""
+    density: np.ndarray
+    """At each line, the density of reflections per degree of a cell with one reflection in the range, shape (L,)."""
+    best_misfit: float
+    """Weighted sum of squares that the found lines by themselves leave."""
+    total: float
+    """Area of all those lines in counts × degrees."""
+
+
+def pattern_data(histogram: Histogram, lines: Lines) -> PatternData:
+    """The pattern up to its 45th line, averaged to about six points a line width."""
+    peaks = lines.peaks
+    last = min(len(peaks), _MOST_LINES) - 1
+    stop = np.searchsorted(histogram.two_theta, peaks.two_theta[last] + 4 * peaks.fwhm[last])
+    x = histogram.two_theta[:stop]
+    thin = max(1, int(np.median(peaks.fwhm) / 6 / np.median(np.diff(x))))
+    net = (histogram.intensity - lines.background)[:stop]
+    noise = lines.noise[:stop]
+    if thin > 1:
+        whole = stop // thin * thin
+        x, net = (a[:whole].reshape(-1, thin).mean(1) for a in (x, net))
+        noise = np.sqrt((noise[:whole].reshape(-1, thin) ** 2).mean(1) / thin)
+    drawn = profiles(x, peaks.two_theta[: last + 1], lines.shape)
+    model = drawn.value @ peaks.area[: last + 1]
+    variance = noise**2 + (_MISFIT * model) ** 2
+    excess = max(1.0, float(np.mean((net - model) ** 2 / variance)))
+    observed = observed_from_peaks(peaks, last + 1, every=True)
+    shape_of_density = np.sqrt(observed.inv_d2()) * observed.inv_d2_slope()
+    whole_range = (2 * np.sin(np.radians(x[-1] / 2)) / peaks.wavelength) ** 3 / 1.5
+    return PatternData(
+        x=x,
+        net=net,
+        background=np.interp(x, histogram.two_theta, lines.background),
+        weight=_TRUST / excess / variance,
+        noise=noise,
+        lines=lines,
+        position=peaks.two_theta[: last + 1],
+        free=drawn.value,
+        observed=observed,
+        density=shape_of_density / whole_range,
+        best_misfit=float((_TRUST / excess * (net - model) ** 2 / variance).sum()),
+        total=float(peaks.area[: last + 1].sum()),
+    )
