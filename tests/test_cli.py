@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import pytest
 from alphadiffract_plugin import __version__
 from alphadiffract_plugin.errors import GSASIIError
 from alphadiffract_plugin.records import IndexingResult, SeedReport
+from alphadiffract_plugin.report import number, parenthesised
 
 LAB6 = ("lab6_lab.xye", "--wavelength", "CuKa")
 
@@ -219,3 +221,25 @@ def test_ctrl_c_leaves_with_130(cli, lab6, monkeypatch):
     shown = cli("index", *lab6, "--indexer", "instant")
     assert shown.code == 130
     assert "Traceback" not in shown.err
+
+
+@pytest.mark.parametrize(
+    ("value", "esd", "text"),
+    [
+        (8.48013, 0.00012, "8.48013(12)"),
+        (8.48013, 0.0003, "8.4801(3)"),
+        (8.48013, 0.0000996, "8.48013(10)"),
+        (8.48013, 0.000999, "8.4801(10)"),
+        (12.3, 1.3, "12.3(13)"),
+        (123.4, 12, "123(12)"),
+        (120.0, 0.0, "120"),
+        (103.25, math.nan, "103.25"),
+        (math.nan, 0.1, "-"),
+    ],
+)
+def test_uncertainties_stand_in_parentheses_as_journals_want_them(value, esd, text):
+    assert parenthesised(value, esd) == text
+
+
+def test_figures_that_are_too_small_or_not_there():
+    assert [number(value, 3) for value in (0.93, 0.0001, 0.0, math.nan)] == ["0.930", "<0.001", "0.000", "-"]

@@ -54,7 +54,9 @@ def cell_parameters(candidate: Candidate) -> list[str]:
 
 
 def number(value: float, decimals: int) -> str:
-    """The value with so many decimals, or a dash if there is none."""
+    """The value with so many decimals, ``<0.001`` if they do not show it, or a dash if there is none."""
+    if 0 < value < 0.5 * 10**-decimals:
+        return f"<{10**-decimals:.{decimals}f}"
     return f"{value:.{decimals}f}" if math.isfinite(value) else "-"
 
 
