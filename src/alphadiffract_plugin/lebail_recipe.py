@@ -34,6 +34,9 @@ WORSE = 1.05
 FAR = 1.25
 """While lines are still off their places, Rwp tells less, and a step may raise it by this factor."""
 
+SLACK = 1.15
+"""In the rounds Rwp may stand above the least so far by this factor."""
+
 CELL_DRIFT = 0.015
 """A step that moves a cell edge by more of its starting length has lost the cell."""
 
@@ -208,14 +211,30 @@ class _Fit:
         self.step("all", rebuild=True)
 
     def rounds(self) -> bool:
-        """Refine everything together until Rwp settles; whether it did."""
+        """Refine everything together until Rwp settles, with the widths held if they do harm; whether it settled.
+
+        Le Bail intensities minimise nothing: Rwp may settle a little above where a step first took it.
+        """
+        least, slack = self.rwp, SLACK
         for _ in range(ROUNDS):
-            before = self.rwp
-            if not self.step("all"):
-                return False
-            if abs(before - self.rwp) < max(0.05, SETTLED * before):
+            before, least = self.rwp, min(least, self.rwp)
+            if not self.step("all", worse=slack * least / before):
+                if not self.hold_widths():
+                    return False
+                slack = math.inf
+            elif abs(before - self.rwp) < max(0.05, SETTLED * before):
                 return True
         return False
+
+    def hold_widths(self) -> bool:
+        """Refine the widths no more; False if they were held already."""
+        places = [place for what in ("W", "U, V", "X, Y", "strain", "size") for place in self.flags(what)]
+        free = [(place, index) for place, index in places if place[index]]
+        for place, index in free:
+            place[index] = False
+        self.project.save()
+        self.keep()
+        return bool(free)
 
     def flags(self, what: str) -> list[tuple[list[Any], int]]:
         """Where GSAS-II keeps the flags of a step: lists and places in them."""

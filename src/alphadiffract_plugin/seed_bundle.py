@@ -8,7 +8,7 @@ from alphadiffract_plugin.cif import cif_from_candidate
 from alphadiffract_plugin.instrument import instprm_from_histogram, knows_widths
 from alphadiffract_plugin.load import write_xye
 from alphadiffract_plugin.records import Histogram, IndexingResult, SeedReport
-from alphadiffract_plugin.seed_common import check_candidates, file_name, notebook_entry, staged
+from alphadiffract_plugin.seed_common import check_candidates, file_name, notebook_entry, staged, with_esd
 from alphadiffract_plugin.settings import Settings
 
 RECIPES = ("project_recipe.py", "lebail_recipe.py")
@@ -103,7 +103,7 @@ def seed(histogram: Histogram, result: IndexingResult, target: Path, settings: S
     texts |= {f"candidate_{rank}.cif": cif_from_candidate(one, rank) for rank, one in enumerate(candidates, start=1)}
     texts |= {name: (Path(__file__).parent / name).read_text(encoding="utf-8") for name in RECIPES}
     with staged(target, overwrite=settings.seed.overwrite) as folder:
-        write_xye(histogram, folder / "pattern.xye")
+        write_xye(with_esd(histogram), folder / "pattern.xye")
         for name, text in texts.items():
             (folder / name).write_text(text, encoding="utf-8")
     return SeedReport(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import math
 import os
 import re
@@ -14,9 +15,10 @@ from typing import Any
 
 from alphadiffract_plugin import __version__
 from alphadiffract_plugin.errors import InputError, OutputError
+from alphadiffract_plugin.find_peaks import background_of, noise_of
 from alphadiffract_plugin.output import check_absent
 from alphadiffract_plugin.project_recipe import volume_of_cell
-from alphadiffract_plugin.records import Candidate, IndexingResult, SeedReport
+from alphadiffract_plugin.records import Candidate, Histogram, IndexingResult, SeedReport
 
 
 @contextlib.contextmanager
@@ -41,6 +43,13 @@ def staged(target: Path, *, overwrite: bool) -> Iterator[Path]:
         raise OutputError(f"cannot be written: {error.strerror}", mend="choose another place", where=target) from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def with_esd(histogram: Histogram) -> Histogram:
+    """The histogram itself, or with esds from its point-to-point scatter if it has none: GSAS-II weighs by them."""
+    if histogram.esd is not None:
+        return histogram
+    return dataclasses.replace(histogram, esd=noise_of(histogram, histogram.intensity - background_of(histogram)))
 
 
 def file_name(name: str) -> str:

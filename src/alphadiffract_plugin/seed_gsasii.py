@@ -18,7 +18,7 @@ from alphadiffract_plugin.lebail_recipe import CELL, fit_by_lebail
 from alphadiffract_plugin.load import write_xye
 from alphadiffract_plugin.project_recipe import keep_every_point, label_lines
 from alphadiffract_plugin.records import Histogram, IndexingResult, SeedReport
-from alphadiffract_plugin.seed_common import check_candidates, file_name, report_from_fit, staged
+from alphadiffract_plugin.seed_common import check_candidates, file_name, report_from_fit, staged, with_esd
 from alphadiffract_plugin.settings import Settings
 
 
@@ -39,7 +39,7 @@ def seed(histogram: Histogram, result: IndexingResult, target: Path, settings: S
     final = target / f"{name}.gpx"
     with staged(target, overwrite=settings.seed.overwrite) as folder, tempfile.TemporaryDirectory() as work:
         # GSAS-II leaves .lst and .bak files beside a project that it refines: it works in a folder of its own
-        pattern = write_xye(histogram, Path(work) / f"{name}.xye")
+        pattern = write_xye(with_esd(histogram), Path(work) / f"{name}.xye")
         instrument = Path(work) / f"{name}.instprm"
         instrument.write_text(instprm_from_histogram(histogram, result.peaks), encoding="utf-8")
         with gsasii.quiet():
