@@ -29,7 +29,9 @@ SEED, FOLDS, RIDGE = 20261121, 5, 0.002
 HOPELESS = 0.02
 """Share of patterns whose truth no weighing can bring to the top: they must not bend the weights."""
 START = np.array([0.6, -0.2, -0.3, -2.0, -0.5, 0.8, 0.1, 0.0])
-SHARE_OF_PATTERN = np.array([1, 1, 1, 1, 1, 10, 10, 0.1])
+SENSE = [(0, None)] + 4 * [(None, 0)] + 2 * [(0, None)] + [(None, None)]
+"""Which way each term may speak: absences, misfit, free parameters and shifts never for a cell."""
+STIFFNESS = np.array([1, 1, 1, 1, 1, 10, 10, 0.1])
 """How stiffly each weight is held to its start, relative to the others' scale."""
 
 
@@ -146,10 +148,10 @@ def fitted(cases: list[Case], start: np.ndarray) -> np.ndarray:
             total -= np.log(hit + HOPELESS)
             pull = hit / (hit + HOPELESS)
             slope += pull * (share @ table / share.sum() - right @ table / max(right.sum(), 1e-300))
-        held = RIDGE * SHARE_OF_PATTERN * (weights - start)
+        held = RIDGE * STIFFNESS * (weights - start)
         return total / len(cases) + 0.5 * held @ (weights - start), slope / len(cases) + held
 
-    return minimize(loss, start, jac=True, method="L-BFGS-B").x
+    return minimize(loss, start, jac=True, method="L-BFGS-B", bounds=SENSE).x
 
 
 def out_of_fold(cases: list[Case]) -> dict[str, float]:
