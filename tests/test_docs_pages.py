@@ -52,3 +52,11 @@ def test_the_table_of_words_in_the_readme_has_every_field_of_every_record():
     fields = {field.name for kind in kinds for field in dataclasses.fields(kind)}
     assert fields - words == set()
     assert {kind.__name__ for kind in kinds} - words == {"Record"}
+
+
+def test_the_tree_in_the_readme_names_every_module_and_nothing_else():
+    tree = (ROOT / "README.md").read_text(encoding="utf-8").partition("## What is where")[2].partition("\n## ")[0]
+    named = set(re.findall(r"\b(\w+\.py)\b", tree)) - {"measured.py"}
+    folders = (ROOT / "hooks", ROOT / "models", ROOT / "src" / "alphadiffract_plugin")
+    there = {path.name for folder in folders for path in folder.glob("*.py") if path.name != "__init__.py"}
+    assert named == there
