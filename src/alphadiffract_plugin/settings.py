@@ -36,15 +36,15 @@ class SearchSettings(Record):
     lines: int = 20
     """Number of lowest-angle lines that a cell must explain."""
     impurities: int = 3
-    """Lines among them that may stay unexplained."""
+    """Lines among them that may stay unexplained; the indexer ``gsasii`` drops cells with more, ours weighs each."""
     volume_min: float = 20.0
     """Smallest primitive-cell volume in Å³."""
     volume_max: float = 3000.0
     """Largest conventional-cell volume in Å³."""
     length_max: float = 40.0
     """Longest cell edge in Å."""
-    seconds: float = 20.0
-    """The search stops adding crystal systems after so many seconds."""
+    seconds: float = 60.0
+    """After so many seconds no further lattice is begun: a safeguard, far above what a search takes."""
     keep: int = 40
     """Distinct lattices handed to the next step."""
 
