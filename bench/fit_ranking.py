@@ -28,10 +28,10 @@ from measured import histogram_of, one_thread
 SEED, FOLDS, RIDGE = 20261121, 5, 0.002
 HOPELESS = 0.02
 """Share of patterns whose truth no weighing can bring to the top: they must not bend the weights."""
-START = np.array([0.6, -0.2, -0.3, -2.0, -0.5, 0.8, 0.1, 0.0])
-SENSE = [(0, None)] + 4 * [(None, 0)] + 2 * [(0, None)] + [(None, None)]
-"""Which way each term may speak: absences, misfit, free parameters and shifts never for a cell."""
-STIFFNESS = np.array([1, 1, 1, 1, 1, 10, 10, 0.1])
+START = np.array([0.6, -0.3, -2.0, -0.5, 0.8, 0.1, 0.0])
+SENSE = [(0, None)] + 3 * [(None, 0)] + 2 * [(0, None)] + [(None, None)]
+"""Which way each term may speak: misfit, free parameters and shifts never for a cell."""
+STIFFNESS = np.array([1, 1, 1, 1, 10, 10, 0.1])
 """How stiffly each weight is held to its start, relative to the others' scale."""
 
 
@@ -41,7 +41,7 @@ class Case:
 
     id: str
     terms: np.ndarray
-    """Shape (S, 7)."""
+    """Shape (S, 6)."""
     true_cell: np.ndarray
     """Shape (S,), bool: lattice within 1 % and 1 degree."""
     fine_cell: np.ndarray
@@ -105,7 +105,7 @@ def gather(row: dict[str, str], cache: Path) -> None:
         known = weigh(histogram_of(row), Settings())
         table, owner = term_table(known.fits, known.prediction)
     except AlphaDiffractError:
-        table, owner = np.zeros((0, 7)), []
+        table, owner = np.zeros((0, 6)), []
 
     def same(fit, length, angle):
         lattice = Lattice(primitive_basis(cell_from_metric(fit.trial.metric), fit.trial.lattice.centring))

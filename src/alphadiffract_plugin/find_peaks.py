@@ -237,12 +237,20 @@ def _propose(x: np.ndarray, net: np.ndarray, noise: np.ndarray, shape: Shape, si
 
 @dataclass(frozen=True)
 class _Fit:
+    """The lines refined together: R lines on N points."""
+
     position: np.ndarray
+    """Degrees, shape (R,), ascending."""
     position_esd: np.ndarray
+    """Degrees, shape (R,)."""
     area: np.ndarray
+    """Counts × degrees, shape (R,)."""
     area_esd: np.ndarray
+    """Counts × degrees, shape (R,)."""
     shape: Shape
+    """The peak shape of all."""
     model: np.ndarray
+    """Their sum in counts, shape (N,)."""
 
 
 def _refine(

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -20,6 +21,9 @@ from alphadiffract_plugin.pattern_data import PatternData
 from alphadiffract_plugin.profile import Profiles, profiles
 from alphadiffract_plugin.refine_cells import Trial
 
+if TYPE_CHECKING:
+    from scipy.sparse import csc_array
+
 _MOST_REFLECTIONS = 450
 """A cell with more reflections in the range is not fitted."""
 _EXPLAINED = 0.45
@@ -28,8 +32,8 @@ ZERO_PRIOR = 0.02
 """Standard deviation in degrees of the zero shift of a goniometer."""
 DISPLACEMENT_PRIOR = 0.06
 """Standard deviation in degrees of the shift at 2θ = 0 by a displaced sample, which goes with cos θ."""
-_CYCLES = 3
-"""Gauss-Newton cycles a cell."""
+_STEPS = 2
+"""Gauss-Newton steps of the axis of each cell."""
 
 
 @dataclass(frozen=True)
@@ -37,16 +41,27 @@ class FittedLattice:
     """The normal equations of one lattice without extinctions; each class is a choice of its columns."""
 
     data: PatternData
+    """The pattern: N points, L found lines."""
     trial: Trial
+    """The refined cell."""
     displacement: float
+    """Refined shift in degrees at θ = 0."""
     covariance: np.ndarray
+    """Of the reciprocal metric in 1/Å⁴, shape (6, 6)."""
     hkl: np.ndarray
+    """Indices that the centring allows, shape (H, 3)."""
     group: np.ndarray
+    """Which of the R distinct lines each index belongs to, shape (H,)."""
     place: np.ndarray
+    """two_theta of those lines in degrees, shape (R,)."""
     prior: np.ndarray
-    columns: object
+    """Intensity expected of each, up to a factor: multiplicity, Lorentz and polarisation, displacements; shape (R,)."""
+    columns: csc_array
+    """Profiles of the R lines, then of the L found ones, shape (N, R + L)."""
     gram: np.ndarray
+    """Weighted inner products of the columns, shape (R + L, R + L)."""
     slope: np.ndarray
+    """Weighted inner products of the columns with the pattern, shape (R + L,)."""
 
     def solved(self, allowed: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Intensities of all columns, their prior scale over their uncertainty, and which found lines stay free.
@@ -102,10 +117,15 @@ class _Axis:
     """Where the reflections of one lattice lie, as a function of cell, zero shift and sample displacement."""
 
     design: np.ndarray
+    """1/d² = design @ parameters, shape (R, p)."""
     wavelength: float
+    """In Å."""
     parameters: np.ndarray
+    """Free parameters of the reciprocal metric in 1/Å², shape (p,)."""
     zero_shift: float
+    """In degrees."""
     displacement: float
+    """Shift in degrees at θ = 0; it goes with cos θ."""
 
     @property
     def _inv_d2(self) -> np.ndarray:
@@ -154,10 +174,10 @@ def fit_lattice(data: PatternData, trial: Trial) -> FittedLattice | None:
         zero_shift=0.5 * trial.zero_shift,
         displacement=0.5 * trial.zero_shift,
     )
-    for _ in range(_CYCLES):
-        fit, drawn = _normal_equations(data, axis, trial, hkl, group)
-        shift, covariance = _step(fit, drawn, axis)
-        axis = axis.moved(shift)
+    for _ in range(_STEPS):
+        axis = axis.moved(_step(*_normal_equations(data, axis, trial, hkl, group), axis)[0])
+    fit, drawn = _normal_equations(data, axis, trial, hkl, group)
+    covariance = _step(fit, drawn, axis)[1]
     return replace(fit, covariance=metric_map.T @ covariance[:-2, :-2] @ metric_map)
 
 
@@ -198,7 +218,10 @@ def _normal_equations(
 
 
 def _step(fit: FittedLattice, drawn: Profiles, axis: _Axis) -> tuple[np.ndarray, np.ndarray]:
-    """One Gauss-Newton step of the axis with the intensities solved for, and the covariance of its parameters."""
+    """One Gauss-Newton step of the axis with the intensities solved for, and the covariance of its parameters.
+
+    The covariance is that for fixed intensities, so that uncertainties of strongly overlapped patterns come out low.
+    """
     data = fit.data
     intensity = fit.solved(np.ones(len(fit.place), bool))[0]
     moving = drawn.by_position @ (np.maximum(intensity[: len(fit.place)], 0)[:, None] * axis.slope)

@@ -23,8 +23,6 @@ class Evidence:
 
     lines: float
     """Log-likelihood ratio of the found lines, "at a reflection of the class" over "there by chance"."""
-    absent: float
-    """Reflections that the class predicts and the pattern does not show, each counted by how clearly it is missing."""
     misfit: float
     """Half the excess of chi-squared of the fit over that of the found lines alone."""
     parameters: int
@@ -90,9 +88,8 @@ def _fitted(fit: FittedLattice, extinction: ExtinctionClass) -> FittedClass:
     """The record of one class."""
     data = fit.data
     allowed = fit.allowed(extinction)
-    intensity, known, strength, free = fit.solved(allowed)
+    intensity, _, _, free = fit.solved(allowed)
     misfit = float((data.weight * (data.net - fit.columns @ intensity) ** 2).sum()) - data.best_misfit
-    missing = allowed & (strength[: len(allowed)] < 3)
     intensity[len(allowed) :] = 0
     left = (data.net - fit.columns @ intensity) / data.noise
     observed = (data.net + data.background) / data.noise
@@ -103,7 +100,6 @@ def _fitted(fit: FittedLattice, extinction: ExtinctionClass) -> FittedClass:
         extinction=extinction,
         evidence=Evidence(
             lines=fit.line_ratio(allowed),
-            absent=float(np.log(known[: len(allowed)][missing]).sum()),
             misfit=0.5 * max(misfit, 0.0),
             parameters=fit.trial.lattice.free,
             zero=0.5 * (fit.trial.zero_shift / ZERO_PRIOR) ** 2 + 0.5 * (fit.displacement / DISPLACEMENT_PRIOR) ** 2,

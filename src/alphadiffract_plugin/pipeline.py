@@ -78,6 +78,8 @@ def weigh(histogram: Histogram, settings: Settings) -> Weighed:
         if prediction is not None:
             trials += trials_from_prediction(prediction, lines.peaks, settings)
         trials = distinct_lattices(sorted(trials, key=lambda trial: -trial.score), settings.search.keep)
+    if timings["search_cells"] > settings.search.seconds:
+        notes.append(f"The search was cut short after {settings.search.seconds:g} s: low symmetries are missing.")
     with _timed(timings, "fit_pattern"):
         fits = fit_pattern(histogram, lines, trials)
     return Weighed(lines, prediction, fits, tuple(notes), timings)
@@ -132,14 +134,13 @@ def _unrefined(prediction: Prediction, space_group: int) -> Candidate:
         space_group_symbol=symbol,
         crystal_system=system,
         probability=float(prediction.space_group_probability[space_group - 1]),
-        same_extinctions=(space_group,),
         origin="network",
     )
 
 
 def _remarks(candidates: tuple[Candidate, ...]) -> Iterator[str]:
     if not candidates:
-        yield "No cell explains the lines found."
+        yield "No cell explains the lines found, or all that do have too many reflections to be fitted."
         return
     first = candidates[0]
     if first.probability < _DOUBTFUL:

@@ -15,6 +15,8 @@ _DRAWS = 400
 """Cells drawn around a proposal; least squares reaches a few per cent, the network's spread is wider."""
 _TOLERANCES = (1e-3, 0.01, 0.03, 0.1)
 """Fractions by which the proposal's lattice points may move to reach the symmetry of its crystal system."""
+_SLANTED = {4: {3: (0, 2)}, 6: {3: (1, 2), 4: (0, 2), 5: (0, 1)}}
+"""By number of free parameters: each that belongs to an angle, and those of the two edges beside it."""
 _UNKNOWN: Cell = (np.nan,) * 6
 
 
@@ -34,8 +36,11 @@ def trials_from_prediction(prediction: Prediction, peaks: Peaks, settings: Setti
         lattice = next(x for x in LATTICES if (x.family, x.centring) == (found.family, found.centring))
         relative = np.clip(np.array(proposal.spread[:3]) / np.array(proposal.cell[:3]), 0.01, 0.3)
         parameters = metric_from_cell(found.cell) @ np.linalg.pinv(lattice.metric_map)
-        factors = np.exp(2 * relative.mean() * rng.standard_normal((draws, lattice.free)))
-        start = np.column_stack([parameters * factors, np.full(draws, 0.02)])
+        drawn = parameters * np.exp(2 * relative.mean() * rng.standard_normal((draws, lattice.free)))
+        for column, (i, j) in _SLANTED.get(lattice.free, {}).items():
+            size = np.sqrt(parameters[i] * parameters[j])
+            drawn[:, column] += relative.mean() * size * rng.standard_normal(draws)
+        start = np.column_stack([drawn, np.full(draws, 0.02)])
         trials += pull_onto_lines(observed, lattice, start, "network")
     return sorted(trials, key=lambda trial: -trial.score)
 
@@ -43,7 +48,8 @@ def trials_from_prediction(prediction: Prediction, peaks: Peaks, settings: Setti
 def conventional_cell(prediction: Prediction, crystal_system: str, centring: str) -> tuple[Cell, Cell]:
     """The network's cell for a crystal system and centring, and its spread (Å, degrees); NaN if it gives none.
 
-    The centring A is met by C, axes renamed.
+    The centring A is met by C, axes renamed; orthorhombic axes ascend as far as the centring lets them, since the
+    network does not say how a group's symbol lies on them.
     """
     for proposal in prediction.lattices:
         found = _bravais(proposal) if proposal.crystal_system == crystal_system else None
@@ -51,7 +57,9 @@ def conventional_cell(prediction: Prediction, crystal_system: str, centring: str
             a, b, c, *angles = found.cell
             cell = (c, b, a, *angles) if centring == "A" else found.cell
             relative = np.mean(np.array(proposal.spread[:3]) / np.array(proposal.cell[:3]))
-            return cell, (*(float(relative * edge) for edge in cell[:3]), *proposal.spread[3:])
+            free = {"triclinic": (1, 1, 1), "monoclinic": (0, 1, 0)}.get(crystal_system, (0, 0, 0))
+            angle = float(max(proposal.spread[3:]))
+            return cell, (*(float(relative * edge) for edge in cell[:3]), *(angle * f for f in free))
     return _UNKNOWN, _UNKNOWN
 
 

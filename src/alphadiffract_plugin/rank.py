@@ -34,8 +34,6 @@ class Weights:
 
     lines: float
     """Of ``Evidence.lines``."""
-    absent: float
-    """Of ``Evidence.absent``."""
     misfit: float
     """Of the logarithm of one plus ``Evidence.misfit``."""
     parameters: float
@@ -54,7 +52,6 @@ def terms(evidence: Evidence, log_frequency: float, log_network: float) -> tuple
     """What each weight but the last multiplies, in the order of :class:`Weights`."""
     return (
         evidence.lines,
-        evidence.absent,
         float(np.log1p(evidence.misfit)),
         float(evidence.parameters),
         evidence.zero,
@@ -103,7 +100,7 @@ def rank(
 def term_table(
     fits: list[FittedClass], prediction: Prediction | None
 ) -> tuple[np.ndarray, list[tuple[FittedClass, Setting]]]:
-    """The terms of every cell with every space group, shape (S, 7), and whose they are.
+    """The terms of every cell with every space group, shape (S, 6), and whose they are.
 
     Where the network was not asked its logarithm is that of the frequency of the group: no more than a prior.
     """

@@ -196,9 +196,9 @@ class LatticeProposal(Record):
     cell: Cell
     """Niggli-reduced cell as the network gives it (Å, degrees): coarse, never to be refined directly."""
     spread: Cell
-    """Standard deviation of each of the six over ensemble and augmentation (Å, degrees)."""
+    """Standard deviation of each of the six, within and between the answers averaged (Å, degrees)."""
     weight: float
-    """Probability that the network gives this crystal system."""
+    """Probability that the network gives this crystal system, or this centring of it where it tells them apart."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -227,7 +227,8 @@ class Candidate(Record):
     cell: Cell
     """(a, b, c, alpha, beta, gamma) in Å and degrees, standard setting."""
     cell_esd: Cell
-    """Standard uncertainties of ``cell``; 0 where symmetry fixes the value, NaN where unknown."""
+    """Standard uncertainties of ``cell``, alike where symmetry makes values alike; 0 for angles that symmetry fixes,
+    NaN where unknown."""
     space_group: int
     """International number, 1 to 230."""
     space_group_symbol: str
@@ -249,7 +250,7 @@ class Candidate(Record):
     lines_used: int = 0
     """Number of observed lines that ``m20`` and ``f20`` refer to."""
     unindexed: tuple[float, ...] = ()
-    """two_theta in degrees of those lines that the cell does not explain."""
+    """two_theta in degrees of the found lines, up to the 45th, that no reflection of the group explains."""
     zero_shift: float = 0.0
     """two_theta(observed) − two_theta(calculated) in degrees, refined with the cell."""
     displacement: float = 0.0

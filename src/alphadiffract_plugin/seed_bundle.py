@@ -66,7 +66,7 @@ with tempfile.TemporaryDirectory() as work:
         histogram,
         phases[0],
         GSASIIstrMain.Refine,
-        zero_shift=result["candidates"][0]["zero_shift"],
+        zero_shift=result["candidates"][0]["zero_shift"] + result["candidates"][0]["displacement"],
         cycles=CYCLES,
         random_seed=RANDOM_SEED,
         profile=PROFILE,
