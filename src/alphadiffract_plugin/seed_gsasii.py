@@ -78,7 +78,7 @@ def _fill(
         powder,
         phases[0],
         gsasii.refine_function(),
-        zero_shift=result.candidates[0].zero_shift,
+        zero_shift=result.candidates[0].zero_shift + result.candidates[0].displacement,
         cycles=settings.seed.cycles,
         random_seed=settings.random_seed,
         profile="sample" if knows_widths(histogram) else "instrument",
