@@ -48,6 +48,13 @@ def find_lines(histogram: Histogram, settings: PeakSettings) -> Lines:
     ------
     PeaksError : fewer than four lines stand above the noise.
     """
+    try:
+        return _find_lines(histogram, settings)
+    except PeaksError as error:
+        raise PeaksError(error.what, mend=error.mend, where=histogram.source or histogram.name) from None
+
+
+def _find_lines(histogram: Histogram, settings: PeakSettings) -> Lines:
     x, y = histogram.two_theta, histogram.intensity
     background = background_of(histogram)
     net = y - background
@@ -103,7 +110,7 @@ def _overshadowed(fit: _Fit) -> np.ndarray:
 
 def _too_few(found: int) -> PeaksError:
     return PeaksError(
-        f"only {found} diffraction lines stand above the noise; at least {_FEWEST} are needed to look for a cell",
+        f"{found or 'no'} diffraction lines stand above the noise; at least {_FEWEST} are needed to look for a cell",
         mend="measure longer or to higher angles, or check that the columns are two_theta and intensity",
     )
 
@@ -134,7 +141,7 @@ def noise_of(histogram: Histogram, net: np.ndarray) -> np.ndarray:
     scatter = np.abs(y[3:] - 3 * y[2:-1] + 3 * y[1:-2] - y[:-3]) / np.sqrt(20)
     mean = np.maximum((y[3:] + y[2:-1] + y[1:-2] + y[:-3]) / 4, 0)
     moving = scatter > 0
-    least = 1e-4 * max(net.max(), 1e-30)
+    least = 1e-4 * max(float(np.ptp(y)), 1e-30)
     if moving.sum() < 20:
         return np.full(len(y), 20 * least)
     blocks = np.array_split(np.arange(len(scatter)), max(4, int((x[-1] - x[0]) / 2.0)))

@@ -84,6 +84,21 @@ class FittedLattice:
         strength[use] = intensity[use] / scale * known[use]
         return intensity, known, strength, free
 
+    def rwp(self, allowed: np.ndarray) -> float:
+        """Weighted profile residual in per cent of these reflections and the background alone, intensities all but free.
+
+        The weights are those of the counts, as usual, not the milder ones of the evidence.
+        """
+        from scipy.linalg import solve
+
+        data = self.data
+        use = np.flatnonzero(allowed)
+        gram = self.gram[np.ix_(use, use)]
+        held = np.diag(1e-6 * np.diag(gram).mean() * np.ones(len(use)))
+        intensity = solve(gram + held, self.slope[use], assume_a="pos")
+        left = (data.net - self.columns[:, use] @ intensity) / data.noise
+        return float(100 * np.sqrt((left**2).sum() / (((data.net + data.background) / data.noise) ** 2).sum()))
+
     @functools.cached_property
     def unextinct(self) -> tuple[np.ndarray, np.ndarray]:
         """Prior scale over uncertainty, and intensity over uncertainty, of every reflection if none is extinct."""

@@ -90,9 +90,6 @@ def _fitted(fit: FittedLattice, extinction: ExtinctionClass) -> FittedClass:
     allowed = fit.allowed(extinction)
     intensity, _, _, free = fit.solved(allowed)
     misfit = float((data.weight * (data.net - fit.columns @ intensity) ** 2).sum()) - data.best_misfit
-    intensity[len(allowed) :] = 0
-    left = (data.net - fit.columns @ intensity) / data.noise
-    observed = (data.net + data.background) / data.noise
     return FittedClass(
         trial=fit.trial,
         displacement=fit.displacement,
@@ -104,6 +101,6 @@ def _fitted(fit: FittedLattice, extinction: ExtinctionClass) -> FittedClass:
             parameters=fit.trial.lattice.free,
             zero=0.5 * (fit.trial.zero_shift / ZERO_PRIOR) ** 2 + 0.5 * (fit.displacement / DISPLACEMENT_PRIOR) ** 2,
         ),
-        rwp=float(100 * np.sqrt((left**2).sum() / (observed**2).sum())),
+        rwp=fit.rwp(allowed),
         unexplained=tuple(float(p) for p in data.position[free]),
     )

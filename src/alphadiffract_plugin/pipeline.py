@@ -19,6 +19,8 @@ from alphadiffract_plugin.records import Candidate, Histogram, IndexingResult, P
 from alphadiffract_plugin.search_cells import distinct_lattices, search_cells
 from alphadiffract_plugin.settings import Settings
 
+_SHIFTED = 0.02
+"""Shifts of the lines above so many degrees are told."""
 _DOUBTFUL = 0.5
 """Below this probability the first answer comes with a warning."""
 
@@ -143,8 +145,13 @@ def _remarks(candidates: tuple[Candidate, ...]) -> Iterator[str]:
         yield "No cell explains the lines found, or all that do have too many reflections to be fitted."
         return
     first = candidates[0]
+    if abs(first.zero_shift) + abs(first.displacement) > _SHIFTED:
+        yield (
+            f"With the first cell every line is shifted by {first.zero_shift:+.3f} degrees (zero) and "
+            f"{first.displacement:+.3f} cos(theta) degrees (displaced sample)."
+        )
     if first.probability < _DOUBTFUL:
-        yield f"The first answer is doubtful (probability {first.probability:.2f}): look at the others, and at the fit."
+        yield f"The first answer is doubtful (probability {first.probability:.2g}): look at the others, and at the fit."
     if len(first.unindexed) > 3:
         yield f"The first cell leaves {len(first.unindexed)} found lines unexplained: impurities, or a wrong cell."
 
