@@ -157,13 +157,28 @@ def test_a_bundle_that_fails_half_way_leaves_nothing(pbso4_xray, anglesite, tmp_
 @pytest.mark.parametrize(
     "cell", [(5.0, 5.0, math.nan, 90, 90, 90), (5.0, 5.0, 5.0, 150, 150, 150), (5, 5, 0, 90, 90, 90)]
 )
-def test_an_impossible_cell_is_refused(pbso4_xray, anglesite, tmp_path, cell):
-    bad = dataclasses.replace(anglesite, candidates=(candidate_of(62), candidate_of(2, cell)))
-    with pytest.raises(InputError, match="candidate 2 has an impossible cell"):
-        seed_bundle.seed(pbso4_xray, bad, tmp_path / "bundle", Settings())
-    with pytest.raises(InputError, match="no candidate"):
-        seed_bundle.seed(pbso4_xray, dataclasses.replace(anglesite, candidates=()), tmp_path / "bundle", Settings())
+def test_an_impossible_cell_is_left_out_and_refused_where_it_is_the_only_one(pbso4_xray, anglesite, tmp_path, cell):
+    for candidates in ((), (candidate_of(2, cell),)):
+        with pytest.raises(InputError, match=f"none of the {len(candidates)} candidates has a cell"):
+            hopeless = dataclasses.replace(anglesite, candidates=candidates)
+            seed_bundle.seed(pbso4_xray, hopeless, tmp_path / "bundle", Settings())
     assert not [*tmp_path.iterdir()]
+    mixed = dataclasses.replace(anglesite, candidates=(candidate_of(2, cell), candidate_of(62)))
+    report = seed_bundle.seed(pbso4_xray, mixed, tmp_path / "bundle", Settings())
+    assert report.phases == ("P n m a",)
+    assert len([*(tmp_path / "bundle").glob("*.cif")]) == 1
+
+
+def test_a_second_bundle_leaves_no_candidate_of_the_first(pbso4_xray, anglesite, tmp_path):
+    own = tmp_path / "notes.txt"
+    own.write_text("mine")
+    again = Settings(seed=SeedSettings(overwrite=True))
+    three = dataclasses.replace(anglesite, candidates=3 * (candidate_of(62),))
+    one = dataclasses.replace(anglesite, candidates=(candidate_of(62),))
+    for answer in (three, one):
+        seed_bundle.seed(pbso4_xray, answer, tmp_path, again)
+    assert [path.name for path in tmp_path.glob("*.cif")] == ["candidate_1.cif"]
+    assert own.read_text() == "mine"
 
 
 def test_the_script_needs_numpy_and_gsasii_alone(pbso4_xray, anglesite, tmp_path):

@@ -8,7 +8,7 @@ from alphadiffract_plugin.cif import cif_from_candidate
 from alphadiffract_plugin.instrument import instprm_from_histogram, knows_widths
 from alphadiffract_plugin.load import write_xye
 from alphadiffract_plugin.records import Histogram, IndexingResult, SeedReport
-from alphadiffract_plugin.seed_common import check_candidates, file_name, notebook_entry, staged, with_esd
+from alphadiffract_plugin.seed_common import file_name, notebook_entry, seedable, staged, with_esd
 from alphadiffract_plugin.settings import Settings
 
 RECIPES = ("project_recipe.py", "lebail_recipe.py")
@@ -89,12 +89,11 @@ def seed(histogram: Histogram, result: IndexingResult, target: Path, settings: S
 
     Raises
     ------
-    InputError : the answer has no candidate, or an impossible one.
+    InputError : the answer has no candidate with a cell.
     OutputError : the folder holds something already, or cannot be written.
     """
-    keep = settings.seed.keep
-    candidates = result.candidates[:keep]
-    check_candidates(candidates)
+    result = seedable(result)
+    candidates = result.candidates[: settings.seed.keep]
     texts = {
         "instrument.instprm": instprm_from_histogram(histogram, result.peaks),
         "result.json": result.to_json(indent=1) + "\n",
@@ -102,7 +101,7 @@ def seed(histogram: Histogram, result: IndexingResult, target: Path, settings: S
     }
     texts |= {f"candidate_{rank}.cif": cif_from_candidate(one, rank) for rank, one in enumerate(candidates, start=1)}
     texts |= {name: (Path(__file__).parent / name).read_text(encoding="utf-8") for name in RECIPES}
-    with staged(target, overwrite=settings.seed.overwrite) as folder:
+    with staged(target, overwrite=settings.seed.overwrite, replaces="candidate_*.cif") as folder:
         write_xye(with_esd(histogram), folder / "pattern.xye")
         for name, text in texts.items():
             (folder / name).write_text(text, encoding="utf-8")

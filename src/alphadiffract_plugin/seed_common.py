@@ -9,7 +9,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +22,11 @@ from alphadiffract_plugin.records import Candidate, Histogram, IndexingResult, S
 
 
 @contextlib.contextmanager
-def staged(target: Path, *, overwrite: bool) -> Iterator[Path]:
-    """A scratch folder beside ``target`` whose files move into it at the end: all of them, or after an error none.
+def staged(target: Path, *, overwrite: bool, replaces: str = "") -> Iterator[Path]:
+    """A scratch folder beside ``target`` whose files move into it at the end; after an error before that, none do.
+
+    Files of the target whose names match ``replaces`` (a glob) and that are not made again are taken away; what else
+    lies there stays.
 
     Raises
     ------
@@ -37,7 +40,11 @@ def staged(target: Path, *, overwrite: bool) -> Iterator[Path]:
         raise OutputError(f"cannot be written: {error.strerror}", mend="choose another place", where=target) from error
     try:
         yield scratch
-        for path in sorted(scratch.iterdir()):
+        made = sorted(scratch.iterdir())
+        for old in target.glob(replaces) if replaces else ():
+            if old.name not in {path.name for path in made}:
+                old.unlink()
+        for path in made:
             os.replace(path, target / path.name)
     except OSError as error:
         raise OutputError(f"cannot be written: {error.strerror}", mend="choose another place", where=target) from error
@@ -57,22 +64,25 @@ def file_name(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9.-]+", "_", name).strip("._") or "histogram"
 
 
-def check_candidates(candidates: Sequence[Candidate]) -> None:
-    """Refuse an answer without candidates, or with one whose cell is no cell: GSAS-II would take it silently.
+def seedable(result: IndexingResult) -> IndexingResult:
+    """The answer without the candidates that lack a cell or a space group, which GSAS-II would take silently.
 
     Raises
     ------
-    InputError : names the candidate.
+    InputError : there is none.
     """
-    if not candidates:
-        raise InputError("the answer holds no candidate to seed from", mend="index the pattern again")
-    for rank, candidate in enumerate(candidates, start=1):
-        sound = all(math.isfinite(value) and value > 0 for value in candidate.cell)
-        if not (len(candidate.cell) == 6 and sound and volume_of_cell(candidate.cell) > 1):
-            raise InputError(
-                f"candidate {rank} has an impossible cell: {candidate.cell}",
-                mend="give a, b, c in Å and alpha, beta, gamma in degrees",
-            )
+    sound = tuple(candidate for candidate in result.candidates if _is_sound(candidate))
+    if not sound:
+        raise InputError(
+            f"none of the {len(result.candidates)} candidates has a cell and a space group to seed from",
+            mend="index the pattern with an indexer that gives cells, e.g. `--indexer alphadiffract`",
+        )
+    return dataclasses.replace(result, candidates=sound)
+
+
+def _is_sound(candidate: Candidate) -> bool:
+    finite = len(candidate.cell) == 6 and all(math.isfinite(value) and value > 0 for value in candidate.cell)
+    return finite and 1 <= candidate.space_group <= 230 and volume_of_cell(candidate.cell) > 1
 
 
 def report_from_fit(fit: dict[str, Any], *, target: str, phases: tuple[str, ...]) -> SeedReport:

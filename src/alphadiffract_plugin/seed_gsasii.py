@@ -18,7 +18,7 @@ from alphadiffract_plugin.lebail_recipe import CELL, fit_by_lebail
 from alphadiffract_plugin.load import write_xye
 from alphadiffract_plugin.project_recipe import keep_every_point, label_lines
 from alphadiffract_plugin.records import Histogram, IndexingResult, SeedReport
-from alphadiffract_plugin.seed_common import check_candidates, file_name, report_from_fit, staged, with_esd
+from alphadiffract_plugin.seed_common import file_name, report_from_fit, seedable, staged, with_esd
 from alphadiffract_plugin.settings import Settings
 
 
@@ -29,11 +29,11 @@ def seed(histogram: Histogram, result: IndexingResult, target: Path, settings: S
 
     Raises
     ------
-    InputError : the answer has no candidate, or an impossible one.
+    InputError : the answer has no candidate with a cell.
     OutputError : the folder holds something already, or cannot be written.
     GSASIIError : GSAS-II is not there, or fails at something other than the fit.
     """
-    check_candidates(result.candidates[: settings.seed.keep])
+    result = seedable(result)
     g2 = gsasii.scriptable()
     name = file_name(histogram.name)
     final = target / f"{name}.gpx"
