@@ -32,7 +32,7 @@ from alphadiffract_plugin.errors import GSASIIError
 from alphadiffract_plugin.lebail_recipe import fit_by_lebail
 from alphadiffract_plugin.project_recipe import label_lines, seed_project
 from alphadiffract_plugin.records import IndexingResult, SeedReport
-from alphadiffract_plugin.seed_common import check_candidates, notebook_entry, report_from_fit
+from alphadiffract_plugin.seed_common import notebook_entry, report_from_fit, seedable
 
 if TYPE_CHECKING:
     from alphadiffract_plugin.settings import Settings
@@ -101,15 +101,21 @@ def scriptable() -> Any:
     ------
     GSASIIError : it is not there, or fails to import.
     """
-    return _module("GSASIIscriptable")
+    return module("GSASIIscriptable")
 
 
 def refine_function() -> Any:
     """``GSASIIstrMain.Refine``, which tells whether it failed; ``G2Project.refine`` does not."""
-    return _module("GSASIIstrMain").Refine
+    return module("GSASIIstrMain").Refine
 
 
-def _module(name: str) -> Any:
+def module(name: str) -> Any:
+    """A module of GSAS-II by its bare name, such as ``GSASIIspc``.
+
+    Raises
+    ------
+    GSASIIError : GSAS-II is not there, or fails to import.
+    """
     found = find()
     if found is None:
         raise GSASIIError(
@@ -186,9 +192,9 @@ def seed(project: Any, histogram: Any, result: IndexingResult, keep: int = 5) ->
     InputError : the answer has no candidate, or one that is no crystal; the project is as it was.
     GSASIIError : GSAS-II does not know a space group.
     """
+    result = seedable(result)
     candidates = result.candidates[:keep]
-    check_candidates(candidates)
-    groups = _module("GSASIIspc")
+    groups = module("GSASIIspc")
     with quiet(), _file_untouched(project):
         for candidate in candidates:
             fault, _ = groups.SpcGroup(candidate.space_group_symbol)
@@ -230,7 +236,8 @@ def refine(
     """
     g2 = scriptable()
     peaks = result.peaks.to_dict() if result and result.peaks else None
-    zero_shift = result.candidates[0].zero_shift if result and result.candidates else 0.0
+    first = result.candidates[0] if result and result.candidates else None
+    zero_shift = first.zero_shift + first.displacement if first else 0.0
     with tempfile.TemporaryDirectory() as folder, quiet():
         scratch = g2.G2Project(newgpx=str(Path(folder) / "fit.gpx"))
         ours, our_phase = _transplant(scratch, project, histogram, phase)

@@ -1,0 +1,224 @@
+"""GSAS-II's own indexing of our lines, as a peer: its search in a process of its own, under a time limit.
+
+GSAS-II (``GSASIIindex.DoIndexPeaks``: random starts, one Bravais lattice after the other) ranks by a figure that does
+not count calculated lines, so that supercells win; the cells are ranked here by de Wolff's M20.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import os
+import random
+import subprocess
+import sys
+import time
+from typing import Any
+
+import numpy as np
+
+from alphadiffract_plugin import crystal, gsasii
+from alphadiffract_plugin.errors import GSASIIError
+from alphadiffract_plugin.find_peaks import find_peaks
+from alphadiffract_plugin.merit import merit_of_lines
+from alphadiffract_plugin.project_recipe import BRAVAIS
+from alphadiffract_plugin.records import Candidate, Cell, Histogram, IndexingResult, Peaks
+from alphadiffract_plugin.settings import Settings
+
+LATTICES = {
+    "Fm3m": 225, "Im3m": 229, "Pm3m": 221, "R3-H": 166, "P6/mmm": 191, "I4/mmm": 139, "P4/mmm": 123,
+    "Fmmm": 69, "Immm": 71, "Cmmm": 65, "Pmmm": 47, "C2/m": 12, "P2/m": 10, "P1": 2,
+}  # fmt: skip
+"""The fourteen Bravais lattices in GSAS-II's names and order, each with its space group of highest symmetry; the other
+four that GSAS-II lists (A, B orthorhombic; A, I monoclinic) are settings of these."""
+
+FEWEST = 7
+"""GSAS-II looks at the seventh line whatever it is given."""
+
+WEAK = 0.01
+"""Lines of a smaller part of the strongest one's area are left out."""
+
+TOLERANCE = 0.03
+"""A line within so many degrees of a calculated one is explained, or within three esds."""
+
+MOST_ZERO = 0.3
+"""Largest zero shift in degrees that is believed."""
+
+START_SECONDS = 15
+"""Allowed for Python and GSAS-II to start, beyond the seconds of the search."""
+
+
+def index(histogram: Histogram, settings: Settings) -> IndexingResult:
+    """Cells that GSAS-II finds for the lowest lines, the best M20 first, with the space group of the bare lattice.
+
+    Raises
+    ------
+    PeaksError : too few lines stand above the noise.
+    GSASIIError : GSAS-II is not there, or its process fails.
+    """
+    found = gsasii.find()
+    if found is None:
+        gsasii.scriptable()
+    start = time.perf_counter()
+    peaks = find_peaks(histogram, settings.peaks)
+    picked = time.perf_counter()
+    used = _clear_lines(peaks, settings.search.lines)
+    notes = ["GSAS-II's indexing tests no extinctions: each space group is the highest one of its lattice."]
+    rows: list[list[float]] = []
+    if len(used) < FEWEST:
+        notes.append(f"GSAS-II needs {FEWEST} lines; {len(used)} were found.")
+    else:
+        rows, searched = _search(used, settings, found)
+        if searched < len(LATTICES):
+            left = ", ".join(list(LATTICES)[searched:])
+            notes.append(f"The time limit of {settings.search.seconds:g} s left out {left}.")
+    return IndexingResult(
+        histogram=histogram.name,
+        indexer="gsasii",
+        wavelength=histogram.wavelength,
+        candidates=_ranked(rows, used, settings),
+        peaks=used,
+        notes=tuple(notes),
+        settings=settings.to_dict(),
+        versions={"GSAS-II": found.version, "numpy": np.__version__},
+        timings={"find_peaks": picked - start, "search_cells": time.perf_counter() - picked},
+    )
+
+
+def _clear_lines(peaks: Peaks, most: int) -> Peaks:
+    """The lowest lines that are no mere ripples: GSAS-II's search bears none that belong to no cell."""
+    keep = np.flatnonzero(peaks.area > WEAK * peaks.area.max())[:most]
+    names = ("two_theta", "two_theta_esd", "area", "fwhm", "significance")
+    return dataclasses.replace(peaks, **{name: getattr(peaks, name)[keep] for name in names})
+
+
+def _search(peaks: Peaks, settings: Settings, found: gsasii.Installation) -> tuple[list[list[float]], int]:
+    """Rows (number of the lattice, a, b, c, alpha, beta, gamma, zero shift), and how many lattices were searched."""
+    task = {
+        "two_theta": peaks.two_theta.tolist(),
+        "area": peaks.area.tolist(),
+        "wavelength": peaks.wavelength,
+        "seconds": settings.search.seconds,
+        "seed": settings.random_seed,
+    }
+    command = [sys.executable, "-m", "alphadiffract_plugin.index_gsasii"]
+    process = subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {gsasii.FOLDER_VARIABLE: str(found.folder)},
+    )
+    stopped = False
+    try:
+        out, fault = process.communicate(json.dumps(task), timeout=settings.search.seconds + START_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        out, fault = process.communicate()
+        stopped = True
+    if process.returncode and not stopped:
+        reason = (fault.strip().splitlines() or ["no message"])[-1]
+        raise GSASIIError(f"GSAS-II's indexing failed: {reason}", mend="choose another --indexer")
+    answers = [json.loads(line) for line in out.splitlines() if line.endswith("]")]
+    return [row for answer in answers for row in answer], len(answers)
+
+
+def _ranked(rows: list[list[float]], peaks: Peaks, settings: Settings) -> tuple[Candidate, ...]:
+    """Those cells that leave no more lines unexplained than the settings allow, the best M20 first."""
+    judged: list[Candidate] = []
+    for lattice, *cell, zero_shift in rows:
+        group = LATTICES[BRAVAIS[int(lattice)]]
+        if crystal.crystal_system_from_space_group(group) == "orthorhombic":
+            axes = 2 if group == 65 else 3  # the same lattice comes with its axes in any order
+            cell[:axes] = sorted(cell[:axes])
+        if not any(c.space_group == group and np.allclose(c.cell, cell, rtol=1e-3) for c in judged):
+            judged.append(_judged(group, tuple(cell), zero_shift, peaks))
+    allowed = [c for c in judged if len(c.unindexed) <= settings.search.impurities]
+    allowed.sort(key=lambda c: -c.m20)
+    total = sum(c.m20 for c in allowed) or 1.0  # GSAS-II offers no probability: each cell has its share of all M20
+    return tuple(dataclasses.replace(c, probability=c.m20 / total) for c in allowed[: settings.rank.keep])
+
+
+def _judged(group: int, cell: Cell, zero_shift: float, peaks: Peaks) -> Candidate:
+    """A cell with its figures of merit over these lines."""
+    two_theta = peaks.two_theta - zero_shift
+    tolerance = np.maximum(3 * peaks.two_theta_esd, TOLERANCE)
+    lines = crystal.lines(cell, group, 1.05 * float(peaks.inv_d2[-1]))
+    merit = merit_of_lines(
+        observed_two_theta=two_theta, calculated_inv_d2=lines, wavelength=peaks.wavelength, tolerance=tolerance
+    )
+    angles = crystal.two_theta_from_inv_d2(lines, peaks.wavelength)
+    off = np.abs(two_theta[:, None] - angles[None]).min(axis=1, initial=180.0, where=np.isfinite(angles)[None])
+    return Candidate(
+        cell=cell,
+        cell_esd=(math.nan,) * 6,
+        space_group=group,
+        space_group_symbol=crystal.symbol_from_space_group(group),
+        crystal_system=crystal.crystal_system_from_space_group(group),
+        probability=0.0,
+        same_extinctions=(group,),
+        m20=merit.m20,
+        f20=merit.f20,
+        lines_used=merit.lines_used,
+        unindexed=tuple(peaks.two_theta[off > tolerance].tolist()),
+        zero_shift=zero_shift,
+        origin="search",
+    )
+
+
+def _work(task: dict[str, Any]) -> None:
+    """Search lattice by lattice, from cubic to triclinic, and print the cells of each as one line of JSON."""
+    search = gsasii.module("GSASIIindex").DoIndexPeaks
+    lines = [
+        [two_theta, area, True, False, 0, 0, 0, task["wavelength"] / (2 * math.sin(math.radians(two_theta / 2))), 0.0]
+        for two_theta, area in zip(task["two_theta"], task["area"], strict=True)
+    ]
+    random.seed(task["seed"])
+    end = time.monotonic() + task["seconds"]
+    for done, name in enumerate(LATTICES):
+        left = end - time.monotonic()
+        if left < 0.2:
+            return
+        with gsasii.quiet():
+            flags = [lattice == name for lattice in BRAVAIS]
+            share = left / (len(LATTICES) - done)
+            cells = search(lines, [0, 0.0, 4, 25.0], flags, _Clock(time.monotonic() + share), timeout=share)[2]
+            rows = [_with_zero(cell, lines, task["wavelength"]) for cell in cells]
+        print(json.dumps(rows), flush=True)
+
+
+class _Clock:
+    """Stands where GSAS-II expects its progress dialog, and says Cancel when the time is up."""
+
+    def __init__(self, end: float) -> None:
+        self.end = end
+
+    def Raise(self) -> None:  # noqa: N802 (GSAS-II's name)
+        """There is no window to raise."""
+
+    def Update(self, *_: Any, **__: Any) -> tuple[bool, bool]:  # noqa: N802
+        """Whether to go on, and whether to skip; called before every trial cell."""
+        return time.monotonic() < self.end, False
+
+
+def _with_zero(found: list[Any], lines: list[list[Any]], wavelength: float) -> list[float]:
+    """A cell refined on its lines by GSAS-II, with a zero shift, which its search has not: a row for the parent."""
+    indexing, lattices = gsasii.module("GSASIIindex"), gsasii.module("GSASIIlattice")
+    lattice, cell, zero_shift = found[2], found[3:9], 0.0
+    metric = lattices.cell2A(cell)
+    reflections = lattices.GenHBravais(lines[-1][7] - 0.005, lattice, metric)
+    indexed = [line for line in indexing.IndexPeaks([list(line) for line in lines], reflections)[1] if line[3]]
+    if len(indexed) >= FEWEST:
+        _, _, _, metric, zero_shift = indexing.refinePeaksZ(indexed, wavelength, lattice, metric, 0.0, True)
+        refined = lattices.A2cell(metric)
+        if abs(zero_shift) < MOST_ZERO and np.allclose(refined, cell, rtol=0.01):
+            cell = refined
+        else:
+            zero_shift = 0.0
+    return [lattice, *map(float, cell), float(zero_shift)]
+
+
+if __name__ == "__main__":
+    _work(json.load(sys.stdin))
