@@ -9,7 +9,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from alphadiffract_plugin.errors import InputError, RadiationError
+from alphadiffract_plugin.errors import InputError, RadiationError, WavelengthError
 from alphadiffract_plugin.load import histogram_from_file
 
 CU = (1.540598, 1.544426)
@@ -114,6 +114,7 @@ def test_a_third_column_that_is_another_pattern_is_no_esd(points, tmp_path):
         ("# wavelength: 0.0413909 nm", (0.413909,)),
         ("' Lambda = 0.413909 Angstrom", (0.413909,)),
         ("##X-RAY WAVELENGTH=1.541838", (1.5405929, 1.5444274)),
+        ("# wavelength = 0.413909. measured at 11-BM", (0.413909,)),
     ],
 )
 def test_a_wavelength_stated_above_the_numbers_is_taken(line, wavelengths, points, tmp_path):
@@ -125,6 +126,18 @@ def test_a_wavelength_stated_above_the_numbers_is_taken(line, wavelengths, point
     given = histogram_from_file(path, wavelength="CuKa1")
     assert given.wavelengths == (1.5405929,)
     assert ("though the file says 0.413909" in given.source) == (wavelengths[0] < 1)
+
+
+@pytest.mark.parametrize("said", ["...", "1.5.4", "1,5406", "1e999", "Cu"])
+def test_a_stated_wavelength_that_is_no_number_is_asked_for(said, points, tmp_path):
+    (tmp_path / "pbso4.xy").write_text(f"# lambda = {said}\n{rows(points)}")
+    with pytest.raises(WavelengthError, match="wavelength"):
+        histogram_from_file(tmp_path / "pbso4.xy")
+    (tmp_path / "pbso4.uxd").write_text(uxd(points).replace(str(CU[0]), said))
+    with pytest.raises(WavelengthError, match="wavelength"):
+        histogram_from_file(tmp_path / "pbso4.uxd")
+    (tmp_path / "pbso4.xrdml").write_text(xrdml(points).replace(str(CU[1]), "1.5.4"))
+    assert histogram_from_file(tmp_path / "pbso4.xrdml").wavelengths == CU[:1]
 
 
 def gsas(kind, points, title="PbSO4"):

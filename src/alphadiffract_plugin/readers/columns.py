@@ -31,7 +31,9 @@ _AXES = {
 }
 _LABEL = re.compile(r"^[\s#!'%/;]*(?:the\s+)?(?:x[\s-]*(?:axis|unit)[^:=]*[:=]\s*)?", re.I)
 _WAVELENGTH = re.compile(
-    r"(?:wave\s*length|lambda|λ)\s*(?:[(\[][^)\]]*[)\]])?\s*[=:]\s*([\d.]+(?:e[-+]?\d+)?)\s*(nm|pm|m\b)?", re.I
+    r"(?:wave\s*length|lambda|λ)\s*(?:[(\[][^)\]]*[)\]])?\s*[=:]\s*"
+    r"((?:\d+\.\d*|\.\d+|\d+(?!,\d))(?:e[-+]?\d+)?)(?!\.?\d)\s*(nm|pm|m\b)?",
+    re.I,
 )
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 _BLOCK = re.compile(rf"\s*({_NUMBER})[\s,]+({_NUMBER})[\s,]+({_NUMBER})(?=[\s,]|$)")

@@ -124,9 +124,21 @@ def _unzipped(path: Path) -> Iterator[zipfile.ZipFile]:
 
 
 def _doublet(first: str | float, second: str | float, ratio: str | float, name: str = "") -> Wavelengths:
-    """Two stated wavelengths; the second counts only if it and the ratio are above 0."""
-    alpha1, alpha2, share = (float(value) for value in (first, second, ratio))
+    """Two stated wavelengths, none without the first; the second counts only if it and the ratio are above 0.
+
+    What is no number counts as 0.
+    """
+    alpha1, alpha2, share = (_number(value) for value in (first, second, ratio))
+    if not alpha1 > 0:
+        return None, 0.0
     return wavelengths_from_file([alpha1, alpha2] if alpha2 > 0 and share > 0 else [alpha1], ratio=share, name=name)
+
+
+def _number(value: str | float) -> float:
+    try:
+        return float(value)
+    except ValueError:
+        return 0.0
 
 
 def _found(pattern: str, text: str, default: str = "0") -> str:
