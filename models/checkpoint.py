@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -71,10 +72,12 @@ def build(architecture: str, settings: Mapping[str, Any], *, where: Path | None 
     config_class, network_class = {"compact": (CompactConfig, CompactNetwork), "open": (OpenConfig, OpenNetwork)}[
         architecture
     ]
+    if not isinstance(settings, Mapping):
+        raise ModelError("the field network of its config is no object", mend=_FROM_WHERE, where=where)
     try:
         config = config_class(**{k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()})
         return network_class(config)
-    except (TypeError, ValueError, RuntimeError, ZeroDivisionError) as error:
+    except (TypeError, ValueError, LookupError, AttributeError, RuntimeError, ArithmeticError) as error:
         raise ModelError(
             f"its config makes no {architecture} network: {error}", mend=_FROM_WHERE, where=where
         ) from error
@@ -197,15 +200,50 @@ def _understand(
                     mend="use the alphadiffract-plugin that wrote it, or a newer one",
                     where=folder / "config.json",
                 )
+            if config["architecture"] in ARCHITECTURES:
+                _refuse_other_classes(config, folder / "config.json")
+            architecture, settings = config["architecture"], config["network"]
             grid, normalisation = Grid(**config["grid"]), Normalisation(**config["normalisation"])
-            return config["architecture"], config["network"], grid, normalisation
-        return "open", _released_settings(config, gemd="gemd_distance_matrix" in weights), *_released_input(config)
-    except (KeyError, TypeError) as error:
+        else:
+            architecture, settings = "open", _released_settings(config, gemd="gemd_distance_matrix" in weights)
+            grid, normalisation = _released_input(config)
+        _check_input(grid, normalisation)
+        return architecture, settings, grid, normalisation
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ModelError(
             f"this is neither a config of ours nor one of OpenAlphaDiffract: {type(error).__name__} {error}",
             mend=_FROM_WHERE,
             where=folder / "config.json",
         ) from error
+
+
+def _refuse_other_classes(config: dict[str, Any], where: Path) -> None:
+    """Refuse a network whose classes stand in another order than ours, or are other ones."""
+    types = list(lattice.LATTICE_TYPES) if config["architecture"] == "compact" else []
+    ours = {"crystal_systems": list(CRYSTAL_SYSTEMS), "first_space_group": 1, "lattice_types": types}
+    for name, value in ours.items():
+        if config[name] != value:
+            raise ModelError(
+                f"{name} is not {value}: its answers would be misread",
+                mend="train the network with the classes of this version",
+                where=where,
+            )
+
+
+def _check_input(grid: Grid, normalisation: Normalisation) -> None:
+    """Raise TypeError or ValueError for a field of another type, or a value that no input can have."""
+    for record in (grid, normalisation):
+        for f in dataclasses.fields(record):
+            value = getattr(record, f.name)
+            allowed = {"float": (int, float), "int": (int,), "bool": (bool,)}[f.type]
+            if not isinstance(value, allowed) or (isinstance(value, bool) and f.type != "bool"):
+                raise TypeError(f"{f.name} is {value!r}, no {f.type}")
+            if not math.isfinite(value):
+                raise ValueError(f"{f.name} is {value}")
+    if not (grid.wavelength > 0 and 0 < grid.two_theta_min < grid.two_theta_max < 180 and grid.length > 1):
+        raise ValueError(f"no patterns lie on {grid}")
+    if not normalisation.top > 0:
+        raise ValueError(f"top is {normalisation.top}, not above 0")
 
 
 def _released_settings(config: dict[str, Any], *, gemd: bool) -> dict[str, Any]:

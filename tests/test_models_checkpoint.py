@@ -1,7 +1,7 @@
 """Model folders: whole, or refused with a mend."""
 
-import dataclasses
 import json
+from dataclasses import asdict
 
 import pytest
 
@@ -10,10 +10,11 @@ torch = pytest.importorskip("torch")
 from safetensors.torch import load_file, save_file  # noqa: E402
 
 from alphadiffract_plugin.errors import ModelError  # noqa: E402
-from alphadiffract_plugin.models import checkpoint  # noqa: E402
+from alphadiffract_plugin.models import checkpoint, lattice  # noqa: E402
 from alphadiffract_plugin.models.compact_network import CompactConfig, CompactNetwork  # noqa: E402
 from alphadiffract_plugin.models.grid import COMPACT_GRID, OPEN_GRID  # noqa: E402
 from alphadiffract_plugin.models.open_network import OpenConfig, OpenNetwork  # noqa: E402
+from alphadiffract_plugin.records import CRYSTAL_SYSTEMS  # noqa: E402
 
 
 @pytest.fixture
@@ -107,8 +108,18 @@ def test_weights_that_are_not_finite_are_refused(folder):
         ({"architecture": "transformer"}, "unknown architecture 'transformer'"),
         ({"format": 99}, "of format 99"),
         ({"network": {"width": 3}}, "makes no compact network"),
+        ({"network": [1]}, "field network of its config is no object"),
+        ({"network": {"channels": [16, "wide"]}}, "makes no compact network"),
         ({"grid": None}, "neither a config of ours"),
-        ({"grid": dataclasses.asdict(OPEN_GRID)}, "takes 4096 points, its grid has 8192"),
+        ({"grid": asdict(COMPACT_GRID) | {"wavelength": "1.54"}}, "wavelength is '1.54', no float"),
+        ({"grid": asdict(COMPACT_GRID) | {"wavelength": -1.54}}, "no patterns lie on"),
+        ({"grid": asdict(COMPACT_GRID) | {"length": 4096.5}}, "length is 4096.5, no int"),
+        ({"normalisation": {"top": float("nan")}}, "top is nan"),
+        ({"normalisation": {"square_root": "yes"}}, "square_root is 'yes', no bool"),
+        ({"crystal_systems": list(CRYSTAL_SYSTEMS)[::-1]}, "crystal_systems is not"),
+        ({"lattice_types": lattice.LATTICE_TYPES[::-1]}, "lattice_types is not"),
+        ({"first_space_group": 0}, "first_space_group is not 1"),
+        ({"grid": asdict(OPEN_GRID)}, "takes 4096 points, its grid has 8192"),
     ],
 )
 def test_a_config_that_is_not_understood_says_so(folder, change, message):
