@@ -5,7 +5,8 @@
 Of INDEX.csv it reads ``id``, ``path`` (relative to the index), ``wavelength_A``, ``kalpha2_ratio`` and ``radiation``;
 a sample is stratified by ``crystal_system``. No other column is looked at, and no indexer learns the id or the name of
 the file. ANSWERS.jsonl gets one line a pattern as soon as it is known, ``{"id", "seconds", "candidates":
-[{"space_group", "cell", "crystal_system", "probability"}]}``, with an ``"error"`` where a pattern failed. Run it again,
+[{"space_group", "cell", "crystal_system", "probability"}]}``, a null for what is not known, and an
+``"error"`` where a pattern failed. Run it again,
 and it goes on where it stopped.
 """
 
@@ -14,6 +15,7 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import math
 import multiprocessing
 import os
 import random
@@ -62,7 +64,7 @@ def main(argv: list[str] | None = None) -> int:
     ):
         jobs = [pool.submit(answer, row, args.indexer, args.model, args.device) for row in left]
         for job in track(as_completed(jobs), args.indexer, total=len(jobs)):
-            out.write(json.dumps(job.result()) + "\n")
+            out.write(json.dumps(job.result(), allow_nan=False) + "\n")
             out.flush()
     return 0
 
@@ -124,9 +126,9 @@ def answer(row: dict[str, str], indexer: str, model: str, device: str) -> dict:
     candidates = [
         {
             "space_group": candidate.space_group,
-            "cell": list(candidate.cell),
+            "cell": list(candidate.cell) if all(map(math.isfinite, candidate.cell)) else None,
             "crystal_system": candidate.crystal_system,
-            "probability": candidate.probability if candidate.probability == candidate.probability else None,
+            "probability": candidate.probability if math.isfinite(candidate.probability) else None,
         }
         for candidate in result.candidates
     ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import importlib.util
 import json
+import math
 import subprocess
 import sys
 from collections import Counter
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from alphadiffract_plugin.hooks import Indexer, RietveldPlugins
-from alphadiffract_plugin.records import IndexingResult
+from alphadiffract_plugin.records import Candidate, IndexingResult
 
 ROOT = Path(__file__).parent.parent
 spec = importlib.util.spec_from_file_location("measured", ROOT / "bench" / "measured.py")
@@ -68,6 +69,20 @@ def test_no_answer_column_and_no_name_reaches_an_indexer(index, monkeypatch):
     failed = measured.answer(rows[1], "spy", "default", "cpu")
     assert failed["candidates"] == []
     assert "InputError" in failed["error"]
+
+
+def test_a_cell_that_is_not_known_is_written_as_null(index, monkeypatch):
+    def groups_alone(histogram, settings):
+        unknown = (math.nan,) * 6
+        cubic = Candidate(unknown, unknown, 221, "P m -3 m", "cubic", math.nan)
+        return IndexingResult(histogram.name, "groups", histogram.wavelength, (cubic,))
+
+    plugins = RietveldPlugins()
+    plugins.indexers = {"groups": Indexer("groups", "", groups_alone)}
+    monkeypatch.setattr("alphadiffract_plugin.registry.plugins", lambda: plugins)
+    line = measured.answer(measured.chosen_rows(index)[0], "groups", "default", "cpu")
+    assert "NaN" not in json.dumps(line)
+    assert line["candidates"] == [{"space_group": 221, "cell": None, "crystal_system": "cubic", "probability": None}]
 
 
 def test_a_doublet_keeps_its_ratio(index):
