@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -66,13 +67,43 @@ def test_a_stage_imports_no_later_stage(name, path):
     assert not later
 
 
+def reaches_gsasii(path: Path, name: str = "") -> bool:
+    """Whether a file imports a module of GSAS-II, or names one in a string for anything but ``gsasii.module``."""
+    if any(re.match("GSASII", module) for module in imports(path, name, typing_too=True)):
+        return True
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    asked = [
+        node.args
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "gsasii.module" and name != "gsasii"
+    ]
+    through_the_door = {id(argument) for arguments in asked for argument in arguments}
+    return any(
+        isinstance(node, ast.Constant)
+        and id(node) not in through_the_door
+        and re.fullmatch(r"GSASII[a-z]*(\.\w*)*", str(node.value))
+        for node in ast.walk(tree)
+    )
+
+
 def test_gsasii_is_imported_through_one_door():
-    doors = {
-        name
-        for name, path in modules()
-        if any(module.partition(".")[0] in ("GSASII", "GSASIIscriptable") for module in imports(path, name))
-    }
-    assert doors <= {"gsasii"}
+    assert {name for name, path in modules() if reaches_gsasii(path, name)} == {"gsasii"}
+
+
+@pytest.mark.parametrize(
+    ("line", "another_door"),
+    [
+        ("import GSASII.GSASIIspc", True),
+        ("from GSASII import GSASIIlattice", True),
+        ("importlib.import_module('GSASIIspc')", True),
+        ("importlib.import_module('GSASII.' + name)", True),
+        ("gsasii.module('GSASIIspc')", False),
+        ("print('GSASII_PATH names its folder')", False),
+    ],
+)
+def test_another_door_to_gsasii_would_be_seen(tmp_path, line, another_door):
+    (tmp_path / "door.py").write_text(line)
+    assert reaches_gsasii(tmp_path / "door.py") is another_door
 
 
 def test_no_file_says_import_hooks_or_import_models():
