@@ -73,6 +73,20 @@ def test_what_was_not_measured_is_marked_and_zero():
     assert not y[coverage == 0].any()
 
 
+def test_a_region_that_was_left_out_is_not_covered_and_a_lost_point_is():
+    whole = gaussian_line(0.02)
+    x = whole.two_theta
+    without = np.flatnonzero((x < 40) | (x > 50))
+    cut = dataclasses.replace(whole, two_theta=x[without], intensity=whole.intensity[without])
+    y, coverage = prepare(cut, COMPACT_GRID, COMPACT_NORMALISATION)
+    gap = (POINTS > 40.02) & (POINTS < 49.98)
+    assert not coverage[gap].any() and not y[gap].any()
+    assert coverage[(POINTS > 10.1) & (POINTS < 69.9) & ((POINTS < 39.9) | (POINTS > 50.1))].all()
+    lost = np.delete(np.arange(len(x)), [1500, 1501])
+    cut = dataclasses.replace(whole, two_theta=x[lost], intensity=whole.intensity[lost])
+    assert np.array_equal(resample(cut, COMPACT_GRID)[1], resample(whole, COMPACT_GRID)[1])
+
+
 def test_a_background_is_taken_off_and_lines_keep_their_height():
     clean = gaussian_line(0.02)
     x = clean.two_theta

@@ -23,6 +23,10 @@ BACKGROUND_WINDOW = 1.5
 """Half width in degrees of Cu Kα1 two_theta, at 40°, of the window of the background: wider than any line."""
 
 
+GAP = 8
+"""Neighbouring points further apart than so many steps, of the pattern and of the grid, have a gap between them."""
+
+
 def prepare(histogram: Histogram, grid: Grid, normalisation: Normalisation) -> np.ndarray:
     """The network's input, shape (2, L): intensity (0 where not measured), and coverage, 1 where measured, else 0.
 
@@ -65,7 +69,8 @@ def convert_two_theta(two_theta: np.ndarray, wavelength: float, to_wavelength: f
 def resample(histogram: Histogram, grid: Grid) -> tuple[np.ndarray, np.ndarray]:
     """Intensity and coverage on the grid, each of shape (L,): the mean over each grid cell of the joined-up points.
 
-    The mean is exact: a finely measured pattern is averaged, a coarse one interpolated.
+    The mean is exact: a finely measured pattern is averaged, a coarse one interpolated. A region that was left out
+    (see ``GAP``) is not covered.
     """
     x = convert_two_theta(histogram.two_theta, histogram.wavelength, grid.wavelength)
     x, y = x[np.isfinite(x)], histogram.intensity[np.isfinite(x)]
@@ -80,6 +85,9 @@ def resample(histogram: Histogram, grid: Grid) -> tuple[np.ndarray, np.ndarray]:
     slope = (y[left + 1] - y[left]) / (x[left + 1] - x[left])
     upto = area[left] + y[left] * run + slope * run**2 / 2
     coverage = ((centres >= x[0]) & (centres <= x[-1])).astype(float)
+    steps = np.diff(x)
+    gap = steps > GAP * max(np.median(steps), grid.step)
+    coverage[gap[np.clip(np.searchsorted(x, centres, "right") - 1, 0, len(x) - 2)]] = 0
     width = np.maximum(np.diff(inside), 1e-12)
     return np.where(coverage > 0, np.diff(upto) / width, 0.0), coverage
 
