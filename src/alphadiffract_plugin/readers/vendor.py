@@ -129,9 +129,10 @@ def _doublet(first: str | float, second: str | float, ratio: str | float, name: 
     What is no number counts as 0.
     """
     alpha1, alpha2, share = (_number(value) for value in (first, second, ratio))
-    if not alpha1 > 0:
-        return None, 0.0
-    return wavelengths_from_file([alpha1, alpha2] if alpha2 > 0 and share > 0 else [alpha1], ratio=share, name=name)
+    alone = wavelengths_from_file([alpha1], name=name)
+    if alone[0] is None or not (alpha2 > 0 and share > 0):
+        return alone
+    return wavelengths_from_file([alpha1, alpha2], ratio=share, name=name)
 
 
 def _number(value: str | float) -> float:
@@ -192,7 +193,7 @@ def _members(path: Path, counted: str, wanted: str) -> tuple[int, str]:
 
 def _uxd(path: Path) -> tuple[int, str, Wavelengths]:
     text = path.read_text(encoding="latin-1")
-    values = (_found(rf"_WL{tag}\s*=\s*([\d.]+)", text) for tag in ("1", "2", "RATIO"))
+    values = (_found(rf"_WL{tag}\s*=\s*([^\s;]+)", text) for tag in ("1", "2", "RATIO"))
     return (
         len(re.findall(r"^_2THETA\w*\s*$", text, re.M)),
         _found(r"_DRIVE\s*=\s*'?([\w ]+)", text, ""),
