@@ -89,6 +89,10 @@ def test_a_record_keeps_its_own_copy_of_an_array():
     ("text", "fault"),
     [
         ("{", "this is no JSON"),
+        ("3", "holds a number, no record"),
+        ("null", "holds null, no record"),
+        ('"x"', "holds a text, no record"),
+        ("[]", "holds a list, no record"),
         (REPORT.to_json(), "holds a SeedReport"),
         (CANDIDATE.to_json().replace('"schema_version": 1', '"schema_version": 99'), "schema version 99"),
         (CANDIDATE.to_json().replace('"rwp"', '"Rwp"'), "extra fields found (Rwp)"),
@@ -104,6 +108,49 @@ def test_json_of_something_else_is_refused_with_the_mend(text, fault):
         Candidate.from_json(text)
     assert fault in str(caught.value)
     assert "mend: " in str(caught.value)
+
+
+def test_an_infinite_number_is_refused_with_the_mend():
+    with pytest.raises(SettingsError, match=r"Candidate cannot be written as JSON.*\n  mend: use NaN"):
+        dataclasses.replace(CANDIDATE, m20=math.inf).to_json()
+
+
+@pytest.mark.parametrize(
+    ("step", "name", "bad", "good", "allowed"),
+    [
+        ("search", "lines", (4, 31, 20.0, True), (5, 30), "5"),
+        ("search", "impurities", (-1,), (0,), "at least 0"),
+        ("search", "volume_min", (0.0, -5.0, NAN, 3000.0), (1, 2999.0), ""),
+        ("search", "volume_max", (20.0, math.inf, "much"), (20.1,), ""),
+        ("search", "length_max", (0.0,), (12.5,), "above 0"),
+        ("search", "seconds", (0.0, -1.0), (0.1,), "above 0"),
+        ("search", "keep", (0,), (1,), "at least 1"),
+        ("peaks", "significance", (0.0,), (0.5,), "above 0"),
+        ("peaks", "most", (3,), (4,), "at least 4"),
+        ("network", "augmentations", (0,), (1,), "at least 1"),
+        ("rank", "keep", (0,), (1,), "at least 1"),
+        ("seed", "keep", (0,), (1,), "at least 1"),
+        ("seed", "cycles", (0,), (1,), "at least 1"),
+    ],
+)
+def test_a_setting_out_of_range_is_refused_with_the_range(step, name, bad, good, allowed):
+    usual = getattr(Settings(), step)
+    for value in good:
+        assert getattr(dataclasses.replace(usual, **{name: value}), name) == value
+    for value in bad:
+        with pytest.raises(SettingsError, match=r"^\w+Settings\.\w+ is ") as caught:
+            dataclasses.replace(usual, **{name: value})
+        assert allowed in caught.value.mend
+
+
+def test_a_setting_out_of_range_is_named_when_it_comes_from_json():
+    text = Settings().to_json().replace('"lines": 20', '"lines": 40')
+    with pytest.raises(SettingsError, match=r"SearchSettings\.lines is 40"):
+        Settings.from_json(text)
+    with pytest.raises(SettingsError, match="random_seed is -1"):
+        Settings(random_seed=-1)
+    with pytest.raises(SettingsError, match="no device 'tpu'"):
+        settings.NetworkSettings(device="tpu")
 
 
 def test_volume_of_anglesite_and_of_a_triclinic_cell():

@@ -25,6 +25,8 @@ CRYSTAL_SYSTEMS = ("triclinic", "monoclinic", "orthorhombic", "tetragonal", "tri
 Cell = tuple[float, float, float, float, float, float]
 """(a, b, c, alpha, beta, gamma) in angstrom and degrees."""
 
+_JSON_KINDS = {type(None): "null", bool: "true or false", str: "a text", list: "a list"}
+
 R = TypeVar("R", bound="Record")
 
 
@@ -61,8 +63,21 @@ class Record:
         return {"record": type(self).__name__, "schema_version": SCHEMA_VERSION} | _converter().unstructure(self)
 
     def to_json(self, *, indent: int | None = None) -> str:
-        """The record as JSON text (NaN as null)."""
-        return json.dumps(self.to_dict(), indent=indent, allow_nan=False)
+        """The record as JSON text (NaN as null).
+
+        Raises
+        ------
+        SettingsError : the record holds an infinite number, which JSON has no word for.
+        """
+        from alphadiffract_plugin.errors import SettingsError
+
+        try:
+            return json.dumps(self.to_dict(), indent=indent, allow_nan=False)
+        except ValueError as error:
+            raise SettingsError(
+                f"this {type(self).__name__} cannot be written as JSON: {error}",
+                mend="use NaN for a number that is not known",
+            ) from error
 
     @classmethod
     def from_dict(cls: type[R], document: dict[str, Any]) -> R:
@@ -70,10 +85,15 @@ class Record:
 
         Raises
         ------
-        SettingsError : the document is another record, another schema version, or has unknown or missing fields.
+        SettingsError : the document is no record, another record or schema version, or has unknown or missing fields.
         """
         from alphadiffract_plugin.errors import SettingsError
 
+        if not isinstance(document, dict):
+            raise SettingsError(
+                f"this JSON holds {_JSON_KINDS.get(type(document), 'a number')}, no record",
+                mend="give the file that `index --json` wrote",
+            )
         body = dict(document)
         kind, version = body.pop("record", None), body.pop("schema_version", None)
         if kind != cls.__name__ or version != SCHEMA_VERSION:
@@ -86,9 +106,13 @@ class Record:
             return _converter().structure(body, cls)
         except Exception as error:  # cattrs raises exception groups of many kinds
             from cattrs import transform_error
+            from cattrs.v import format_exception
+
+            def told(fault: BaseException, kind: Any) -> str:
+                return fault.what if isinstance(fault, SettingsError) else format_exception(fault, kind)
 
             raise SettingsError(
-                f"this JSON is no {cls.__name__}: {'; '.join(transform_error(error))}",
+                f"this JSON is no {cls.__name__}: {'; '.join(transform_error(error, format_exception=told))}",
                 mend="write it again with this version of alphadiffract-plugin",
             ) from error
 
@@ -256,7 +280,8 @@ class Candidate(Record):
     displacement: float = 0.0
     """Further shift of two_theta by a displaced sample, in degrees at θ = 0, refined too; it goes with cos θ."""
     rwp: float = math.nan
-    """Weighted profile residual in per cent of our own Le Bail fit; NaN where none was made."""
+    """Weighted profile residual in per cent of our own structureless fit, up to the 45th line; NaN where none was
+    made."""
     origin: str = ""
     """Which step proposed the cell: ``network`` or ``search``."""
 
