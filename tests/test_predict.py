@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import os
 
 import numpy as np
 import pytest
@@ -97,6 +98,29 @@ def test_neutrons_an_unknown_model_and_an_unknown_device_are_refused(lab6_lab, p
         predict(lab6_lab, Settings(network=NetworkSettings(model="nonsense")))
     with pytest.raises(SettingsError, match="no device 'tpu'"):
         predict(lab6_lab, Settings(network=NetworkSettings(device="tpu")))
+
+
+def test_new_weights_in_the_same_folder_are_read_and_missing_files_are_named(tmp_path, lab6_lab):
+    import torch
+
+    asked = Settings(network=NetworkSettings(model=str(tmp_path / "m"), device="cpu", augmentations=1))
+    answers = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        folder = checkpoint.save(OpenNetwork(OpenConfig()), OPEN_GRID, tmp_path / "m", provenance={})
+        os.utime(folder / "config.json", (1, 1))
+        answers.append(predict(lab6_lab, asked))
+    assert answers[0] != answers[1]
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(ModelError, match="the weights are missing"):
+        predict(lab6_lab, asked)
+
+
+def test_a_model_by_name_without_a_config_is_refused(tmp_path, lab6_lab, monkeypatch):
+    monkeypatch.setenv("ALPHADIFFRACT_MODELS", str(tmp_path))
+    (tmp_path / "hollow").mkdir()
+    with pytest.raises(ModelError, match=r"config\.json is missing"):
+        predict(lab6_lab, Settings(network=NetworkSettings(model="hollow")))
 
 
 def test_cuda_without_a_cuda_device_says_so(lab6_lab, monkeypatch):

@@ -50,8 +50,8 @@ def predict_many(histograms: Sequence[Histogram], settings: Settings) -> list[Pr
     from alphadiffract_plugin.models import catalogue
 
     folder = catalogue.resolve(settings.network.model)
-    model, device = loaded(folder, (folder / "config.json").stat().st_mtime_ns, settings.network.device)
-    copies = max(1, settings.network.augmentations)
+    model, device = loaded(folder, _changed(folder), settings.network.device)
+    copies = settings.network.augmentations
     inputs = np.concatenate(
         [
             augment(
@@ -75,8 +75,8 @@ def predict_many(histograms: Sequence[Histogram], settings: Settings) -> list[Pr
 
 
 @functools.lru_cache(maxsize=4)
-def loaded(folder: Path, changed: int, device: str) -> tuple[Model, Any]:
-    """The model of a folder on its device, kept for the next call; ``changed`` is when its config last changed."""
+def loaded(folder: Path, changed: tuple[int, ...], device: str) -> tuple[Model, Any]:
+    """The model of a folder on its device, kept for the next call; ``changed`` is when its files last changed."""
     from alphadiffract_plugin.models import checkpoint
 
     chosen = choose_device(device)
@@ -85,17 +85,21 @@ def loaded(folder: Path, changed: int, device: str) -> tuple[Model, Any]:
     return model, chosen
 
 
+def _changed(folder: Path) -> tuple[int, ...]:
+    """When config and weights last changed, in ns; 0 for one that is not there."""
+    files = (folder / "config.json", folder / "model.safetensors")
+    return tuple(file.stat().st_mtime_ns if file.is_file() else 0 for file in files)
+
+
 def choose_device(name: str) -> Any:
     """The torch.device of ``auto``, ``cpu`` or ``cuda``.
 
     Raises
     ------
-    SettingsError : the name is another one, or there is no such device here.
+    SettingsError : there is no such device here.
     """
     import torch
 
-    if name not in ("auto", "cpu", "cuda"):
-        raise SettingsError(f"no device {name!r}", mend="choose auto, cpu or cuda")
     if name == "cuda" and not torch.cuda.is_available():
         raise SettingsError("torch finds no CUDA device here", mend="choose auto or cpu; `doctor` says what was found")
     return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
