@@ -140,7 +140,7 @@ def test_an_unknown_indexer_and_an_unknown_seeder(cli, data, tmp_path):
     assert "Did you mean 'instant'?" in message
     assert "alphadiffract, alphadiffract-net, boundless, crashing, gsasii" in message
     shown = cli("index", path, *CU, *INSTANT, "--seed", "gpx", "-o", tmp_path / "out")
-    assert "bundle, crashing, gsasii, note" in refused(shown, folder=tmp_path, before=set())
+    assert "bundle, careless, crashing, gsasii, note, silent" in refused(shown, folder=tmp_path, before=set())
 
 
 def test_an_indexer_of_another_package_that_fails_is_named(cli, data, tmp_path):
@@ -157,6 +157,21 @@ def test_a_seeder_that_fails_leaves_no_folder(cli, data, tmp_path):
     shown = cli("index", data / "lab6_lab.xye", *CU, *INSTANT, "--seed", "crashing", "-o", tmp_path)
     assert shown.code == 2
     assert "the fit did not start\n  mend: look at the cell" in shown.err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["lab6_lab.json", "lab6_lab.png"]
+
+
+@pytest.mark.parametrize(
+    ("seeder", "fault"),
+    [
+        ("careless", "the seeder 'careless' of crashing failed: ZeroDivisionError: division by zero"),
+        ("silent", "the seeder 'silent' returned a NoneType, no SeedReport"),
+    ],
+)
+def test_a_seeder_of_another_package_that_fails_is_named(cli, data, tmp_path, seeder, fault):
+    shown = cli("index", data / "lab6_lab.xye", *CU, *INSTANT, "--seed", seeder, "-o", tmp_path)
+    assert shown.code == 2
+    assert f"{fault}\n  mend: choose another --seed" in shown.err
+    assert "Traceback" not in shown.err
     assert sorted(path.name for path in tmp_path.iterdir()) == ["lab6_lab.json", "lab6_lab.png"]
 
 
@@ -287,6 +302,7 @@ def test_an_answer_that_cannot_be_seeded_from(cli, data, tmp_path):
     assert "was found at 1.54059 Å, but the pattern is read as 0.709317 Å" in seeding(good, "--wavelength", "MoKa")
     assert "holds no candidate" in seeding(json.dumps(json.loads(good) | {"candidates": []}))
     assert "is no JSON" in seeding("P n m a")
+    assert "holds a number, no record" in seeding("3")
     assert "schema version 99" in seeding(good.replace('"schema_version": 1', '"schema_version": 99'))
     shown = cli("seed", tmp_path / "no.json", pattern_file, *CU, "--seed", "note", "-o", tmp_path / "out")
     assert "No such file" in refused(shown, folder=tmp_path, before=before)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,11 +11,12 @@ from alphadiffract_plugin.errors import AlphaDiffractError, InputError, OutputEr
 from alphadiffract_plugin.hooks import Indexer, PluginError, Seeder
 from alphadiffract_plugin.output import check_absent, check_file, check_folder, make_folder, write_text, write_whole
 from alphadiffract_plugin.progress import say, track
-from alphadiffract_plugin.records import Histogram, IndexingResult, SeedReport
+from alphadiffract_plugin.records import Histogram, IndexingResult, Record, SeedReport
 from alphadiffract_plugin.settings import Settings
 
 STDOUT = "-"
 """What a user gives in place of a file to have JSON on standard output."""
+_OPTION = {"indexer": "indexer", "seeder": "seed"}
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,8 @@ class Batch:
     """Where the answers go."""
     failed: list[Path] = field(default_factory=list)
     """Files that an error stopped."""
+    seeded: int = 0
+    """Seeds that were written."""
 
     def run(self, paths: Sequence[Path]) -> list[tuple[str, IndexingResult]]:
         """Index the files in turn; the answers with the names of their files.
@@ -135,6 +139,7 @@ class Batch:
                     raise
                 say(f"{name}: no {seeder.name} seed: {error}", "note:", "yellow")
             else:
+                self.seeded += 1
                 say(f"{name}: {seed_line(report)}")
         if not result.candidates:
             say(f"{name}: no candidate, so nothing was seeded")
@@ -161,29 +166,41 @@ def call(indexer: Indexer, histogram: Histogram, settings: Settings) -> Indexing
     PluginError : it comes from another package and failed in a way of its own; or it returned no answer that
         can be written down.
     """
-    try:
+    with _blaming("indexer", indexer.name, indexer.index):
         result = indexer.index(histogram, settings)
+    _check_answer("indexer", indexer.name, result, IndexingResult)
+    return result
+
+
+@contextlib.contextmanager
+def _blaming(kind: str, name: str, function: Callable) -> Iterator[None]:
+    """Raise whatever fails in a function of another package as PluginError; a fault of ours stays as it is."""
+    try:
+        yield
     except (AlphaDiffractError, PluginError):
         raise
     except Exception as error:
-        if indexer.index.__module__.partition(".")[0] == __package__:
+        if function.__module__.partition(".")[0] == __package__:
             raise
         raise PluginError(
-            f"the indexer '{indexer.name}' of {indexer.index.__module__} failed: {type(error).__name__}: {error}\n"
-            "  mend: choose another --indexer, and tell the authors of this one"
+            f"the {kind} '{name}' of {function.__module__} failed: {type(error).__name__}: {error}\n"
+            f"  mend: choose another --{_OPTION[kind]}, and tell the authors of this one"
         ) from error
-    fault = "" if isinstance(result, IndexingResult) else f"a {type(result).__name__}, no IndexingResult"
+
+
+def _check_answer(kind: str, name: str, answer: object, wanted: type[Record]) -> None:
+    """Refuse, as PluginError, what is no such record or cannot be written down."""
+    fault = "" if isinstance(answer, wanted) else f"a {type(answer).__name__}, no {wanted.__name__}"
     if not fault:
         try:
-            result.to_json()
-        except (TypeError, ValueError) as error:
-            fault = f"what cannot be written as JSON ({error})"
+            answer.to_json()
+        except (SettingsError, TypeError, ValueError, AttributeError) as error:
+            fault = f"what cannot be written as JSON ({error.__cause__ or error})"
     if fault:
         raise PluginError(
-            f"the indexer '{indexer.name}' returned {fault}\n"
-            "  mend: choose another --indexer, and tell the authors of this one"
+            f"the {kind} '{name}' returned {fault}\n"
+            f"  mend: choose another --{_OPTION[kind]}, and tell the authors of this one"
         )
-    return result
 
 
 def check_seeds(folder: Path, name: str, seeders: Sequence[Seeder], *, overwrite: bool) -> None:
@@ -205,10 +222,17 @@ def seed_into(
     """Seed into FOLDER/NAME/SEEDER/, and write the report beside it as FOLDER/NAME/SEEDER.json.
 
     A folder that a failing seeder leaves empty is taken away again.
+
+    Raises
+    ------
+    PluginError : the seeder comes from another package and failed in a way of its own; or it returned no report
+        that can be written down.
     """
     target = make_folder(folder / name / seeder.name)
     try:
-        report = seeder.seed(histogram, result, target, settings)
+        with _blaming("seeder", seeder.name, seeder.seed):
+            report = seeder.seed(histogram, result, target, settings)
+        _check_answer("seeder", seeder.name, report, SeedReport)
     except BaseException:
         for left in (target, target.parent):
             if left.is_dir() and not any(left.iterdir()):

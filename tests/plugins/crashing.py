@@ -1,4 +1,4 @@
-"""An indexer that fails with an error of its own, and a seeder that fails before it wrote anything."""
+"""An indexer that fails with an error of its own, and seeders that fail in several ways."""
 
 from alphadiffract_plugin.errors import GSASIIError
 from alphadiffract_plugin.hooks import Indexer, Seeder, hookimpl
@@ -15,6 +15,8 @@ def rietveld_indexers():
 @hookimpl
 def rietveld_seeders():
     yield Seeder("crashing", "fails", seed)
+    yield Seeder("careless", "divides by zero", lambda histogram, result, folder, settings: 1 / 0)
+    yield Seeder("silent", "reports nothing", lambda histogram, result, folder, settings: None)
 
 
 def index(histogram, settings):
