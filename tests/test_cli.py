@@ -77,6 +77,13 @@ def test_without_gsasii_the_bundle_is_there_and_one_line_says_so(cli, lab6, tmp_
     assert (tmp_path / "lab6_lab" / "bundle" / "make_project.py").is_file()
 
 
+def test_without_an_answer_no_bundle_is_claimed(cli, lab6, tmp_path, monkeypatch):
+    monkeypatch.setattr("alphadiffract_plugin.gsasii.find", lambda: None)
+    shown = cli("index", *lab6, "--indexer", "speechless", "-o", tmp_path)
+    assert "nothing was seeded" in shown.err
+    assert "the bundle is there" not in shown.err
+
+
 def test_without_gsasii_asking_for_it_by_name_is_an_error_with_the_way_to_get_it(cli, lab6, tmp_path, monkeypatch):
     monkeypatch.setattr("alphadiffract_plugin.gsasii.find", lambda: None)
     shown = cli("index", *lab6, "--indexer", "instant", "-o", tmp_path, "--seed", "gsasii")
@@ -149,6 +156,12 @@ def test_doctor_finds_torch_models_and_plugins_and_is_never_an_error(cli):
     for text in ("torch", "CUDA", "GSAS-II", "geddes", "model", "indexers", "plugin broken_when_asked", "mend: "):
         assert text in shown.out
     assert "licence server" in shown.out
+
+
+def test_doctor_and_the_door_name_the_same_page_for_gsasii(cli, monkeypatch):
+    monkeypatch.setattr("alphadiffract_plugin.gsasii.find", lambda: None)
+    monkeypatch.setattr("alphadiffract_plugin.gsasii.INSTALL", "https://example.org/install")
+    assert "install it: https://example.org/install" in cli("doctor").out
 
 
 def test_doctor_survives_two_plugins_of_one_name(cli):
@@ -233,6 +246,7 @@ def test_ctrl_c_leaves_with_130(cli, lab6, monkeypatch):
         (12.3, 1.3, "12.3(13)"),
         (123.4, 12, "123(12)"),
         (120.0, 0.0, "120"),
+        (90.00000000000001, 9e-15, "90"),
         (103.25, math.nan, "103.25"),
         (math.nan, 0.1, "-"),
     ],

@@ -150,7 +150,7 @@ def index(
     answers = batch.run(files)
     if STDOUT not in (json, jsonl):
         print_report(result_report(answers[0][1], stdout().width) if len(files) == 1 else [overview(answers)])
-    if output and not seed and len(seeders) == 1:
+    if batch.seeded and not seed and len(seeders) == 1:
         say(f"GSAS-II was not found: the bundle is there, no .gpx ('{NAME} doctor' tells how to get it)")
     if batch.failed:
         say(f"{len(batch.failed)} of {len(files)} patterns failed")

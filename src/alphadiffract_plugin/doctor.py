@@ -15,8 +15,6 @@ from alphadiffract_plugin.hooks import PluginError
 if TYPE_CHECKING:
     from alphadiffract_plugin.hooks import RietveldPlugins
 
-GSASII_INSTALL = "https://advancedphotonsource.github.io/GSAS-II-tutorials/install.html"
-
 
 @dataclass(frozen=True)
 class Finding:
@@ -34,10 +32,12 @@ class Finding:
 
 def examine(plugins: RietveldPlugins) -> Iterator[Finding]:
     """Look for everything in turn; whatever fails becomes a finding, never an error."""
+    from alphadiffract_plugin.gsasii import INSTALL
+
     yield Finding("alphadiffract-plugin", "ok", f"{__version__} on Python {platform.python_version()}")
     yield from _guarded("torch", _torch, "pip install --force-reinstall torch")
     yield from _guarded("readers", _readers, "pip install --force-reinstall geddes")
-    yield from _guarded("GSAS-II", _gsasii, f"install it: {GSASII_INSTALL}")
+    yield from _guarded("GSAS-II", _gsasii, f"install it: {INSTALL}")
     yield from _guarded("models", _models, "pip install --force-reinstall alphadiffract-plugin")
     yield from _guarded("plugins", lambda: _plugins(plugins), "uninstall the plugin that is named")
 
@@ -77,11 +77,11 @@ def _readers() -> Iterator[Finding]:
 
 
 def _gsasii() -> Iterator[Finding]:
-    from alphadiffract_plugin.gsasii import find
+    from alphadiffract_plugin.gsasii import INSTALL, find
 
     found = find()
     if found is None:
-        mend = f"to seed .gpx projects, install it: {GSASII_INSTALL}"
+        mend = f"to seed .gpx projects, install it: {INSTALL}"
         yield Finding("GSAS-II", "optional", "not found; bundles are seeded without it", mend)
     else:
         yield Finding("GSAS-II", "ok", str(found))
