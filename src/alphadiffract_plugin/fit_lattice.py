@@ -85,7 +85,7 @@ class FittedLattice:
         return intensity, known, strength, free
 
     def rwp(self, allowed: np.ndarray) -> float:
-        """Weighted profile residual in per cent of these reflections and the background alone, intensities all but free.
+        """Weighted profile residual in per cent of these reflections and the background alone, intensities free.
 
         The weights are those of the counts, as usual, not the milder ones of the evidence.
         """
