@@ -182,7 +182,7 @@ def test_how_weak_a_line_may_be_is_a_setting():
 @pytest.mark.parametrize("background", [0.0, 5.0, 400.0])
 def test_noise_holds_no_lines_and_the_error_says_what_to_do(background):
     for seed in range(5):
-        with pytest.raises(PeaksError, match=r"only \d diffraction lines stand above the noise") as caught:
+        with pytest.raises(PeaksError, match=r"(no|\d) diffraction lines stand above the noise") as caught:
             find_peaks(simulated([50.0], [0.0], background=background, seed=seed))
         assert "measure longer" in caught.value.mend
 
@@ -196,7 +196,7 @@ def test_noise_without_uncertainties_holds_no_lines_either():
 
 
 def test_three_lines_are_too_few_for_a_cell():
-    with pytest.raises(PeaksError, match="only 3 diffraction lines"):
+    with pytest.raises(PeaksError, match="3 diffraction lines"):
         find_peaks(simulated([30.0, 50.0, 70.0], [500.0] * 3))
 
 

@@ -66,6 +66,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         say(str(error), "error:", "bold red")
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
+        say("what is written so far stays", "interrupted:", "bold red")
         sys.exit(130)
 
 
