@@ -177,6 +177,8 @@ def seed(
     check_seeds(output, name, [seeder], overwrite=overwrite)
     histogram = _load(pattern, wavelength, radiation)
     check_belongs(answer, histogram, result)
+    if answer.histogram != histogram.name:
+        say(f"the answer is that of {answer.histogram}; it seeds {histogram.name}", "note:", "yellow")
     report = seed_into(output, name, seeder, histogram, answer, Settings(seed=SeedSettings(overwrite=overwrite)))
     print(seed_line(report))
     for note in report.notes:
