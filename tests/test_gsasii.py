@@ -16,14 +16,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from alphadiffract_plugin import crystal, gsasii, seed_bundle, seed_gsasii
+from alphadiffract_plugin import crystal, gsasii, index_gsasii, seed_bundle, seed_gsasii
 from alphadiffract_plugin.cif import cif_from_candidate
 from alphadiffract_plugin.errors import GSASIIError, InputError, OutputError
 from alphadiffract_plugin.find_peaks import find_peaks
 from alphadiffract_plugin.instrument import instprm_from_histogram
 from alphadiffract_plugin.load import write_xye
 from alphadiffract_plugin.records import Candidate, IndexingResult
-from alphadiffract_plugin.settings import SeedSettings, Settings
+from alphadiffract_plugin.settings import SearchSettings, SeedSettings, Settings
 
 if gsasii.find() is None:
     stories = Path(__file__).read_text(encoding="utf-8").count("\ndef test_")
@@ -283,6 +283,23 @@ def test_ten_lines_index_an_open_project_and_add_phases_to_it(lab6_lab, tmp_path
     assert [phase.name for phase in project.phases()] == ["candidate_1", "candidate_2", "candidate_3"]
     assert project.phases()[0].get_cell()["length_a"] == pytest.approx(LAB6[0], rel=2e-3)
     assert "Le Bail: converged True" in capsys.readouterr().out
+
+
+def test_gsasiis_own_indexing_finds_zincite_in_a_process_of_its_own(zincite_ssrl):
+    settings = Settings(search=SearchSettings(seconds=6.0))
+    result = index_gsasii.index(zincite_ssrl, settings)
+    first = result.candidates[0]
+    assert first.space_group_symbol == "P 6/m m m", "the lattice alone: it tests no extinctions"
+    assert first.cell == pytest.approx((3.2483, 3.2483, 5.2041, 90.0, 90.0, 120.0), rel=2e-3)
+    assert sum(candidate.probability for candidate in result.candidates) == pytest.approx(1)
+    assert IndexingResult.from_json(result.to_json()) == result
+    assert result.timings["search_cells"] < 6 + index_gsasii.START_SECONDS
+
+
+def test_gsasiis_indexing_says_what_it_could_not_search(zincite_ssrl):
+    result = index_gsasii.index(zincite_ssrl, Settings(search=SearchSettings(seconds=0.1)))
+    assert result.candidates == ()
+    assert "0.1 s were over, at Fm3m, Im3m" in result.notes[-1]
 
 
 def test_all_230_symbols_mean_the_same_reflections_here_and_there():

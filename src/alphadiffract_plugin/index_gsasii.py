@@ -13,6 +13,7 @@ import os
 import random
 import subprocess
 import sys
+import threading
 import time
 from typing import Any
 
@@ -45,6 +46,9 @@ TOLERANCE = 0.03
 MOST_ZERO = 0.3
 """Largest zero shift in degrees that is believed."""
 
+LEAST_SECONDS = 0.2
+"""With less time left no lattice is begun."""
+
 START_SECONDS = 15
 """Allowed for Python and GSAS-II to start, beyond the seconds of the search."""
 
@@ -69,10 +73,9 @@ def index(histogram: Histogram, settings: Settings) -> IndexingResult:
     if len(used) < FEWEST:
         notes.append(f"GSAS-II needs {FEWEST} lines; {len(used)} were found.")
     else:
-        rows, searched = _search(used, settings, found)
-        if searched < len(LATTICES):
-            left = ", ".join(list(LATTICES)[searched:])
-            notes.append(f"The time limit of {settings.search.seconds:g} s left out {left}.")
+        rows, left_out = _search(used, settings, found)
+        if left_out:
+            notes.append(f"GSAS-II stalled, or its {settings.search.seconds:g} s were over, at {', '.join(left_out)}.")
     return IndexingResult(
         histogram=histogram.name,
         indexer="gsasii",
@@ -93,40 +96,51 @@ def _clear_lines(peaks: Peaks, most: int) -> Peaks:
     return dataclasses.replace(peaks, **{name: getattr(peaks, name)[keep] for name in names})
 
 
-def _search(peaks: Peaks, settings: Settings, found: gsasii.Installation) -> tuple[list[list[float]], int]:
-    """Rows (number of the lattice, a, b, c, alpha, beta, gamma, zero shift), and how many lattices were searched."""
+def _search(peaks: Peaks, settings: Settings, found: gsasii.Installation) -> tuple[list[list[float]], list[str]]:
+    """Rows (number of the lattice, a, b, c, alpha, beta, gamma, zero shift), and the lattices not searched."""
     task = {
         "two_theta": peaks.two_theta.tolist(),
         "area": peaks.area.tolist(),
         "wavelength": peaks.wavelength,
-        "seconds": settings.search.seconds,
         "seed": settings.random_seed,
     }
-    command = [sys.executable, "-m", "alphadiffract_plugin.index_gsasii"]
+    names, rows, left_out = list(LATTICES), [], []
+    end = time.monotonic() + settings.search.seconds
+    while names and (seconds := end - time.monotonic()) > LEAST_SECONDS:
+        answers = _ask(task | {"seconds": seconds, "lattices": names}, found)
+        rows += [row for answer in answers for row in answer]
+        left_out += names[len(answers) : len(answers) + 1]  # GSAS-II stalled in it; go on behind it
+        names = names[len(answers) + 1 :]
+    return rows, left_out + names
+
+
+def _ask(task: dict[str, Any], found: gsasii.Installation) -> list[list[list[float]]]:
+    """What a process of its own answers to a task: the rows of each lattice, as far as it came."""
     process = subprocess.Popen(
-        command,
+        [sys.executable, "-m", "alphadiffract_plugin.index_gsasii"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         env=os.environ | {gsasii.FOLDER_VARIABLE: str(found.folder)},
     )
-    stopped = False
     try:
-        out, fault = process.communicate(json.dumps(task), timeout=settings.search.seconds + START_SECONDS)
+        out, fault = process.communicate(json.dumps(task), timeout=task["seconds"] + START_SECONDS)
     except subprocess.TimeoutExpired:
         process.kill()
         out, fault = process.communicate()
-        stopped = True
-    if process.returncode and not stopped:
+    if process.returncode == 1:
         reason = (fault.strip().splitlines() or ["no message"])[-1]
         raise GSASIIError(f"GSAS-II's indexing failed: {reason}", mend="choose another --indexer")
-    answers = [json.loads(line) for line in out.splitlines() if line.endswith("]")]
-    return [row for answer in answers for row in answer], len(answers)
+    return [json.loads(line) for line in out.splitlines() if line.endswith("]")]
 
 
 def _ranked(rows: list[list[float]], peaks: Peaks, settings: Settings) -> tuple[Candidate, ...]:
-    """Those cells that leave no more lines unexplained than the settings allow, the best M20 first."""
+    """Those cells that leave no more lines unexplained than the settings allow, the best first.
+
+    Their order is that of M20, halved for each line left unexplained; GSAS-II offers no probability, so each cell has
+    its share of these figures as probability.
+    """
     judged: list[Candidate] = []
     for lattice, *cell, zero_shift in rows:
         group = LATTICES[BRAVAIS[int(lattice)]]
@@ -136,9 +150,10 @@ def _ranked(rows: list[list[float]], peaks: Peaks, settings: Settings) -> tuple[
         if not any(c.space_group == group and np.allclose(c.cell, cell, rtol=1e-3) for c in judged):
             judged.append(_judged(group, tuple(cell), zero_shift, peaks))
     allowed = [c for c in judged if len(c.unindexed) <= settings.search.impurities]
-    allowed.sort(key=lambda c: -c.m20)
-    total = sum(c.m20 for c in allowed) or 1.0  # GSAS-II offers no probability: each cell has its share of all M20
-    return tuple(dataclasses.replace(c, probability=c.m20 / total) for c in allowed[: settings.rank.keep])
+    worth = {id(c): c.m20 / 2 ** len(c.unindexed) for c in allowed}
+    total = sum(worth.values()) or 1.0
+    allowed.sort(key=lambda c: -worth[id(c)])
+    return tuple(dataclasses.replace(c, probability=worth[id(c)] / total) for c in allowed[: settings.rank.keep])
 
 
 def _judged(group: int, cell: Cell, zero_shift: float, peaks: Peaks) -> Candidate:
@@ -177,15 +192,19 @@ def _work(task: dict[str, Any]) -> None:
     ]
     random.seed(task["seed"])
     end = time.monotonic() + task["seconds"]
-    for done, name in enumerate(LATTICES):
+    for done, name in enumerate(task["lattices"]):
         left = end - time.monotonic()
-        if left < 0.2:
+        if left < LEAST_SECONDS:
             return
+        share = left / (len(task["lattices"]) - done)
+        guard = threading.Timer(2 * share + 1, os._exit, (0,))  # it has loops that no time limit ends
+        guard.daemon = True
+        guard.start()
         with gsasii.quiet():
             flags = [lattice == name for lattice in BRAVAIS]
-            share = left / (len(LATTICES) - done)
             cells = search(lines, [0, 0.0, 4, 25.0], flags, _Clock(time.monotonic() + share), timeout=share)[2]
             rows = [_with_zero(cell, lines, task["wavelength"]) for cell in cells]
+        guard.cancel()
         print(json.dumps(rows), flush=True)
 
 
