@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import TYPE_CHECKING
 
 import pytest
 
 from alphadiffract_plugin.load import histogram_from_file
 from alphadiffract_plugin.records import Histogram
+
+if TYPE_CHECKING:
+    from alphadiffract_plugin.pipeline import Weighed
 
 ROOT = Path(__file__).parent.parent
 DATA = ROOT / "tests" / "data"
@@ -91,3 +95,12 @@ def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> Calla
         return SimpleNamespace(code=leaving.value.code or 0, **capsys.readouterr()._asdict())
 
     return run
+
+
+@pytest.fixture(scope="session")
+def anglesite(pbso4_xray: Histogram) -> Weighed:
+    """All that is known of ``pbso4_xray`` before its answers are ranked: it is searched once a session."""
+    from alphadiffract_plugin.pipeline import weigh
+    from alphadiffract_plugin.settings import Settings
+
+    return weigh(pbso4_xray, Settings())

@@ -1,0 +1,135 @@
+"""The whole flow on measured patterns, from histogram to ranked answers and JSON."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from alphadiffract_plugin import pipeline
+from alphadiffract_plugin.errors import PeaksError
+from alphadiffract_plugin.pipeline import index_by_network, index_histogram
+from alphadiffract_plugin.records import Histogram, IndexingResult
+from alphadiffract_plugin.settings import Settings
+
+
+@pytest.fixture(scope="module")
+def lab6(lab6_ssrl):
+    return index_histogram(lab6_ssrl, Settings())
+
+
+@pytest.fixture(scope="module")
+def anglesite_result(pbso4_xray, anglesite):
+    """Anglesite through the flow, its pattern already weighed by the fixture of that name."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pipeline, "weigh", lambda histogram, settings: anglesite)
+        return index_histogram(pbso4_xray, Settings())
+
+
+def test_anglesite_is_indexed(anglesite_result):
+    first = anglesite_result.candidates[0]
+    assert first.cell == pytest.approx((8.480, 5.398, 6.958, 90, 90, 90), rel=1e-3)
+    assert first.space_group_symbol == "P n m a"
+    assert first.probability > 0.6
+    assert first.unindexed == ()
+    assert not any("doubtful" in note for note in anglesite_result.notes)
+
+
+def test_lab6_is_indexed(lab6):
+    """Three of the lines found below 12 degrees are none of its own."""
+    first = lab6.candidates[0]
+    assert first.cell == pytest.approx((4.15683, 4.15683, 4.15683, 90, 90, 90), rel=1e-3)
+    assert first.cell[0] == first.cell[1] == first.cell[2]
+    assert first.space_group_symbol == "P m -3 m"
+    assert first.same_extinctions == (195, 200, 207, 215, 221)
+    assert first.m20 > 500
+
+
+def test_potassium_hydrogen_tartrate_is_indexed(tartrate_ssrl):
+    """Orthorhombic with three screw axes and no glide plane: the class P 21 21 21 holds one group alone."""
+    first = index_histogram(tartrate_ssrl, Settings()).candidates[0]
+    assert sorted(first.cell[:3]) == pytest.approx([7.6130, 7.7872, 10.6546], rel=1e-3)
+    assert first.cell[3:] == (90, 90, 90)
+    assert (first.space_group_symbol, first.same_extinctions) == ("P 21 21 21", (19,))
+
+
+def test_the_same_histogram_gives_the_same_answer(lab6, lab6_ssrl):
+    """Twice in one process, to the last digit; only the times differ."""
+    again = index_histogram(lab6_ssrl, Settings())
+    assert replace(again, timings={}).to_json() == replace(lab6, timings={}).to_json()
+
+
+@pytest.mark.parametrize("name", ["anglesite_result", "lab6"])
+def test_an_answer_goes_to_json_and_back(name, request):
+    result = request.getfixturevalue(name)
+    assert IndexingResult.from_json(result.to_json()) == result
+    assert IndexingResult.from_json(result.to_json(indent=1)) == result
+
+
+def test_an_answer_says_how_it_came_about(lab6):
+    assert (lab6.histogram, lab6.indexer, lab6.wavelength) == ("lab6_ssrl", "alphadiffract", 0.729568)
+    assert set(lab6.timings) == {"find_peaks", "predict", "search_cells", "fit_pattern", "rank"}
+    assert all(seconds >= 0 for seconds in lab6.timings.values())
+    assert lab6.versions["alphadiffract-plugin"]
+    assert {"numpy", "torch", "gemmi", "spglib"} <= set(lab6.versions)
+    assert lab6.settings["search"]["keep"] == Settings().search.keep
+    assert len(lab6.peaks) >= 27
+    assert lab6.prediction.space_group_probability.sum() == pytest.approx(1)
+
+
+def test_the_name_of_a_histogram_changes_nothing(anglesite, pbso4_xray, anglesite_result, monkeypatch):
+    """It is copied into the answer, and read by nothing else."""
+    monkeypatch.setattr(pipeline, "weigh", lambda histogram, settings: anglesite)
+    renamed = index_histogram(replace(pbso4_xray, name="quartz", source="elsewhere"), Settings())
+    assert renamed.histogram == "quartz"
+    assert replace(renamed, histogram="pbso4_xray", timings={}) == replace(anglesite_result, timings={})
+
+
+@pytest.fixture
+def no_search(monkeypatch):
+    monkeypatch.setattr(pipeline, "search_cells", lambda peaks, settings, device: [])
+
+
+def test_of_neutrons_the_network_is_not_asked_and_the_answer_says_so(pbso4_neutron, no_search):
+    result = index_histogram(pbso4_neutron, Settings())
+    assert result.prediction is None
+    assert any("network was not asked" in note and "neutrons" in note for note in result.notes)
+    assert len(result.peaks) > 30
+
+
+def test_where_no_cell_is_found_the_answer_is_empty_and_says_so(pbso4_neutron, no_search):
+    result = index_histogram(pbso4_neutron, Settings())
+    assert result.candidates == ()
+    assert any(note.startswith("No cell explains the lines found") for note in result.notes)
+    assert IndexingResult.from_json(result.to_json()) == result
+
+
+def test_a_doubtful_answer_comes_with_a_warning(anglesite, pbso4_xray, monkeypatch):
+    """The evidence of anglesite's lines cut to a tenth: nothing stands out any more."""
+    fits = [replace(f, evidence=replace(f.evidence, lines=f.evidence.lines / 10)) for f in anglesite.fits]
+    monkeypatch.setattr(pipeline, "weigh", lambda histogram, settings: replace(anglesite, fits=fits))
+    result = index_histogram(pbso4_xray, Settings())
+    assert result.candidates[0].probability < 0.5
+    assert any(note.startswith("The first answer is doubtful") for note in result.notes)
+
+
+def test_a_pattern_without_lines_is_refused_before_anything_is_searched(monkeypatch):
+    def never(*arguments):
+        raise AssertionError("searched")
+
+    monkeypatch.setattr(pipeline, "search_cells", never)
+    x = np.arange(10, 80, 0.02)
+    noise = Histogram(x, 100 + np.random.default_rng(0).normal(0, 10, len(x)), None, (1.5406,))
+    with pytest.raises(PeaksError, match="diffraction lines stand above the noise"):
+        index_histogram(noise, Settings())
+
+
+def test_the_network_alone_ranks_groups_and_warns_of_its_cells(pbso4_xray):
+    result = index_by_network(pbso4_xray, Settings())
+    probability = [candidate.probability for candidate in result.candidates]
+    assert result.indexer == "alphadiffract-net"
+    assert probability == sorted(probability, reverse=True)
+    assert len(probability) == Settings().rank.keep
+    assert any("do not refine from them" in note for note in result.notes)
+    assert {candidate.origin for candidate in result.candidates} == {"network"}
+    assert all(np.isnan(candidate.m20) for candidate in result.candidates)
+    assert IndexingResult.from_json(result.to_json()) == result
