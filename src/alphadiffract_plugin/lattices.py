@@ -64,11 +64,7 @@ class Lattice:
 
     @functools.cache  # noqa: B019 - the fourteen lattices live as long as the process
     def indices(self, longest: int) -> np.ndarray:
-        """Allowed indices with distinct 1/d², lowest first, for cells of ordinary shape, shape (H, 3).
-
-        ``longest`` bounds h² + k² + l² (with the axis of the largest index weighted down, so that one long axis is
-        reached).
-        """
+        """Allowed indices with distinct 1/d² and h² + k² + l² ≤ ``longest``, lowest first, shape (H, 3)."""
         reach = int(np.sqrt(longest)) + 1
         grid = np.array(list(itertools.product(range(-reach, reach + 1), repeat=3)))
         grid = grid[np.any(grid != 0, 1)]
