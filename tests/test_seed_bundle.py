@@ -19,6 +19,7 @@ from alphadiffract_plugin.instrument import instprm_from_histogram, widths_from_
 from alphadiffract_plugin.lebail_recipe import fwhm
 from alphadiffract_plugin.load import histogram_from_file
 from alphadiffract_plugin.records import Candidate, IndexingResult, SeedReport
+from alphadiffract_plugin.seed_common import with_esd
 from alphadiffract_plugin.settings import SeedSettings, Settings
 
 CRYSTALS = {
@@ -264,3 +265,14 @@ def test_a_named_folder_goes_before_what_python_finds(fake_gsasii, monkeypatch):
 def test_a_gsasii_that_fails_to_import_says_why(fake_gsasii):
     with pytest.raises(GSASIIError, match="the binaries are of another numpy\n  mend: install it anew: https://"):
         gsasii.scriptable()
+
+
+def test_a_pattern_without_esds_is_weighed_by_its_scatter(lab6_lab, lab6_ssrl):
+    bare = dataclasses.replace(lab6_lab, esd=None)
+    counts = np.round(bare.intensity)
+    esd = with_esd(dataclasses.replace(bare, intensity=counts)).esd
+    assert np.all(esd >= np.sqrt(counts)), "counts are never more certain than counting"
+    # a synchrotron pattern on a scale of its own, its background taken off: √I would give 1 to nearly every point
+    empty = (lab6_ssrl.two_theta > 25) & (lab6_ssrl.two_theta < 27.5)
+    assert lab6_ssrl.esd is None
+    assert np.median(with_esd(lab6_ssrl).esd[empty]) == pytest.approx(lab6_ssrl.intensity[empty].std(), rel=0.5)

@@ -22,7 +22,7 @@ BACKGROUND_TERMS = 6
 REFLECTIONS = 300
 """The fit ends at the angle where the phase has so many reflections."""
 
-ROUNDS = 10
+ROUNDS = 15
 """At most so many times everything is refined together."""
 
 SETTLED = 0.005
@@ -213,18 +213,30 @@ class _Fit:
     def rounds(self) -> bool:
         """Refine everything together until Rwp settles, with the widths held if they do harm; whether it settled.
 
-        Le Bail intensities minimise nothing: Rwp may settle a little above where a step first took it.
+        Le Bail intensities minimise nothing: Rwp may settle a little above where a step first took it. If it does not
+        settle, the state of the least Rwp stands: tails of lines and background can feed each other without end.
         """
-        least, slack = self.rwp, SLACK
+        least, slack, kept = self.rwp, SLACK, self.project.filename + ".least"
+        shutil.copyfile(self.best, kept)
+        settled = False
         for _ in range(ROUNDS):
-            before, least = self.rwp, min(least, self.rwp)
+            before = self.rwp
             if not self.step("all", worse=slack * least / before):
                 if not self.hold_widths():
-                    return False
-                slack = math.inf
+                    break
+                slack = SLACK**2
             elif abs(before - self.rwp) < max(0.05, SETTLED * before):
-                return True
-        return False
+                settled = True
+                break
+            elif self.rwp < least:
+                least = self.rwp
+                shutil.copyfile(self.best, kept)
+        if not settled and self.rwp > least:
+            self.rwp = least
+            shutil.copyfile(kept, self.project.filename)
+            self.project.reload()
+        os.remove(kept)
+        return settled
 
     def hold_widths(self) -> bool:
         """Refine the widths no more; False if they were held already."""

@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from alphadiffract_plugin import __version__
 from alphadiffract_plugin.errors import InputError, OutputError
 from alphadiffract_plugin.find_peaks import background_of, noise_of
@@ -53,10 +55,17 @@ def staged(target: Path, *, overwrite: bool, replaces: str = "") -> Iterator[Pat
 
 
 def with_esd(histogram: Histogram) -> Histogram:
-    """The histogram itself, or with esds from its point-to-point scatter if it has none: GSAS-II weighs by them."""
+    """The histogram itself, or with esds from its point-to-point scatter if it has none: GSAS-II weighs by them.
+
+    Whole numbers, hardly any of them zero, are taken for counts, whose esds are √intensity at least.
+    """
     if histogram.esd is not None:
         return histogram
-    return dataclasses.replace(histogram, esd=noise_of(histogram, histogram.intensity - background_of(histogram)))
+    esd = noise_of(histogram, histogram.intensity - background_of(histogram))
+    counts = histogram.intensity
+    if np.array_equal(counts, np.round(counts)) and np.mean(counts > 0) > 0.99:
+        esd = np.maximum(esd, np.sqrt(np.maximum(counts, 1)))
+    return dataclasses.replace(histogram, esd=esd)
 
 
 def file_name(name: str) -> str:
