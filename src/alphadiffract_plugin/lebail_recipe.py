@@ -69,7 +69,8 @@ def fit_by_lebail(
     project, histogram, phase : of GSAS-II; the only phase in use. The project's file is overwritten, and .lst and
         .bak files appear beside it.
     refine : ``GSASIIstrMain.Refine``.
-    zero_shift : in degrees; where the zero (Debye-Scherrer) or the displacement (Bragg-Brentano) starts.
+    zero_shift : of low-angle lines, in degrees; where the zero (Debye-Scherrer) or the displacement (Bragg-Brentano)
+        starts.
     cycles : least-squares cycles a step.
     random_seed : GSAS-II starts Le Bail intensities at random; the same seed gives the same fit.
     profile : ``instrument`` refines U, V, W, X and Y; ``sample`` keeps a calibrated instrument and refines the
