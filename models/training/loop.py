@@ -1,6 +1,6 @@
 """Train the compact network on simulated patterns.
 
-    python -m alphadiffract_plugin.models.train --structures main.parquet more.parquet --minutes 60 --out runs/first
+    python -m alphadiffract_plugin.models.training.loop --structures FILE... --minutes 60 --out runs/first
 
 Lines are packed once into ``OUT/lines.npz`` (or give such a file in place of parquet files); a checkpoint is written
 every two minutes and training resumes from it; ``OUT/log.csv`` holds the losses and the validation, stratified by
@@ -21,11 +21,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from . import simulate
-from .compact_network import CompactConfig, CompactNetwork, loss, set_lattice_scale
-from .crystals import Crystals, true_parameters
-from .grid import COMPACT_GRID
-from .lines import LineTable, pack
+from ..compact_network import CompactConfig, CompactNetwork, loss, set_lattice_scale
+from ..grid import COMPACT_GRID
+from ..simulation import patterns as simulate
+from ..simulation.lines import LineTable, pack
+from .sources import Crystals, true_parameters
 from .validation import stratified, validate
 
 
@@ -158,7 +158,7 @@ def _log(out: Path, spent: float, seen: int, rows: list[dict[str, float]]) -> No
 
 
 def _finish(out: Path, network: CompactNetwork, plan: Plan, seen: int) -> Path:
-    from . import checkpoint
+    from .. import checkpoint
 
     provenance = {"patterns_seen": seen, "minutes": plan.minutes, "seed": plan.seed, "batch": plan.batch}
     return checkpoint.save(network, COMPACT_GRID, out / "model", provenance=provenance)
@@ -166,7 +166,7 @@ def _finish(out: Path, network: CompactNetwork, plan: Plan, seen: int) -> Path:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command of this module's docstring."""
-    parser = argparse.ArgumentParser(prog="python -m alphadiffract_plugin.models.train", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m alphadiffract_plugin.models.training.loop", description=__doc__)
     parser.add_argument("--structures", nargs="+", type=Path, required=True, help="parquet files, or one packed .npz")
     parser.add_argument("--minutes", type=float, required=True)
     parser.add_argument("--out", type=Path, required=True)

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .grid import Grid
+from ..grid import Grid
 
 NODES = 6
 """Angles at which profiles are made."""

@@ -8,12 +8,15 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from alphadiffract_plugin.models import checkpoint, simulate, train, validation  # noqa: E402
+from alphadiffract_plugin.models import checkpoint  # noqa: E402
 from alphadiffract_plugin.models.compact_network import CompactConfig, CompactNetwork, Warp, loss  # noqa: E402
-from alphadiffract_plugin.models.crystals import Crystals  # noqa: E402
 from alphadiffract_plugin.models.grid import COMPACT_GRID  # noqa: E402
-from alphadiffract_plugin.models.lines import LineTable  # noqa: E402
-from alphadiffract_plugin.models.validation import stratified  # noqa: E402
+from alphadiffract_plugin.models.simulation import patterns as simulate  # noqa: E402
+from alphadiffract_plugin.models.simulation.lines import LineTable  # noqa: E402
+from alphadiffract_plugin.models.training import loop as train  # noqa: E402
+from alphadiffract_plugin.models.training import validation  # noqa: E402
+from alphadiffract_plugin.models.training.sources import Crystals  # noqa: E402
+from alphadiffract_plugin.models.training.validation import stratified  # noqa: E402
 
 SMALL = CompactConfig(channels=(16, 24), blocks=(1, 1), hidden=32, dropout=0.0)
 

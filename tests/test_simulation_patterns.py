@@ -7,9 +7,11 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from alphadiffract_plugin.crystal import direct_metric_from_cell  # noqa: E402
-from alphadiffract_plugin.models import lattice, lines, simulate  # noqa: E402
-from alphadiffract_plugin.models.crystals import true_parameters  # noqa: E402
+from alphadiffract_plugin.models import lattice  # noqa: E402
 from alphadiffract_plugin.models.grid import COMPACT_GRID  # noqa: E402
+from alphadiffract_plugin.models.simulation import lines  # noqa: E402
+from alphadiffract_plugin.models.simulation import patterns as simulate  # noqa: E402
+from alphadiffract_plugin.models.training.sources import true_parameters  # noqa: E402
 
 
 def row(sg, hall, cell, *atoms):

@@ -1,6 +1,6 @@
 """Crystal structures to diffraction lines, once: hkl and |F|²·m of every line down to a smallest d.
 
-Lines hold no wavelength and no profile; :mod:`.simulate` turns them into patterns. One hkl stands for all reflections
+Lines hold no wavelength and no profile; :mod:`.patterns` turns them into patterns. One hkl stands for all reflections
 that crystal symmetry puts at the same d; merging is done on a slightly strained cell, so that reflections which
 coincide by chance stay apart when the cell is jittered. Form factors: the International Tables (1992) table of
 gemmi; occupancies as given; atoms at rest (the simulation adds an overall displacement factor).
@@ -16,7 +16,7 @@ import numpy as np
 
 from alphadiffract_plugin.crystal import direct_metric_from_cell
 
-from . import lattice
+from .. import lattice
 
 D_MIN = 1.16
 """Smallest d in Å that is packed: beyond 2θ = 80° of Cu Kα, with room for shifts and strain."""

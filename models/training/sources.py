@@ -6,9 +6,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from . import lattice, simulate
-from .grid import Grid
-from .lines import ORIGINS, SPLITS, LineTable
+from .. import lattice
+from ..grid import Grid
+from ..simulation import patterns as simulate
+from ..simulation.lines import ORIGINS, SPLITS, LineTable
 
 ORIGIN_WEIGHT = {"experiment": 2.0, "dft_known": 1.5, "dft": 1.0, "dft_hypothetical": 0.4, "experiment_mof": 0.4}
 """How often a structure is drawn, before the space groups are balanced."""
@@ -55,7 +56,7 @@ class Crystals:
 
 
 def true_parameters(basis: Tensor, kind: Tensor) -> Tensor:
-    """The free parameters q (N, 6) of reciprocal bases (N, 3, 3) of lattice types (N,); see :mod:`.lattice`."""
+    """The free parameters q (N, 6) of reciprocal bases (N, 3, 3) of lattice types (N,); see :mod:`..lattice`."""
     lower = torch.linalg.cholesky((basis @ basis.transpose(1, 2)).double())
     d = lower.diagonal(dim1=1, dim2=2)
     ratios = torch.stack((lower[:, 1, 0] / d[:, 0], lower[:, 2, 0] / d[:, 0], lower[:, 2, 1] / d[:, 1]), 1)

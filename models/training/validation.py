@@ -1,6 +1,6 @@
 """How good a compact network is on simulated patterns, crystal system by crystal system.
 
-python -m alphadiffract_plugin.models.validation --model default --structures runs/first/lines.npz --split test
+python -m alphadiffract_plugin.models.training.validation --model default --structures runs/first/lines.npz --split test
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ import torch
 
 from alphadiffract_plugin.records import CRYSTAL_SYSTEMS
 
-from . import catalogue, checkpoint, lattice, simulate
-from .compact_network import CompactNetwork
-from .crystals import Crystals
-from .lines import ORIGINS, SPLITS, LineTable
+from .. import catalogue, checkpoint, lattice
+from ..compact_network import CompactNetwork
+from ..simulation import patterns as simulate
+from ..simulation.lines import ORIGINS, SPLITS, LineTable
+from .sources import Crystals
 
 
 def stratified(table: LineTable, split: str, each: int, seed: int) -> np.ndarray:
@@ -69,7 +70,9 @@ def validate(network: CompactNetwork, crystals: Crystals, which: np.ndarray, *, 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command of this module's docstring: a Markdown table."""
-    parser = argparse.ArgumentParser(prog="python -m alphadiffract_plugin.models.validation", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m alphadiffract_plugin.models.training.validation", description=__doc__
+    )
     parser.add_argument("--model", default="default", help="name or folder of a compact model")
     parser.add_argument("--structures", type=Path, required=True, help="packed lines (.npz) from training")
     parser.add_argument("--split", choices=SPLITS, default="test")

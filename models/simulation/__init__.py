@@ -1,0 +1,1 @@
+"""From crystal structures to patterns as an instrument measures them, in batches, on the device."""

@@ -1,0 +1,1 @@
+"""Learning: what is drawn, the loss, the loop, and how good the outcome is."""
