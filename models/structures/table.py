@@ -9,9 +9,18 @@ one position. Further columns are kept as they are.
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+from alphadiffract_plugin.errors import StructureError
+
+if TYPE_CHECKING:
+    import pyarrow
 
 ORIGINS = ("experiment", "dft_known", "dft", "dft_hypothetical", "experiment_mof")
 """How a structure is known."""
@@ -20,6 +29,9 @@ COLUMNS = ("id", "origin", "split", "sg", "hall", "a", "b", "c", "alpha", "beta"
 """Columns of one value a structure that must be there."""
 ATOM_COLUMNS = ("elem", "occ", "x", "y", "z", "mult")
 """Columns of one value an atom of the asymmetric unit."""
+HEAVIEST = 98
+"""Californium: the last element with a tabulated form factor."""
+BUILD = "make it with 'alphadiffract-plugin structures build'"
 
 
 @dataclass(frozen=True)
@@ -48,3 +60,139 @@ class Structures:
     """Fractional coordinates, float64, shape (M, 3)."""
     multiplicity: np.ndarray
     """Images of the atom in the conventional cell, int64, shape (M,)."""
+
+    def __len__(self) -> int:
+        return len(self.space_group)
+
+
+def read(paths: Sequence[Path]) -> Structures:
+    """The structures of parquet files, checked, one file after the other.
+
+    Raises
+    ------
+    StructureError : see :func:`read_table`.
+    """
+    return unpack(read_table(paths))
+
+
+def read_table(paths: Sequence[Path]) -> pyarrow.Table:
+    """The rows of parquet files, checked, with all their columns.
+
+    Raises
+    ------
+    StructureError : a file is missing, empty, no parquet, lacks a column, or holds a row that is no structure.
+    """
+    from .checks import checked
+
+    require_pyarrow()
+    import pyarrow as pa
+
+    if not paths:
+        raise StructureError("no structure file was named", mend="name one or more .parquet files")
+    tables = [checked(_parquet(Path(path)), Path(path)) for path in paths]
+    return pa.concat_tables(tables, promote_options="permissive") if len(tables) > 1 else tables[0]
+
+
+def _parquet(path: Path) -> pyarrow.Table:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    if path.is_dir():
+        raise StructureError(
+            "is a folder, no structure file", mend="build one of its CIFs with 'structures build'", where=path
+        )
+    if not path.is_file():
+        raise StructureError("there is no such file", mend=f"check the path, or {BUILD}", where=path)
+    try:
+        table = pq.read_table(path)
+    except (pa.ArrowException, OSError) as error:
+        told = str(error).splitlines()[0]
+        raise StructureError(f"this is no parquet file: {told}", mend=f"{BUILD} from CIFs", where=path) from error
+    for i, field in enumerate(table.schema):
+        if pa.types.is_dictionary(field.type):
+            table = table.set_column(i, field.name, table[field.name].cast(field.type.value_type))
+    return table
+
+
+def unpack(table: pyarrow.Table) -> Structures:
+    """The structures of a checked table; no loop over rows."""
+    import pyarrow.compute as pc
+
+    def column(name: str, kind: type) -> np.ndarray:
+        return table[name].to_numpy().astype(kind)
+
+    def atoms(name: str, kind: type) -> np.ndarray:
+        return pc.list_flatten(table[name]).to_numpy().astype(kind)
+
+    def place(name: str, words: tuple[str, ...]) -> np.ndarray:
+        import pyarrow as pa
+
+        return pc.index_in(table[name], pa.array(words)).to_numpy().astype(np.int64)
+
+    counts = pc.list_value_length(table["elem"]).to_numpy()
+    return Structures(
+        id=np.array(table["id"].to_pylist(), dtype=str),
+        space_group=column("sg", np.int64),
+        hall=column("hall", np.int64),
+        cell=np.stack([column(name, float) for name in ("a", "b", "c", "alpha", "beta", "gamma")], 1),
+        origin=place("origin", ORIGINS),
+        split=place("split", SPLITS),
+        start=np.concatenate(([0], np.cumsum(counts, dtype=np.int64))),
+        number=atoms("elem", np.int64),
+        occupancy=atoms("occ", float),
+        position=np.stack([atoms(name, float) for name in "xyz"], 1),
+        multiplicity=atoms("mult", np.int64),
+    )
+
+
+def take(structures: Structures, which: np.ndarray) -> Structures:
+    """Some of the structures with their atoms: indices, or a mask of shape (S,)."""
+    which = np.arange(len(structures))[which]
+    count = np.diff(structures.start)[which]
+    start = np.concatenate(([0], np.cumsum(count)))
+    atom = np.repeat(structures.start[which] - start[:-1], count) + np.arange(start[-1])
+    per_atom = {"number", "occupancy", "position", "multiplicity"}
+    parts = {
+        f.name: getattr(structures, f.name)[atom if f.name in per_atom else which]
+        for f in dataclasses.fields(structures)
+        if f.name != "start"
+    }
+    return Structures(start=start, **parts)
+
+
+def write(rows: pyarrow.Table, path: Path) -> Path:
+    """Write a table whole or not at all.
+
+    Raises
+    ------
+    OutputError : the place cannot be written, or the disk is full.
+    """
+    import pyarrow.parquet as pq
+
+    from alphadiffract_plugin.output import write_whole
+
+    packed = {name: "BYTE_STREAM_SPLIT" for name in ("a", "b", "c", "alpha", "beta", "gamma")}
+    encodings = {f"{name}.list.element": "BYTE_STREAM_SPLIT" for name in ("x", "y", "z")}
+    floats = [n for n in packed if str(rows.schema.field(n).type) == "float"] + list(encodings)
+    words = [field.name for field in rows.schema if str(field.type) == "string"]
+    return write_whole(
+        path,
+        lambda scratch: pq.write_table(
+            rows,
+            scratch,
+            compression="zstd",
+            compression_level=19,
+            use_dictionary=words,
+            column_encoding={name: "BYTE_STREAM_SPLIT" for name in floats},
+        ),
+    )
+
+
+def require_pyarrow() -> None:
+    """Refuse to go on without pyarrow, which comes with the extra ``train``."""
+    try:
+        import pyarrow  # noqa: F401
+    except ImportError as error:
+        raise StructureError(
+            "structure files need pyarrow, which is not installed", mend="pip install 'alphadiffract-plugin[train]'"
+        ) from error

@@ -61,3 +61,7 @@ class SettingsError(AlphaDiffractError):
 
 class GSASIIError(AlphaDiffractError):
     """GSAS-II is not importable, or a step inside it failed."""
+
+
+class StructureError(AlphaDiffractError):
+    """Crystal structures that cannot be read, or that training must not see."""

@@ -1,0 +1,140 @@
+"""Whether a table holds structures: each fault is told with the file, the structure and the mend."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from alphadiffract_plugin.errors import StructureError
+
+from .table import ATOM_COLUMNS, BUILD, COLUMNS, HEAVIEST, ORIGINS, SPLITS
+
+if TYPE_CHECKING:
+    import pyarrow
+
+AGAIN = "take the row out, or build the file again with 'alphadiffract-plugin structures build'"
+MOST_OCCUPANCY = 1.05
+"""Refined occupancies go a little beyond 1."""
+
+
+def checked(table: pyarrow.Table, path: Path) -> pyarrow.Table:
+    """The table, if every row of it is a structure.
+
+    Raises
+    ------
+    StructureError : a column is missing, of another type or has gaps; a value of a row is out of range.
+    """
+    missing = [name for name in (*COLUMNS, *ATOM_COLUMNS) if name not in table.column_names]
+    if missing:
+        raise StructureError(f"has no column {', '.join(missing)}", mend=BUILD, where=path)
+    if not len(table):
+        raise StructureError("holds no structures", mend="name another file", where=path)
+    table = _typed(table, path)
+    for told, bad in _faults(table):
+        if bad.any():
+            first = int(np.flatnonzero(bad)[0])
+            more = f" ({int(bad.sum())} such structures)" if bad.sum() > 1 else ""
+            raise StructureError(f"{table['id'][first].as_py()}: {told(first)}{more}", mend=AGAIN, where=path)
+    return table
+
+
+def _typed(table: pyarrow.Table, path: Path) -> pyarrow.Table:
+    """The columns in the types that :func:`.table.unpack` reads, none with gaps."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    whole, real = pa.int64(), pa.float64()
+    kinds = dict.fromkeys(("id", "origin", "split"), pa.string()) | {"sg": whole, "hall": whole}
+    for name in (*COLUMNS, *ATOM_COLUMNS):
+        column = table[name]
+        try:
+            if name in ATOM_COLUMNS:
+                read = pc.list_flatten(column).cast(whole if name in ("elem", "mult") else real)
+            else:
+                read = column.cast(kinds.get(name, real))
+        except (pa.ArrowException, NotImplementedError) as error:
+            told = f"its column {name} holds {column.type}, which is of another kind"
+            raise StructureError(told, mend=BUILD, where=path) from error
+        if column.null_count or read.null_count:
+            raise StructureError(f"its column {name} has gaps", mend=BUILD, where=path)
+    return table
+
+
+def _faults(table: pyarrow.Table) -> list:
+    """Pairs: what to say of a row, and which rows it holds for."""
+    import pyarrow.compute as pc
+
+    value = {name: table[name].to_numpy() for name in COLUMNS}
+    counts = np.stack([pc.list_value_length(table[name]).to_numpy() for name in ATOM_COLUMNS])
+    ragged = (counts != counts[0]).any(0)
+    faults = [
+        (lambda i: f"its lists {', '.join(ATOM_COLUMNS)} differ in length", ragged),
+        (lambda i: "has no atoms", counts[0] == 0),
+    ]
+    if ragged.any() or (counts[0] == 0).any():
+        return faults
+    group, hall = value["sg"].astype(int), value["hall"].astype(int)
+    groups = np.append(group_of_hall(), 0)
+    hall_known = np.where((hall >= 1) & (hall <= 530), hall, 531)
+    cell = np.stack([value[name].astype(float) for name in ("a", "b", "c", "alpha", "beta", "gamma")], 1)
+    return [
+        *faults,
+        (
+            lambda i: f"origin {value['origin'][i]!r} is none of {', '.join(ORIGINS)}",
+            ~np.isin(value["origin"], ORIGINS),
+        ),
+        (lambda i: f"split {value['split'][i]!r} is none of {', '.join(SPLITS)}", ~np.isin(value["split"], SPLITS)),
+        (lambda i: f"space group {group[i]}: numbers go from 1 to 230", (group < 1) | (group > 230)),
+        (lambda i: f"Hall number {hall[i]} is no setting of space group {group[i]}", groups[hall_known - 1] != group),
+        (lambda i: f"its cell {' '.join(f'{x:g}' for x in cell[i])} is none", ~is_cell(cell)),
+        *_atom_faults(table, counts[0]),
+    ]
+
+
+def _atom_faults(table: pyarrow.Table, counts: np.ndarray) -> list:
+    import pyarrow.compute as pc
+
+    atom = {name: pc.list_flatten(table[name]).to_numpy() for name in ATOM_COLUMNS}
+    start = np.concatenate(([0], np.cumsum(counts)[:-1]))
+
+    def rows(bad: np.ndarray) -> np.ndarray:
+        return np.logical_or.reduceat(bad, start)
+
+    number, occupancy = atom["elem"].astype(int), atom["occ"].astype(float)
+    return [
+        (lambda i: f"an atomic number is not in 1 to {HEAVIEST}", rows((number < 1) | (number > HEAVIEST))),
+        (lambda i: "an occupancy is not in 0 to 1", rows(~((occupancy > 0) & (occupancy <= MOST_OCCUPANCY)))),
+        (lambda i: "a coordinate is NaN or infinite", rows(~np.isfinite(atom["x"] + atom["y"] + atom["z"]))),
+        (lambda i: "a multiplicity is below 1", rows(atom["mult"].astype(int) < 1)),
+    ]
+
+
+def is_cell(cell: np.ndarray) -> np.ndarray:
+    """Which of the cells (S, 6) in Å and degrees span a volume."""
+    cosine = np.cos(np.radians(cell[:, 3:]))
+    gram = 1 - (cosine**2).sum(1) + 2 * cosine.prod(1)
+    inside = (cell[:, 3:] > 0).all(1) & (cell[:, 3:] < 180).all(1)
+    return np.isfinite(cell).all(1) & (cell[:, :3] > 0).all(1) & inside & (gram > 1e-6)
+
+
+@functools.cache
+def group_of_hall() -> np.ndarray:
+    """Space group of Hall numbers 1 to 530, shape (530,)."""
+    import spglib
+
+    return np.array([spglib.get_spacegroup_type(hall).number for hall in range(1, 531)])
+
+
+@functools.cache
+def centring_of_hall() -> np.ndarray:
+    """Centring letter of the settings with Hall numbers 1 to 530, shape (530,); P for rhombohedral axes."""
+    import spglib
+
+    def letter(hall: int) -> str:
+        kind = spglib.get_spacegroup_type(hall)
+        return "P" if kind.choice == "R" else kind.hall_symbol.lstrip("-")[0]
+
+    return np.array([letter(hall) for hall in range(1, 531)])

@@ -1,0 +1,229 @@
+"""Which structures a benchmark knows: the leakage rule.
+
+A structure leaks if a benchmark row has its space group and its lattice: some basis of the structure's primitive
+lattice has the lengths of the row's reduced primitive cell within 2 % and its angles within 1 degree. Lattices are
+reduced by Selling's method (Delaunay; International Tables A, 3.1.2) and compared in every basis that small integers
+make of three shortest vectors, so that settings and near-reduced cells do not matter.
+"""
+
+from __future__ import annotations
+
+import csv
+import functools
+import hashlib
+import itertools
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from alphadiffract_plugin.errors import StructureError
+
+from .checks import centring_of_hall, is_cell
+from .table import Structures
+
+if TYPE_CHECKING:
+    import pyarrow
+
+LENGTH_TOLERANCE = 0.02
+"""Relative difference of lengths that still counts as the same lattice."""
+ANGLE_TOLERANCE = 1.0
+"""Difference of angles in degrees that still counts as the same lattice."""
+STAMP = b"alphadiffract.filtered"
+"""Key of the parquet metadata that says against which benchmarks a file was filtered."""
+INDEX_COLUMNS = ("space_group_number", "a", "b", "c", "alpha", "beta", "gamma")
+_COARSE = 0.06
+"""Shortest vectors of lattices that match agree within this fraction: 2 % in lengths and the strain of 1 degree."""
+_PAIRS_AT_ONCE = 400
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """The lattices of a benchmark index."""
+
+    path: Path
+    """The index."""
+    sha256: str
+    """Of the index file."""
+    rows: int
+    """Rows of the index."""
+    without_cell: int
+    """Rows that hold no cell: they cannot match, so nothing keeps their structures out."""
+    space_group: np.ndarray
+    """1 to 230, of the R rows with a cell, shape (R,)."""
+    cell: np.ndarray
+    """Conventional cells in the standard setting, Å and degrees, shape (R, 6)."""
+
+
+def read_benchmark(index: Path) -> Benchmark:
+    """The lattices of an index: CSV with ``INDEX_COLUMNS``; the cell may be empty, further columns are ignored.
+
+    Raises
+    ------
+    StructureError : the file is missing, lacks a column, has no rows, or a value is no number or no cell.
+    """
+    index = Path(index)
+    if not index.is_file():
+        raise StructureError("there is no such benchmark index", mend="name its index.csv", where=index)
+    raw = index.read_bytes()
+    try:
+        table = csv.DictReader(raw.decode("utf-8-sig").splitlines())
+        rows, header = list(table), table.fieldnames or []
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise StructureError("this is no CSV file", mend="name a benchmark's index.csv", where=index) from error
+    missing = [name for name in INDEX_COLUMNS if name not in header]
+    if missing:
+        mend = f"a benchmark index has the columns {', '.join(INDEX_COLUMNS)}"
+        raise StructureError(f"has no column {', '.join(missing)}", mend=mend, where=index)
+    if not rows:
+        raise StructureError("holds no rows", mend="name a benchmark's index.csv", where=index)
+    group, cell = [], []
+    for line, row in enumerate(rows, 2):
+        six = [(row[name] or "").strip() for name in INDEX_COLUMNS[1:]]
+        if "" in six or not (row["space_group_number"] or "").strip():
+            continue
+        try:
+            group.append(int(float(row["space_group_number"])))
+            cell.append([float(value) for value in six])
+        except ValueError as error:
+            mend = "mend the row, or leave its cell empty"
+            raise StructureError(f"a value is no number: {error}", mend=mend, where=index, line=line) from error
+        if not (is_cell(np.array(cell[-1:])).all() and 1 <= group[-1] <= 230):
+            told = f"space group {group[-1]} with the cell {' '.join(six)} is no lattice"
+            raise StructureError(told, mend="mend the row, or leave its cell empty", where=index, line=line)
+    return Benchmark(
+        path=index,
+        sha256=hashlib.sha256(raw).hexdigest(),
+        rows=len(rows),
+        without_cell=len(rows) - len(cell),
+        space_group=np.array(group, dtype=np.int64),
+        cell=np.array(cell, dtype=float).reshape(-1, 6),
+    )
+
+
+def leaks(structures: Structures, index: Path | Benchmark) -> np.ndarray:
+    """Which structures have the space group and the lattice of a row of a benchmark index, bool, shape (S,).
+
+    Raises
+    ------
+    StructureError : see :func:`read_benchmark`.
+    """
+    benchmark = index if isinstance(index, Benchmark) else read_benchmark(index)
+    found = np.zeros(len(structures), bool)
+    if not len(benchmark.cell):
+        return found
+    ours = shortest_vectors(primitive(structures.cell, centring_of_hall()[structures.hall - 1]))
+    theirs = shortest_vectors(primitive(benchmark.cell, _standard_centring(benchmark)))
+    for group in np.unique(benchmark.space_group):
+        mine = np.flatnonzero(structures.space_group == group)
+        rows = np.flatnonzero(benchmark.space_group == group)
+        lengths = np.log(np.linalg.norm(ours[mine], axis=-1))[:, None] - np.log(np.linalg.norm(theirs[rows], axis=-1))
+        first, second = np.nonzero((np.abs(lengths) < _COARSE).all(-1))
+        for part in np.array_split(np.arange(len(first)), 1 + len(first) // _PAIRS_AT_ONCE):
+            same = _same_lattice(ours[mine[first[part]]], theirs[rows[second[part]]])
+            found[mine[first[part][same]]] = True
+    return found
+
+
+def _standard_centring(benchmark: Benchmark) -> np.ndarray:
+    """Centring letters of the standard settings, shape (R,); rhombohedral axes are told by their angles."""
+    import gemmi
+
+    letters = np.array([gemmi.get_spacegroup_reference_setting(int(n)).centring_type() for n in benchmark.space_group])
+    rhombohedral = (letters == "R") & (np.abs(benchmark.cell[:, 5] - 120) > 0.01)
+    return np.where(rhombohedral, "P", letters)
+
+
+def primitive(cell: np.ndarray, centring: np.ndarray) -> np.ndarray:
+    """Rows: primitive basis vectors in Å, shape (S, 3, 3), of conventional cells (S, 6) and centring letters (S,)."""
+    from alphadiffract_plugin.crystal import primitive_basis
+
+    transform = {str(x): primitive_basis((1, 1, 1, 90, 90, 90), str(x)) for x in np.unique(centring)}
+    lengths, cosine = cell[:, :3], np.cos(np.radians(cell[:, 3:]))
+    gram = np.ones((len(cell), 3, 3))
+    for k, (i, j) in enumerate(((1, 2), (0, 2), (0, 1))):
+        gram[:, i, j] = gram[:, j, i] = cosine[:, k]
+    basis = np.linalg.cholesky(gram * lengths[:, :, None] * lengths[:, None, :])
+    return np.stack([transform[str(x)] for x in centring]) @ basis if len(cell) else basis
+
+
+def shortest_vectors(basis: np.ndarray, steps: int = 200) -> np.ndarray:
+    """Three shortest vectors that span each lattice, ascending, shape (S, 3, 3), of bases as rows (S, 3, 3).
+
+    Selling: while two of the four vectors a, b, c, -(a+b+c) make an acute angle, the sum of squares can be lowered;
+    the shortest vectors are among the four and their sums of two.
+    """
+    four = np.concatenate((basis, -basis.sum(1, keepdims=True)), 1)
+    pairs = np.array(list(itertools.combinations(range(4), 2)))
+    others = np.array([[k for k in range(4) if k not in pair] for pair in pairs])
+    todo = np.arange(len(four))
+    for _ in range(steps):
+        now = four[todo]
+        products = np.einsum("spi,spi->sp", now[:, pairs[:, 0]], now[:, pairs[:, 1]])
+        worst = products.argmax(1)
+        acute = products.max(1) > 1e-9 * np.einsum("sij,sij->s", now, now)
+        todo, now, worst = todo[acute], now[acute], worst[acute]
+        if not len(todo):
+            break
+        row = np.arange(len(todo))
+        i, j = pairs[worst].T
+        k, m = others[worst].T
+        pushed = now[row, i]
+        fresh = now.copy()
+        fresh[row, i] = -pushed
+        fresh[row, k] = now[row, k] + pushed
+        fresh[row, m] = now[row, m] + pushed
+        four[todo] = fresh
+    seven = np.concatenate((four, four[:, [0]] + four[:, 1:]), 1)
+    order = np.argsort(np.linalg.norm(seven, axis=-1), axis=1, kind="stable")
+    seven = np.take_along_axis(seven, order[:, :, None], 1)
+    volume = np.abs(np.einsum("si,ski->sk", np.cross(seven[:, 0], seven[:, 1]), seven))
+    third = (volume > 0.5 * np.abs(np.linalg.det(basis))[:, None]).argmax(1)
+    return np.stack((seven[:, 0], seven[:, 1], seven[np.arange(len(seven)), third]), 1)
+
+
+@functools.cache
+def _changes() -> np.ndarray:
+    """Integer changes of basis with entries -1, 0, 1 and determinant 1, shape (3480, 3, 3).
+
+    Those with determinant -1 are their negatives, which change no metric.
+    """
+    every = np.array(list(itertools.product((-1, 0, 1), repeat=9))).reshape(-1, 3, 3)
+    return every[np.linalg.det(every).round() == 1]
+
+
+def _same_lattice(ours: np.ndarray, theirs: np.ndarray) -> np.ndarray:
+    """Which pairs of reduced bases (P, 3, 3) span the same lattice within the tolerances, bool, shape (P,)."""
+    changes = _changes()
+    ours, theirs = ours @ ours.transpose(0, 2, 1), theirs @ theirs.transpose(0, 2, 1)
+    vectors, which = np.unique(changes.reshape(-1, 3), axis=0, return_inverse=True)
+    gram = vectors @ ours @ vectors.T
+    length = np.sqrt(np.diagonal(gram, axis1=1, axis2=2))
+    angle = np.degrees(np.arccos(np.clip(gram / length[:, :, None] / length[:, None, :], -1, 1)))
+    axes = which.reshape(-1, 3)
+    goal_length = np.sqrt(np.diagonal(theirs, axis1=1, axis2=2))
+    goal_angle = np.degrees(np.arccos(np.clip(theirs / goal_length[:, :, None] / goal_length[:, None, :], -1, 1)))
+    same = np.ones((len(ours), len(changes)), bool)
+    for k in range(3):
+        close = np.abs(length / goal_length[:, [k]] - 1) <= LENGTH_TOLERANCE
+        same &= close[:, axes[:, k]]
+    for i, j in ((0, 1), (0, 2), (1, 2)):
+        close = np.abs(angle - goal_angle[:, i, j][:, None, None]) <= ANGLE_TOLERANCE
+        same &= close[:, axes[:, i], axes[:, j]]
+    return same.any(1)
+
+
+def stamped(table: pyarrow.Table, benchmark: Benchmark, removed: int) -> pyarrow.Table:
+    """The table with a note that ``removed`` of its structures were taken out because the benchmark knows them."""
+    note = {"index": benchmark.path.name, "sha256": benchmark.sha256, "rows": benchmark.rows, "removed": removed}
+    notes = [old for old in filtered_against(table.schema.metadata) if old["sha256"] != benchmark.sha256]
+    return table.replace_schema_metadata(
+        {**(table.schema.metadata or {}), STAMP: json.dumps([*notes, note]).encode("utf-8")}
+    )
+
+
+def filtered_against(metadata: dict[bytes, bytes] | None) -> list[dict]:
+    """The notes that :func:`stamped` left in a table's metadata: index, sha256, rows, removed."""
+    return json.loads((metadata or {}).get(STAMP, b"[]"))
