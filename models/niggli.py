@@ -30,6 +30,16 @@ def niggli_from_reciprocal(basis: Tensor, lattice_type: Tensor) -> Tensor:
     return niggli_from_metric(change @ torch.linalg.inv(basis @ basis.mT) @ change.mT)
 
 
+def niggli_from_parameters(q: Tensor, lattice_type: Tensor) -> Tensor:
+    """Niggli-reduced cells (Å, degrees), float32, shape (N, 6), of free parameters (N, 6); see :mod:`.lattice`."""
+    tie, constant, _ = (torch.as_tensor(table, device=q.device) for table in lattice.ties())
+    p = torch.einsum("nij,nj->ni", tie[lattice_type], q.double()) + constant[lattice_type]
+    d = p[:, :3].exp()
+    lower = torch.diag_embed(d)
+    lower[:, (1, 2, 2), (0, 0, 1)] = p[:, 3:] * d[:, (0, 0, 1)]
+    return niggli_from_reciprocal(lower, lattice_type)
+
+
 def niggli_from_metric(metric: Tensor) -> Tensor:
     """Niggli-reduced cells (Å, degrees), float32, shape (N, 6), of primitive direct metrics in Å², (N, 3, 3).
 

@@ -11,7 +11,7 @@ from alphadiffract_plugin.crystal import direct_metric_from_cell, primitive_basi
 from alphadiffract_plugin.errors import SettingsError  # noqa: E402
 from alphadiffract_plugin.models import lattice  # noqa: E402
 from alphadiffract_plugin.models.compact_network import Answer, CompactConfig, CompactNetwork  # noqa: E402
-from alphadiffract_plugin.models.niggli import niggli_from_metric, niggli_from_reciprocal  # noqa: E402
+from alphadiffract_plugin.models.niggli import niggli_from_metric, niggli_from_parameters, niggli_from_reciprocal  # noqa: E402
 from alphadiffract_plugin.models.open_network import OpenAnswer  # noqa: E402
 from alphadiffract_plugin.models.training.losses import LossSettings, loss  # noqa: E402
 from alphadiffract_plugin.models.training.records import Batch  # noqa: E402
@@ -171,3 +171,10 @@ def test_what_is_minimised_has_a_gradient_for_every_weight_of_both_networks():
 def test_weights_that_teach_nothing_are_refused(weights):
     with pytest.raises(SettingsError, match="weight"):
         LossSettings(**weights)
+
+
+def test_free_parameters_become_the_niggli_cell_that_they_came_from():
+    batch = batch_of(*CRYSTALS)
+    kind = torch.as_tensor(lattice.type_of_group())[batch.space_group]
+    back, direct = niggli_from_parameters(batch.parameters, kind), niggli_from_reciprocal(batch.basis, kind)
+    assert torch.allclose(back, direct, atol=2e-3)

@@ -1,0 +1,158 @@
+"""How good answers are: counts with intervals, calibration, hops on the maximal-subgroup graph, errors of the cell."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from alphadiffract_plugin.records import CRYSTAL_SYSTEMS
+
+from .. import lattice
+from ..maximal_subgroups import distances
+
+BINS = 15
+"""Bins of equal width of the probability of the first answer, for the calibration."""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Answers to N patterns, and what is true of them."""
+
+    space_group: np.ndarray
+    """Probability of space groups 1..230, shape (N, 230)."""
+    crystal_system: np.ndarray
+    """Probability of the seven systems, shape (N, 7)."""
+    cell: np.ndarray
+    """Niggli cell of the first lattice in Å and degrees, shape (N, 6)."""
+    true_space_group: np.ndarray
+    """Groups that count as right, bool, shape (N, 230), at least one a row."""
+    true_crystal_system: np.ndarray
+    """Index of the system that a pattern is counted under, shape (N,)."""
+    true_cell: np.ndarray
+    """Niggli cell, shape (N, 6); NaN where none is known."""
+
+    def __len__(self) -> int:
+        return len(self.space_group)
+
+    def take(self, which: np.ndarray) -> Judged:
+        """Some of the patterns: indices, or a mask of shape (N,)."""
+        return Judged(**{name: value[which] for name, value in vars(self).items()})
+
+    @property
+    def system_right(self) -> np.ndarray:
+        """Whether the first system is the true one, or that of a group that counts as right, shape (N,)."""
+        first = self.crystal_system.argmax(1)
+        of_groups = self.true_space_group.astype(int) @ np.eye(7, dtype=int)[lattice.system_of_group()]
+        return (first == self.true_crystal_system) | (of_groups[np.arange(len(self)), first] > 0)
+
+    def group_right(self, most: int) -> np.ndarray:
+        """Whether one of the ``most`` first groups counts as right, shape (N,)."""
+        first = np.argsort(-self.space_group, axis=1, kind="stable")[:, :most]
+        return np.take_along_axis(self.true_space_group, first, 1).any(1)
+
+    @property
+    def hops(self) -> np.ndarray:
+        """Hops from the first group to the nearest that counts as right, shape (N,)."""
+        to_all = distances()[self.space_group.argmax(1)].astype(float)
+        return np.where(self.true_space_group, to_all, np.inf).min(1, initial=np.inf)
+
+
+def wilson(hits: int, n: int) -> tuple[float, float]:
+    """95 % interval of a share in per cent (Wilson 1927)."""
+    if not n:
+        return (0.0, 100.0)
+    z = 1.96
+    p, scale = hits / n, 1 + z * z / n
+    middle = (p + z * z / (2 * n)) / scale
+    half = z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n)) / scale
+    return (100 * (middle - half), 100 * (middle + half))
+
+
+def share(right: np.ndarray) -> dict[str, Any]:
+    """``percent`` of what is True, ``n``, and ``wilson95``, the interval in per cent."""
+    hits, n = int(right.sum()), len(right)
+    return {"percent": 100 * hits / n if n else None, "n": n, "wilson95": list(wilson(hits, n))}
+
+
+def calibration(probability: np.ndarray, right: np.ndarray) -> dict[str, Any]:
+    """Whether answers given a probability are right that often.
+
+    ``ece`` is the expected calibration error: over bins of equal width of the probability of the first answer, the
+    mean of |share right − mean probability|, weighted by the number of patterns (Guo et al., arXiv:1706.04599).
+    ``bins`` holds, per bin that is not empty, its mean ``probability``, the share ``right`` with its ``wilson95`` in
+    per cent, and ``n``.
+    """
+    place = np.clip((probability * BINS).astype(int), 0, BINS - 1)
+    bins = [
+        {"probability": float(probability[place == b].mean()), "right": float(right[place == b].mean())}
+        | {"wilson95": list(wilson(int(right[place == b].sum()), n)), "n": n}
+        for b in range(BINS)
+        if (n := int((place == b).sum()))
+    ]
+    error = sum(row["n"] * abs(row["right"] - row["probability"]) for row in bins) / max(len(right), 1)
+    return {"ece": error, "bins": bins}
+
+
+def lattice_errors(cell: np.ndarray, truth: np.ndarray) -> dict[str, Any]:
+    """Errors of Niggli cells (N, 6): of the lengths in Å and per cent, of the angles in degrees, and R² of both.
+
+    Means over a, b, c, or alpha, beta, gamma, as AlphaDiffract reports; R² = 1 − Σ error² / Σ (truth − mean)², of each
+    parameter by itself, then averaged over those that vary.
+    """
+    known = np.isfinite(truth).all(1)
+    cell, truth = cell[known], truth[known]
+    error = np.abs(cell - truth)
+
+    def r2(columns: slice) -> float | None:
+        spread = ((truth[:, columns] - truth[:, columns].mean(0)) ** 2).sum(0)
+        varies = spread > 1e-9
+        values = 1 - (error[:, columns] ** 2).sum(0)[varies] / spread[varies]
+        return float(values.mean()) if len(values) else None
+
+    if not len(truth):
+        return {"n": 0}
+    return {
+        "n": len(truth),
+        "length_mae": float(error[:, :3].mean()),
+        "length_mape": float(100 * (error[:, :3] / truth[:, :3]).mean()),
+        "length_r2": r2(slice(0, 3)),
+        "angle_mae": float(error[:, 3:].mean()),
+        "angle_r2": r2(slice(3, 6)),
+        "volume_error": float(np.median(np.abs(np.log(volume(cell) / volume(truth))))),
+    }
+
+
+def volume(cell: np.ndarray) -> np.ndarray:
+    """Volume in Å³ of cells (N, 6), shape (N,); at least 1e-6, which impossible angles get."""
+    cosine = np.cos(np.radians(cell[:, 3:]))
+    square = 1 - (cosine**2).sum(1) + 2 * cosine.prod(1)
+    return np.maximum(cell[:, :3].prod(1) * np.sqrt(np.maximum(square, 0)), 1e-6)
+
+
+def figures(judged: Judged) -> dict[str, Any]:
+    """All figures of a set of answers, as plain JSON types; see the functions of this module."""
+    hops, first, n = judged.hops, judged.space_group.max(1), max(len(judged), 1)
+    return {
+        "n": len(judged),
+        "crystal_system@1": share(judged.system_right),
+        "space_group@1": share(judged.group_right(1)),
+        "space_group@5": share(judged.group_right(5)),
+        "hops": {str(h): int((hops == h).sum()) for h in range(int(distances().max()) + 1)},
+        "hops_mean": float(hops.sum() / n),
+        **{f"within_{h}_hops": share(hops <= h) for h in (1, 2)},
+        "calibration": {
+            "space_group": calibration(first, judged.group_right(1)),
+            "crystal_system": calibration(judged.crystal_system.max(1), judged.system_right),
+        },
+        "lattice": lattice_errors(judged.cell, judged.true_cell),
+    }
+
+
+def by_system(judged: Judged) -> dict[str, dict[str, Any]]:
+    """:func:`figures` of each crystal system that there is, and of ``all``."""
+    there = [s for s in range(7) if (judged.true_crystal_system == s).any()]
+    parts = {CRYSTAL_SYSTEMS[s]: judged.take(judged.true_crystal_system == s) for s in there}
+    return {name: figures(part) for name, part in (parts | {"all": judged}).items()}
