@@ -65,3 +65,7 @@ class GSASIIError(AlphaDiffractError):
 
 class StructureError(AlphaDiffractError):
     """Crystal structures that cannot be read, or that training must not see."""
+
+
+class TrainingError(AlphaDiffractError):
+    """Training that cannot begin or go on: a loss that is no number, a damaged checkpoint, a missing package."""
