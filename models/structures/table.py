@@ -78,6 +78,8 @@ def read(paths: Sequence[Path]) -> Structures:
 def read_table(paths: Sequence[Path]) -> pyarrow.Table:
     """The rows of parquet files, checked, with all their columns.
 
+    Notes on filtering (:func:`.leaks.stamped`) are kept for one file: they may not hold for several together.
+
     Raises
     ------
     StructureError : a file is missing, empty, no parquet, lacks a column, or holds a row that is no structure.
@@ -90,7 +92,9 @@ def read_table(paths: Sequence[Path]) -> pyarrow.Table:
     if not paths:
         raise StructureError("no structure file was named", mend="name one or more .parquet files")
     tables = [checked(_parquet(Path(path)), Path(path)) for path in paths]
-    return pa.concat_tables(tables, promote_options="permissive") if len(tables) > 1 else tables[0]
+    if len(tables) == 1:
+        return tables[0]
+    return pa.concat_tables(tables, promote_options="permissive").replace_schema_metadata(None)
 
 
 def _parquet(path: Path) -> pyarrow.Table:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from alphadiffract_plugin.hooks import Indexer, Seeder, hookimpl
 
 if TYPE_CHECKING:
+    import typer
+
     from alphadiffract_plugin.records import Histogram, IndexingResult, SeedReport
     from alphadiffract_plugin.settings import Settings
 
@@ -26,6 +28,14 @@ def rietveld_seeders() -> Iterator[Seeder]:
     """A bundle of plain files, and a GSAS-II project."""
     yield Seeder("bundle", "pattern, instrument, CIFs and a GSAS-II script; needs no GSAS-II", _bundle)
     yield Seeder("gsasii", "a .gpx project with a converged Le Bail fit; needs GSAS-II", _gsasii_project)
+
+
+@hookimpl
+def rietveld_commands(app: typer.Typer) -> None:
+    """What a model builder needs."""
+    from alphadiffract_plugin.cli_structures import structures
+
+    app.add_typer(structures, name="structures")
 
 
 def _whole_flow(histogram: Histogram, settings: Settings) -> IndexingResult:

@@ -1,0 +1,231 @@
+"""Many reported crystals -> rows: judged in a pool of processes, duplicates removed, every rejection counted."""
+
+from __future__ import annotations
+
+import csv
+import warnings
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from alphadiffract_plugin.errors import StructureError
+from alphadiffract_plugin.output import write_whole
+from alphadiffract_plugin.progress import track
+
+from .standardise import Rejection, row_from_structure
+from .table import ORIGINS
+
+if TYPE_CHECKING:
+    import pyarrow
+    from pymatgen.core import Structure
+
+SAME_VOLUME = 0.02
+"""Relative difference of the volume per atom within which one formula and group count as one structure."""
+ALONE = 100
+"""So few crystals are judged in this process: starting others takes longer."""
+
+
+@dataclass(frozen=True)
+class Reported:
+    """One crystal as it was reported."""
+
+    identity: str
+    """``source:original id``."""
+    origin: str
+    """One of ``table.ORIGINS``."""
+    where: str
+    """File, or id, by which a user finds it."""
+    structure: Structure | None = None
+    """None if it is in the CIF ``where``."""
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """One crystal that was left out."""
+
+    file: str
+    """``Reported.where``."""
+    reason: str
+    """What such crystals are counted by."""
+    detail: str
+    """The figures."""
+
+
+@dataclass(frozen=True)
+class Built:
+    """What became of all the crystals."""
+
+    rows: list[dict[str, Any]]
+    """Kept."""
+    rejected: list[Rejected]
+    """Left out."""
+
+    @property
+    def reasons(self) -> Counter[str]:
+        """How many were left out for each reason."""
+        return Counter(item.reason for item in self.rejected)
+
+
+def cifs_in(folder: Path, origin: str) -> list[Reported]:
+    """The CIFs of a folder and the folders below it, or the one CIF named.
+
+    Raises
+    ------
+    StructureError : there is no such place, or no CIF in it.
+    """
+    if folder.is_file() and folder.suffix.lower() == ".cif":
+        return [Reported(f"{folder.parent.resolve().name}:{folder.stem}", origin, str(folder))]
+    if not folder.is_dir():
+        told = "is no CIF" if folder.exists() else "there is no such folder"
+        mend = "name a folder of .cif files, one .cif file, or mp for the Materials Project"
+        raise StructureError(told, mend=mend, where=folder)
+    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() == ".cif" and path.is_file())
+    if not files:
+        told = "the folder holds no .cif files" if any(folder.iterdir()) else "the folder is empty"
+        raise StructureError(told, mend="name a folder that holds .cif files", where=folder)
+    name = folder.resolve().name
+    return [
+        Reported(f"{name}:{path.relative_to(folder).with_suffix('').as_posix()}", origin, str(path)) for path in files
+    ]
+
+
+def build(reported: Sequence[Reported], *, workers: int) -> Built:
+    """Judge every crystal and remove duplicates.
+
+    Raises
+    ------
+    StructureError : a worker process died (killed, or out of memory).
+    """
+    rows, rejected = [], []
+    for kept, left_out in _judged(reported, workers):
+        rows += kept
+        rejected += left_out
+    rows, repeated = without_duplicates(rows)
+    where = {item.identity: item.where for item in reported}
+    rejected += [
+        Rejected(where.get(i, where.get(i.rpartition("#")[0], i)), "duplicate", f"of {of}") for i, of in repeated
+    ]
+    return Built(rows, rejected)
+
+
+def _judged(reported: Sequence[Reported], workers: int) -> Iterator[tuple[list, list]]:
+    if workers == 1 or len(reported) <= ALONE:
+        yield from map(judge, track(reported, "reading crystals"))
+        return
+    with ProcessPoolExecutor(workers) as pool:
+        try:
+            yield from track(pool.map(judge, reported, chunksize=16), "reading crystals", len(reported))
+        except BrokenProcessPool as error:
+            mend = "give --workers 1 to find the file, or free memory"
+            raise StructureError("a process that reads crystals died", mend=mend) from error
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def judge(reported: Reported) -> tuple[list[dict[str, Any]], list[Rejected]]:
+    """Rows and rejections of one reported crystal; a CIF may hold several."""
+    rows, rejected = [], []
+    try:
+        found = [reported.structure] if reported.structure is not None else structures_from_cif(Path(reported.where))
+    except Rejection as reason:
+        return [], [Rejected(reported.where, reason.reason, reason.detail)]
+    for number, structure in enumerate(found, 1):
+        identity = reported.identity if len(found) == 1 else f"{reported.identity}#{number}"
+        try:
+            rows.append(row_from_structure(structure, identity=identity, origin=reported.origin))
+        except Rejection as reason:
+            rejected.append(Rejected(reported.where, reason.reason, reason.detail))
+    return rows, rejected
+
+
+def structures_from_cif(path: Path) -> list[Structure]:
+    """The crystals of a CIF, through pymatgen; occupancies up to 1.05 are scaled to 1.
+
+    Raises
+    ------
+    Rejection : the file is empty, cannot be parsed, holds no atoms, or a site is occupied more than once.
+    """
+    from pymatgen.io.cif import CifParser
+
+    try:
+        if not path.read_bytes().strip():
+            raise Rejection("empty file")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            parser = CifParser(path, occupancy_tolerance=1.05)
+            try:
+                return parser.parse_structures(primitive=False, on_error="ignore")
+            except ValueError as error:
+                raise _unparsed(parser, error) from error
+    except Rejection:
+        raise
+    except Exception as error:  # a parser meets files of every kind
+        raise Rejection("cannot be parsed", f"{type(error).__name__}: {error}".splitlines()[0]) from error
+
+
+def _unparsed(parser: Any, error: ValueError) -> Rejection:
+    """Why pymatgen found no structure in a file that it could read."""
+    told = "; ".join(parser.warnings).replace("\n", " ")
+    if "exceeded tolerance" in told:
+        return Rejection("occupancy above 1", told)
+    blocks = [block.data for block in parser._cif.data.values()] if hasattr(parser, "_cif") else []
+    if not any("_atom_site_fract_x" in block for block in blocks):
+        return Rejection("no atoms")
+    return Rejection("cannot be parsed", told or str(error))
+
+
+def without_duplicates(rows: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[tuple[str, str]]]:
+    """One row of each formula, space group and volume per atom; and pairs: id left out, id that it repeats.
+
+    The best known origin stays, in the order of ``table.ORIGINS``, then the first.
+    """
+    kept: dict[tuple, list[dict]] = {}
+    repeated = []
+    for row in sorted(rows, key=lambda row: ORIGINS.index(row["origin"])):
+        volume = row["volume"] / row["n_atoms"]
+        alike = kept.setdefault((_rounded(row), row["sg"]), [])
+        of = next((r for r in alike if abs(r["volume"] / r["n_atoms"] / volume - 1) < SAME_VOLUME), None)
+        if of is None:
+            alike.append(row)
+        else:
+            repeated.append((row["id"], of["id"]))
+    left_out = {identity for identity, _ in repeated}
+    return [row for row in rows if row["id"] not in left_out], repeated
+
+
+def _rounded(row: dict[str, Any]) -> tuple | str:
+    """The formula; atomic fractions to two decimals where it is disordered."""
+    import re
+
+    if row["ordered"]:
+        return row["formula"]
+    return tuple((s, round(float(f), 2)) for s, f in re.findall(r"([A-Z][a-z]?)([\d.]+)", row["formula"]))
+
+
+def table_from_rows(rows: list[dict[str, Any]]) -> pyarrow.Table:
+    """The rows as a table with the narrow types of the files."""
+    import pyarrow as pa
+
+    real, small, lists = pa.float32(), pa.int16(), pa.list_
+    kinds = {name: pa.string() for name in ("id", "source", "origin", "formula", "chemkey", "wyckoff", "split")}
+    kinds |= {name: real for name in ("a", "b", "c", "alpha", "beta", "gamma", "volume", "n_atoms")}
+    kinds |= {name: lists(real) for name in ("occ", "x", "y", "z")}
+    kinds |= {"elem": lists(pa.uint8()), "mult": lists(pa.uint16()), "ordered": pa.bool_()}
+    kinds |= {"sg": pa.uint8(), "hall": small, "n_sites": small}
+    return pa.Table.from_pylist(rows, schema=pa.schema([(name, kinds[name]) for name in rows[0]]))
+
+
+def write_rejected(rejected: Sequence[Rejected], path: Path) -> Path:
+    """List what was left out: file, reason, detail."""
+
+    def fill(scratch: Path) -> None:
+        with scratch.open("w", newline="", encoding="utf-8") as stream:
+            writer = csv.writer(stream)
+            writer.writerow(("file", "reason", "detail"))
+            writer.writerows((item.file, item.reason, item.detail) for item in rejected)
+
+    return write_whole(path, fill)
