@@ -37,7 +37,9 @@ class ModelInfo:
     architecture: str
     """``compact`` or ``open``."""
     size: int
-    """Bytes of its weights."""
+    """Bytes of its weights, over all members."""
+    members: int = 1
+    """Networks whose answers are averaged."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ class ModelDetails:
     info: ModelInfo
     """Its line in the list."""
     config: dict
-    """Its ``config.json``."""
+    """Its ``config.json``; of an ensemble, ``members`` with that of each by name."""
     card: str
     """Its model card (Markdown); empty if it has none."""
 
@@ -85,27 +87,33 @@ def show(model: str) -> ModelDetails:
     ------
     ModelError : there is no such model, or its config cannot be read.
     """
-    from .checkpoint import read_config
+    from .checkpoint import members, read_config
 
     folder = resolve(model)
     info = _info(folder, packaged=folder.parent == RELEASED)
     cards = [folder / name for name in ("card.md", "README.md") if (folder / name).is_file()]
-    return ModelDetails(info, read_config(folder), cards[0].read_text(encoding="utf-8") if cards else "")
+    card = cards[0].read_text(encoding="utf-8") if cards else ""
+    if members(folder) == (folder,):
+        return ModelDetails(info, read_config(folder), card)
+    return ModelDetails(info, {"members": {part.name: read_config(part) for part in members(folder)}}, card)
 
 
 def resolve(model: str) -> Path:
-    """Folder of a model given as ``default``, by name, or as the path of a model folder.
+    """Folder of a model given as ``default``, by name, or as the path of a model folder or an ensemble.
 
     Raises
     ------
     ModelError : there is no such model; the message names those there are.
     """
+    from .checkpoint import members
+
     name = DEFAULT if model == "default" else model
     for root in (RELEASED, user_folder()):
         if "/" not in name and "\\" not in name and name not in ("", ".", "..") and (root / name).is_dir():
             return root / name
-    if (Path(name).expanduser() / "config.json").is_file():
-        return Path(name).expanduser().resolve()
+    folder = Path(name).expanduser()
+    if (members(folder)[0] / "config.json").is_file():
+        return folder.resolve()
     known = ", ".join(sorted(info.name for info in list_models())) or "none"
     raise ModelError(
         f"no model {model!r}",
@@ -125,14 +133,14 @@ def add(source: str) -> ModelInfo:
     ModelError : the model does not load strictly, its name is taken, or the hub cannot be reached.
     OutputError : the user's folder cannot be written.
     """
-    from .checkpoint import load
+    from .checkpoint import load_members
 
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(source).expanduser()
         if not folder.exists() and source.count("/") == 1 and not source.startswith((".", "/", "~")):
             folder = _fetch(source, Path(scratch) / source.split("/")[1])
         folder = folder.resolve()
-        load(folder)
+        load_members(folder)
         target = user_folder() / folder.name
         if target.exists() or (RELEASED / folder.name).exists():
             raise ModelError(
@@ -145,15 +153,20 @@ def add(source: str) -> ModelInfo:
 
 
 def _copy(folder: Path, target: Path) -> None:
-    """Copy the files of a model beside the target, then rename in one step."""
+    """Copy the files of a model and its members beside the target, then rename in one step."""
+    from .checkpoint import members
+
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=".adding-") as scratch:
             whole = Path(scratch) / target.name
             whole.mkdir()
-            for name in _FILES:
-                if (folder / name).is_file():
-                    shutil.copyfile(folder / name, whole / name)
+            for part in dict.fromkeys((folder, *members(folder))):
+                into = whole / part.relative_to(folder)
+                into.mkdir(exist_ok=True)
+                for name in _FILES:
+                    if (part / name).is_file():
+                        shutil.copyfile(part / name, into / name)
             whole.rename(target)
     except OSError as error:
         raise OutputError(
@@ -172,7 +185,7 @@ def _fetch(hub_id: str, folder: Path) -> Path:
             mend="pip install huggingface_hub, or download the files yourself and give their folder",
         ) from error
     try:
-        snapshot_download(hub_id, local_dir=folder, allow_patterns=list(_FILES))
+        snapshot_download(hub_id, local_dir=folder, allow_patterns=[*_FILES, *(f"member-*/{name}" for name in _FILES)])
     except Exception as error:  # the hub client raises many kinds: no such repository, no network, no permission
         raise ModelError(
             f"{hub_id!r} could not be fetched from the hub ({type(error).__name__}: {error})".splitlines()[0],
@@ -182,15 +195,17 @@ def _fetch(hub_id: str, folder: Path) -> Path:
 
 
 def _info(folder: Path, *, packaged: bool) -> ModelInfo:
-    from .checkpoint import read_config
+    from .checkpoint import members, read_config
 
-    config = read_config(folder)
-    weights = folder / "model.safetensors"
+    parts = members(folder)
+    config = read_config(parts[0])
+    weights = [part / "model.safetensors" for part in parts]
     return ModelInfo(
         name=folder.name,
         folder=folder,
         packaged=packaged,
         default=packaged and folder.name == DEFAULT,
         architecture=str(config.get("architecture", "open")),
-        size=weights.stat().st_size if weights.is_file() else 0,
+        size=sum(file.stat().st_size for file in weights if file.is_file()),
+        members=len(parts),
     )

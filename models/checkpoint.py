@@ -2,7 +2,7 @@
 
 ``config.json`` rebuilds the network and says where and how its input lies; see ``FORMAT`` and :func:`save`. A folder
 of a released OpenAlphaDiffract model (arXiv:2603.23367) loads unchanged: what its config lacks, its grid and its
-wavelength, is filled in from the paper.
+wavelength, is filled in from the paper. An ensemble is a folder whose subfolders ``member-*`` are model folders.
 """
 
 from __future__ import annotations
@@ -121,6 +121,30 @@ def save(
     (folder / "model.safetensors").write_bytes(packed(weights))
     (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
     return folder
+
+
+def members(folder: Path) -> tuple[Path, ...]:
+    """The model folders of an ensemble, by name; a model folder itself is the one member of its own."""
+    return tuple(sorted(path for path in Path(folder).glob("member-*") if path.is_dir())) or (Path(folder),)
+
+
+def load_members(folder: Path) -> tuple[Model, ...]:
+    """The model of a folder, or the models of an ensemble, which all take the same input.
+
+    Raises
+    ------
+    ModelError : one does not load, see :func:`load`, or differs from the first in architecture, grid or normalisation.
+    """
+    models = tuple(load(member) for member in members(folder))
+    for member, model in zip(members(folder)[1:], models[1:], strict=True):
+        for name in ("architecture", "grid", "normalisation"):
+            if getattr(model, name) != getattr(models[0], name):
+                raise ModelError(
+                    f"the {name} of its members differ: {getattr(models[0], name)} and {getattr(model, name)}",
+                    mend="an ensemble's members take the same input: keep alike ones together, or train this one again",
+                    where=member,
+                )
+    return models
 
 
 def load(folder: Path) -> Model:

@@ -1,4 +1,4 @@
-"""Predict: what a network says of a histogram, averaged over slightly shifted and noisy copies of it."""
+"""Predict: what a network, or an ensemble, says of a histogram and of slightly shifted and noisy copies of it."""
 
 from __future__ import annotations
 
@@ -50,7 +50,8 @@ def predict_many(histograms: Sequence[Histogram], settings: Settings) -> list[Pr
     from alphadiffract_plugin.models import catalogue
 
     folder = catalogue.resolve(settings.network.model)
-    model, device = loaded(folder, _changed(folder), settings.network.device)
+    models, device = loaded(folder, _changed(folder), settings.network.device)
+    model = models[0]
     copies = settings.network.augmentations
     inputs = np.concatenate(
         [
@@ -66,28 +67,33 @@ def predict_many(histograms: Sequence[Histogram], settings: Settings) -> list[Pr
     )
     says = {"compact": _compact_says, "open": _open_says}[model.architecture]
     with torch.inference_mode():
-        parts = [says(model, torch.from_numpy(part).to(device)) for part in _split(inputs)]
-    answers = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
+        parts = [[says(member, torch.from_numpy(part).to(device)) for member in models] for part in _split(inputs)]
+    answers = {  # (members, histograms * copies, ...)
+        key: np.concatenate([np.stack([said[key] for said in part]) for part in parts], axis=1) for key in parts[0][0]
+    }
     return [
-        _prediction(model, {key: value[i : i + copies] for key, value in answers.items()})
+        _prediction(folder.name, model.architecture, {key: value[:, i : i + copies] for key, value in answers.items()})
         for i in range(0, len(inputs), copies)
     ]
 
 
 @functools.lru_cache(maxsize=4)
-def loaded(folder: Path, changed: tuple[int, ...], device: str) -> tuple[Model, Any]:
-    """The model of a folder on its device, kept for the next call; ``changed`` is when its files last changed."""
+def loaded(folder: Path, changed: tuple[int, ...], device: str) -> tuple[tuple[Model, ...], Any]:
+    """The members of a model folder on its device, kept for the next call; ``changed`` is when its files changed."""
     from alphadiffract_plugin.models import checkpoint
 
     chosen = choose_device(device)
-    model = checkpoint.load(folder)
-    model.network.to(chosen)
-    return model, chosen
+    models = checkpoint.load_members(folder)
+    for model in models:
+        model.network.to(chosen)
+    return models, chosen
 
 
 def _changed(folder: Path) -> tuple[int, ...]:
-    """When config and weights last changed, in ns; 0 for one that is not there."""
-    files = (folder / "config.json", folder / "model.safetensors")
+    """When config and weights of each member last changed, in ns; 0 for one that is not there."""
+    from alphadiffract_plugin.models.checkpoint import members
+
+    files = [part / name for part in members(folder) for name in ("config.json", "model.safetensors")]
     return tuple(file.stat().st_mtime_ns if file.is_file() else 0 for file in files)
 
 
@@ -146,28 +152,30 @@ def _open_says(model: Model, x: Any) -> dict[str, np.ndarray]:
     }
 
 
-def _prediction(model: Model, answers: dict[str, np.ndarray]) -> Prediction:
-    """One prediction from the answers to all copies of one histogram."""
-    groups, systems = answers["groups"].mean(0), answers["systems"].mean(0)
-    if model.architecture == "compact":
-        lattices = _lattices_by_type(groups, answers["mean"], answers["variance"])
+def _prediction(name: str, architecture: str, answers: dict[str, np.ndarray]) -> Prediction:
+    """One prediction from the answers of all members to all copies of one histogram, each (members, copies, ...)."""
+    of_members = answers["groups"].mean(1)
+    said = {key: value.reshape(-1, *value.shape[2:]) for key, value in answers.items()}
+    groups, systems = of_members.mean(0), said["systems"].mean(0)
+    if architecture == "compact":
+        lattices = _lattices_by_type(groups, said["mean"], said["variance"])
     else:
         first = int(systems.argmax())
-        cell, spread = answers["cell"].mean(0), answers["cell"].std(0)
+        cell, spread = said["cell"].mean(0), said["cell"].std(0)
         lattices = [LatticeProposal(CRYSTAL_SYSTEMS[first], _six(cell), _six(spread), float(systems[first]))]
     return Prediction(
         crystal_system_probability=systems,
         space_group_probability=groups,
         lattices=tuple(lattices),
-        member_space_group_probability=groups[None],
-        model=model.name,
+        member_space_group_probability=of_members,
+        model=name,
     )
 
 
 def _lattices_by_type(groups: np.ndarray, mean: np.ndarray, variance: np.ndarray) -> list[LatticeProposal]:
     """One proposal per lattice type, the most probable first.
 
-    The means over the copies and, by the law of total variance, the spread over the copies and within each.
+    The means over members and copies and, by the law of total variance, the spread over them and within each.
     """
     from alphadiffract_plugin.models import lattice
 

@@ -160,7 +160,8 @@ def models_report(models: Sequence[ModelInfo], user_folder: Path) -> Iterator[Re
         table.add_column(column, justify="right" if column == "MB" else "left")
     for info in models:
         name = f"{info.name} (default)" if info.default else info.name
-        table.add_row(name, info.architecture, f"{info.size / 1e6:.1f}", str(info.folder))
+        architecture = f"{info.members} × {info.architecture}" if info.members > 1 else info.architecture
+        table.add_row(name, architecture, f"{info.size / 1e6:.1f}", str(info.folder))
     yield table
     yield f"Models that you add go to {user_folder}."
 
