@@ -1,185 +1,274 @@
-"""Train the compact network on simulated patterns.
+"""Train a network: a plain loop over steps, for one process or, launched by ``torchrun``, for many.
 
-    python -m alphadiffract_plugin.models.training.loop --structures FILE... --minutes 60 --out runs/first
-
-Lines are packed once into ``OUT/lines.npz`` (or give such a file in place of parquet files); a checkpoint is written
-every two minutes and training resumes from it; ``OUT/log.csv`` holds the losses and the validation, stratified by
-crystal system; ``OUT/model`` is the finished model folder. A plain loop for one device.
+All that is random is a function of (seed, step, shard): a batch is cut into equal shards, each drawn by a generator of
+its own, and process r of W takes the shards r, r + W, ... So a run that was stopped goes on with the losses that it
+would have had, and W processes learn what one would have learnt.
 """
 
 from __future__ import annotations
 
-import argparse
-import csv
+import copy
 import math
-import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
+from torch import Tensor, nn
 
-from ..compact_network import CompactConfig, CompactNetwork, loss, set_lattice_scale
-from ..grid import COMPACT_GRID
-from ..simulation import patterns as simulate
-from ..simulation.lines import LineTable, pack
-from .sources import Crystals, true_parameters
-from .validation import stratified, validate
+from alphadiffract_plugin.errors import SettingsError, TrainingError
 
+from .. import checkpoint
+from .config import RunSettings, versions
+from .data import Data
+from .losses import loss
+from .records import Batch
+from .run_folder import RunFolder, read_checkpoint
+from .sources import batch, generator_of, true_parameters
 
-@dataclass(frozen=True)
-class Plan:
-    """How to train."""
+if TYPE_CHECKING:
+    from lightning.fabric import Fabric
 
-    minutes: float
-    """Wall-clock minutes, over all resumptions."""
-    seed: int = 20261121
-    """Seed of the weights and of the simulation."""
-    batch: int = 48
-    """Patterns a step."""
-    learning_rate: float = 1.2e-3
-    """Peak of the schedule: warm-up over the first 2 %, then a half cosine to 1 % of it."""
-    weight_decay: float = 0.02
-    """Of both optimisers."""
-    average: float = 0.999
-    """Decay of the running average of the weights, which is what is kept."""
-    threads: int = 1
-    """CPU threads."""
-    save_every: float = 2.0
-    """Minutes between checkpoints."""
-    validate_every: float = 6.0
-    """Minutes between validations."""
+TERMS = ("total", "space_group", "crystal_system", "gemd", "lattice")
+SCALE_SAMPLE = 4096
+"""Crystals from which the lattice heads get their mean and standard deviation."""
+LAST_RATE = 0.01
+"""The schedule ``cosine`` ends at this share of the peak."""
 
 
-def train(table: LineTable, plan: Plan, out: Path, config: CompactConfig | None = None) -> Path:
-    """Train until the time is up, resuming if ``out`` holds a checkpoint; returns the model folder."""
-    torch.set_num_threads(plan.threads)
-    torch.manual_seed(plan.seed)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    crystals = Crystals(table, COMPACT_GRID, device)
-    network = CompactNetwork(config or CompactConfig(input_length=COMPACT_GRID.length)).to(device)
-    set_lattice_scale(
-        network, true_parameters(crystals.basis, crystals.kind).cpu().numpy(), crystals.kind.cpu().numpy()
-    )
-    average = torch.optim.swa_utils.AveragedModel(
-        network, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(plan.average)
-    )
-    optimisers = _optimisers(network, plan)
-    generator = torch.Generator(device).manual_seed(plan.seed)
-    seen, spent = _resume(out, network, average, optimisers, generator)
-    weights, held_out = crystals.weights(), stratified(table, "val", 60, plan.seed)
-    chooser = torch.Generator().manual_seed(plan.seed + seen)
-    total, running, saved, validated, began = plan.minutes * 60, [], spent, spent, time.monotonic() - spent
-    while (spent := time.monotonic() - began) < total:
-        done = spent / total
-        rate = plan.learning_rate * min(1.0, done / 0.02) * max(0.01, 0.5 * (1 + math.cos(math.pi * done)))
-        for group in (group for optimiser in optimisers for group in optimiser.param_groups):
-            group["lr"] = rate
-        which = torch.multinomial(weights, plan.batch, replacement=True, generator=chooser).to(device)
-        x, space_group, q = crystals.patterns(which, simulate.Effects(), generator)
-        with torch.autocast(device.type, torch.bfloat16):
-            answer = network(x)
-        value = loss(answer, space_group, q)
-        network.zero_grad()
-        value.backward()
-        torch.nn.utils.clip_grad_norm_(network.parameters(), 2.0)
-        for optimiser in optimisers:
-            optimiser.step()
-        average.update_parameters(network)
-        seen += plan.batch
-        running.append(value.item())
-        if len(running) == 200:
-            speed = seen / (time.monotonic() - began)
-            print(
-                f"{spent / 60:6.1f} min  {seen:8d} patterns  {speed:6.1f}/s  loss {np.mean(running):.3f}",
-                file=sys.stderr,
-            )
-            running.clear()
-        if spent - saved > plan.save_every * 60:
-            saved = spent
-            _save(out, network, average, optimisers, generator, seen, spent)
-        if spent - validated > plan.validate_every * 60:
-            validated = spent
-            _log(out, spent, seen, validate(average.module, crystals, held_out, seed=plan.seed))
-    _save(out, network, average, optimisers, generator, seen, spent)
-    _log(out, spent, seen, validate(average.module, crystals, held_out, seed=plan.seed))
-    return _finish(out, average.module, plan, seen)
+@dataclass
+class Progress:
+    """How far a run has come."""
+
+    step: int = 0
+    """Steps done."""
+    patterns: int = 0
+    """Patterns seen."""
+    seconds: float = 0.0
+    """Spent training, over all sessions."""
 
 
-def _optimisers(network: CompactNetwork, plan: Plan) -> list[torch.optim.Optimizer]:
-    """Muon for the matrices of the blocks (torch 2.9 or newer), from which they learn more; AdamW for all else."""
-    usual = {"lr": plan.learning_rate, "weight_decay": plan.weight_decay}
-    if not hasattr(torch.optim, "Muon"):
-        return [torch.optim.AdamW(network.parameters(), **usual)]
+class Trainer:
+    """Networks, optimisers and data of a run, and what is done with them in a step."""
+
+    def __init__(self, settings: RunSettings, data: Data, fabric: Fabric, shards: int) -> None:
+        self.settings, self.data, self.fabric, self.shards = settings, data, fabric, shards
+        self.device = fabric.device
+        torch.manual_seed(settings.training.seed)
+        fields = settings.to_dict()["network"]
+        self.network = checkpoint.build(fields.pop("architecture"), fields).to(self.device)
+        self.optimisers = make_optimisers(self.network, settings)
+        self.done = Progress()
+
+    def initialise(self) -> None:
+        """Weights to begin with: those of ``start_from``, or random ones with the scale of the cells."""
+        if self.settings.training.start_from:
+            load_weights(self.network, Path(self.settings.training.start_from))
+        elif self.settings.architecture == "compact":
+            self._set_lattice_scale()
+        self.average = copy.deepcopy(self.network)
+
+    def resume(self, state: dict[str, Any]) -> None:
+        """Go on where a checkpoint stands."""
+        self.network.load_state_dict(state["network"])
+        self.average = copy.deepcopy(self.network)
+        self.average.load_state_dict(state["average"])
+        for optimiser, stored in zip(self.optimisers, state["optimisers"], strict=True):
+            optimiser.load_state_dict(stored)
+        self.done = Progress(state["step"], state["patterns"], state["seconds"])
+
+    def state(self) -> dict[str, Any]:
+        """What :meth:`resume` needs."""
+        return {
+            "network": self.network.state_dict(),
+            "average": self.average.state_dict(),
+            "optimisers": [optimiser.state_dict() for optimiser in self.optimisers],
+        } | vars(self.done)
+
+    def launch(self) -> None:
+        """Hand network and optimisers to Fabric; after :meth:`initialise` or :meth:`resume`."""
+        self.average.requires_grad_(False)
+        module = torch.compile(self.network) if self.settings.training.compile else self.network
+        self.module, *wrapped = self.fabric.setup(module, *self.optimisers)
+        self.wrapped = wrapped
+
+    def draw(self, step: int) -> Batch:
+        """The shards of a step that are this process's, in one batch."""
+        mine = range(self.fabric.global_rank, self.shards, self.fabric.world_size)
+        parts = [self.shard(step, shard) for shard in mine]
+        return Batch(*(torch.cat(column) for column in zip(*(vars(part).values() for part in parts), strict=True)))
+
+    def shard(self, step: int, shard: int) -> Batch:
+        """One shard of a step."""
+        settings, source = self.settings, self.data.source
+        source.turn(step, shard)
+        generator = generator_of(self.device, settings.training.seed, step, shard)
+        n = settings.training.batch // self.shards
+        return batch(source, settings.grid, settings.normalisation, settings.effects, n, generator)
+
+    def learn(self, drawn: Batch) -> tuple[Tensor, Tensor]:
+        """Forward and backward: the terms of the loss, shape (5,), and the norm of the gradient; weights stay."""
+        number = generator_of(torch.device("cpu"), self.settings.training.seed, self.done.step, self.fabric.global_rank, 2)
+        torch.manual_seed(number.initial_seed())
+        for optimiser in self.wrapped:
+            optimiser.zero_grad()
+        terms = loss(self.module(self.inputs(drawn)), drawn, self.settings.loss)
+        self.fabric.backward(terms["total"])
+        norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.training.clip)
+        return torch.stack([terms[name].detach() for name in TERMS]), norm
+
+    def update(self, rate: float) -> None:
+        """Step of the optimisers and of the average."""
+        for optimiser, wrapped in zip(self.optimisers, self.wrapped, strict=True):
+            for group in optimiser.param_groups:
+                group["lr"] = rate
+            wrapped.step()
+        self.done.step += 1
+        self.done.patterns += self.settings.training.batch
+        decay = min(self.settings.training.average, (1 + self.done.step) / (10 + self.done.step))
+        with torch.no_grad():
+            torch._foreach_lerp_(list(self.average.parameters()), list(self.network.parameters()), 1 - decay)
+
+    def rate(self) -> float:
+        """Learning rate of the next step."""
+        training = self.settings.training
+        done = self.done.patterns / training.patterns
+        rising = min(1.0, (self.done.patterns + training.batch) / max(training.warmup * training.patterns, 1))
+        fall = 0.5 * (1 + math.cos(math.pi * min(1.0, done))) if training.schedule == "cosine" else 1.0
+        return training.learning_rate * rising * max(LAST_RATE, fall)
+
+    def refuse(self, step: int, rate: float) -> TrainingError:
+        """The error for a loss or gradient of this step that is no number, naming the shards that it came from."""
+        bad = torch.zeros(self.shards, device=self.device)
+        for shard in range(self.fabric.global_rank, self.shards, self.fabric.world_size):
+            drawn = self.shard(step, shard)
+            with torch.no_grad():
+                terms = loss(self.network(self.inputs(drawn)), drawn, self.settings.loss)
+            bad[shard] = float(not torch.isfinite(terms["total"]))
+        found = self.fabric.all_reduce(bad, reduce_op="sum").nonzero().flatten().tolist()
+        where = f"the loss of shard {', '.join(map(str, found))}" if found else f"the gradient (shards 0 to {self.shards - 1})"
+        return TrainingError(
+            f"{where} is no number at step {step}, learning rate {rate:.3g}; the weights were not touched",
+            mend="begin a new run with start_from = the checkpoint of this one, and a lower learning_rate or clip",
+        )
+
+    def inputs(self, drawn: Batch) -> Tensor:
+        """What the network takes of a batch."""
+        return drawn.x[:, 0] if self.settings.architecture == "open" else drawn.x
+
+    def provenance(self) -> dict[str, Any]:
+        """How the weights came to be."""
+        return {
+            "patterns_seen": self.done.patterns,
+            "steps": self.done.step,
+            "minutes": round(self.done.seconds / 60, 2),
+            "seed": self.settings.training.seed,
+            "processes": self.fabric.world_size,
+            "precision": self.fabric._precision.precision,
+            "settings": self.settings.to_dict(),
+            "data_sha256": self.data.sha256,
+            "versions": versions(),
+        }
+
+    def _set_lattice_scale(self) -> None:
+        from .. import lattice
+        from ..compact_network import set_lattice_scale
+
+        self.data.source.turn(0, 0)
+        lines = self.data.source.draw(SCALE_SAMPLE, generator_of(self.device, self.settings.training.seed, 0, 0, 3))
+        kind = torch.as_tensor(lattice.type_of_group(), device=self.device)[lines.space_group]
+        set_lattice_scale(self.network, true_parameters(lines.basis, kind).cpu().numpy(), kind.cpu().numpy())
+
+
+def run(
+    trainer: Trainer,
+    folder: RunFolder,
+    *,
+    seconds: float,
+    interrupted: Callable[[], bool],
+    validate: Callable[[nn.Module], list[dict[str, Any]]],
+    report: Callable[[Progress, dict[str, float] | None, list[dict[str, Any]] | None], None],
+) -> str:
+    """Step until the budget is spent (``done``), the session's ``seconds`` are (``time``), or it is ``interrupted``.
+
+    Only the first process writes: a row a step, validations, and a checkpoint every few minutes and at the end.
+
+    Raises
+    ------
+    TrainingError : a loss or gradient is no number; the weights and the last checkpoint are those before it.
+    OutputError : something cannot be written; the last checkpoint is intact.
+    """
+    training, fabric, done = trainer.settings.training, trainer.fabric, trainer.done
+    began = saved = time.monotonic()
+    before = done.seconds
+    upcoming = trainer.draw(done.step) if done.patterns < training.patterns else None
+    outcome = "done"
+    while done.patterns < training.patterns:
+        step, rate = done.step, trainer.rate()
+        terms, norm = trainer.learn(upcoming)
+        if done.patterns + training.batch < training.patterns:
+            upcoming = trainer.draw(step + 1)  # a GPU works on while the losses come back
+        late = seconds and time.monotonic() - began > seconds
+        flags = torch.tensor([float(interrupted()), float(bool(late))], device=terms.device)
+        *values, stop, late = fabric.all_reduce(torch.cat((terms, flags)), reduce_op="mean").tolist()
+        if not all(map(math.isfinite, (*values, norm.item()))):
+            raise trainer.refuse(step, rate)
+        trainer.update(rate)
+        now = time.monotonic()
+        done.seconds = before + now - began
+        row = {"step": done.step, "patterns": done.patterns, "seconds": round(done.seconds, 3), "learning_rate": rate}
+        losses = dict(zip(TERMS, values, strict=True))
+        crossed = done.patterns // training.validate_every > (done.patterns - training.batch) // training.validate_every
+        if stop or late:
+            outcome = "interrupted" if stop else "time"
+        last = outcome != "done" or done.patterns >= training.patterns
+        if fabric.is_global_zero:
+            folder.append(folder.log, [row | losses])
+            rows = validate(trainer.average) if (crossed or last) and not stop else None
+            if rows:
+                told = {"step": done.step, "patterns": done.patterns}
+                folder.append(folder.validation, [told | row for row in rows])
+            report(done, losses, rows)
+            if last or now - saved > 60 * training.checkpoint_minutes:
+                folder.save(trainer.state())
+                saved = time.monotonic()
+        if outcome != "done":
+            break
+    fabric.barrier()
+    return outcome
+
+
+def make_optimisers(network: nn.Module, settings: RunSettings) -> list[torch.optim.Optimizer]:
+    """Muon for the matrices of the compact network's blocks (torch 2.9 or newer), which learn more by it; else AdamW."""
+    usual = {"lr": settings.training.learning_rate, "weight_decay": settings.training.weight_decay}
     inner = {name: p for name, p in network.named_parameters() if name.startswith("body") and p.ndim == 2}
+    if not inner or not hasattr(torch.optim, "Muon"):
+        return [torch.optim.AdamW(network.parameters(), **usual)]
     rest = [p for name, p in network.named_parameters() if name not in inner]
-    muon = torch.optim.Muon(inner.values(), adjust_lr_fn="match_rms_adamw", **usual)
-    return [torch.optim.AdamW(rest, **usual), muon]
+    return [torch.optim.AdamW(rest, **usual), torch.optim.Muon(inner.values(), adjust_lr_fn="match_rms_adamw", **usual)]
 
 
-def _save(out: Path, network, average, optimisers, generator, seen: int, spent: float) -> None:  # noqa: ANN001
-    state = {
-        "network": network.state_dict(),
-        "average": average.state_dict(),
-        "optimisers": [optimiser.state_dict() for optimiser in optimisers],
-        "generator": generator.get_state(),
-        "seen": seen,
-        "spent": spent,
-    }
-    torch.save(state, out / "checkpoint.part")
-    (out / "checkpoint.part").replace(out / "checkpoint.pt")
+def load_weights(network: nn.Module, start: Path) -> None:
+    """The weights of a model folder, of a run's folder or of its checkpoint.
 
-
-def _resume(out: Path, network, average, optimisers, generator) -> tuple[int, float]:  # noqa: ANN001
-    if not (out / "checkpoint.pt").exists():
-        return 0, 0.0
-    state = torch.load(out / "checkpoint.pt", weights_only=True)
-    network.load_state_dict(state["network"])
-    average.load_state_dict(state["average"])
-    for optimiser, stored in zip(optimisers, state["optimisers"], strict=True):
-        optimiser.load_state_dict(stored)
-    generator.set_state(state["generator"])
-    return state["seen"], state["spent"]
-
-
-def _log(out: Path, spent: float, seen: int, rows: list[dict[str, float]]) -> None:
-    fresh = not (out / "log.csv").exists()
-    with open(out / "log.csv", "a", newline="") as handle:
-        writer = csv.DictWriter(handle, ["minutes", "patterns", *rows[0]])
-        if fresh:
-            writer.writeheader()
-        for row in rows:
-            writer.writerow({"minutes": round(spent / 60, 1), "patterns": seen} | row)
-    print(
-        "  ".join(f"{r['system']} {r['crystal_system@1']:.2f}/{r['space_group@1']:.2f}" for r in rows), file=sys.stderr
-    )
-
-
-def _finish(out: Path, network: CompactNetwork, plan: Plan, seen: int) -> Path:
-    from .. import checkpoint
-
-    provenance = {"patterns_seen": seen, "minutes": plan.minutes, "seed": plan.seed, "batch": plan.batch}
-    return checkpoint.save(network, COMPACT_GRID, out / "model", provenance=provenance)
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """The command of this module's docstring."""
-    parser = argparse.ArgumentParser(prog="python -m alphadiffract_plugin.models.training.loop", description=__doc__)
-    parser.add_argument("--structures", nargs="+", type=Path, required=True, help="parquet files, or one packed .npz")
-    parser.add_argument("--minutes", type=float, required=True)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--seed", type=int, default=Plan.seed)
-    parser.add_argument("--threads", type=int, default=Plan.threads)
-    chosen = parser.parse_args(arguments)
-    chosen.out.mkdir(parents=True, exist_ok=True)
-    packed = chosen.structures[0] if chosen.structures[0].suffix == ".npz" else chosen.out / "lines.npz"
-    if not packed.exists():
-        pack(chosen.structures).save(packed)
-    plan = Plan(minutes=chosen.minutes, seed=chosen.seed, threads=chosen.threads)
-    print(train(LineTable.load(packed), plan, chosen.out))
-
-
-if __name__ == "__main__":
-    main()
+    Raises
+    ------
+    SettingsError : they don't fit the network, or there are none.
+    """
+    if (start / "config.json").is_file():
+        state = checkpoint.load(start).network.state_dict()
+    else:
+        file = start / "checkpoint.pt" if start.is_dir() else start
+        if not file.is_file():
+            raise SettingsError("start_from names nothing", mend="give a model folder, or the folder of a run", where=start)
+        state = read_checkpoint(file)["average"]
+    try:
+        network.load_state_dict(state, strict=True)
+    except RuntimeError as error:
+        raise SettingsError(
+            f"these weights don't fit [network]: {str(error).splitlines()[1].strip()}",
+            mend="give [network] the architecture and the fields of the model to start from",
+            where=start,
+        ) from error

@@ -1,58 +1,184 @@
-"""Packed structures on the device, drawn as batches of simulated patterns with their true answers."""
+"""Where patterns come from: packed structures, crystals made up on the spot, or both; and batches of their patterns.
+
+What a source draws is a function of the generator it is given and of the step and shard it was turned to, and of
+nothing else: so a resumed run goes on as if it had never stopped, and processes share a batch without a word.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from .. import lattice
-from ..grid import Grid
+from ..grid import Grid, Normalisation
 from ..simulation import patterns as simulate
-from ..simulation.lines import ORIGINS, SPLITS, LineTable
+from ..simulation.effects import Effects
+from ..simulation.lines import LineTable
+from ..simulation.records import Lines
+from ..structures.table import ORIGINS, SPLITS
+from .records import Batch
 
 ORIGIN_WEIGHT = {"experiment": 2.0, "dft_known": 1.5, "dft": 1.0, "dft_hypothetical": 0.4, "experiment_mof": 0.4}
 """How often a structure is drawn, before the space groups are balanced."""
 SYSTEM_WEIGHT = (2.0, 1.3, 1.2, 1.0, 1.0, 0.8, 0.8)
 """Low symmetry is rarer among these structures than among measured minerals."""
-TEMPER = 0.7
-"""A space group of natural frequency f is drawn as f to this power: 1 is natural, 0 uniform."""
+CHUNKS = 8
+"""Parts of a pool; one at a time is replaced."""
 
 
-class Crystals:
-    """Structures on the device, drawn as batches of patterns."""
+class Source(Protocol):
+    """Where lines are drawn from."""
 
-    def __init__(self, table: LineTable, grid: Grid, device: torch.device) -> None:
-        self.table, self.grid, self.device = table, grid, device
+    def turn(self, step: int, shard: int) -> None:
+        """Make ready for a shard of a step; called before :meth:`draw`."""
+
+    def draw(self, n: int, generator: torch.Generator) -> Lines:
+        """The lines of n crystals; ``generator`` is on the device of the lines."""
+
+
+class TableSource:
+    """Structures packed as lines, on a device; those of the train split are drawn, balanced over space groups."""
+
+    def __init__(self, table: LineTable, device: torch.device, *, temper: float = 0.7) -> None:
+        self.table, self.device = table, device
         self.hkl = torch.as_tensor(table.hkl, device=device)
         self.intensity = torch.as_tensor(table.intensity, device=device)
         self.start = torch.as_tensor(table.start, device=device)
-        self.group = torch.as_tensor(table.space_group - 1, device=device)
-        self.system = torch.as_tensor(lattice.system_of_group(), device=device)[self.group]
-        self.kind = torch.as_tensor(lattice.type_of_group(), device=device)[self.group]
-        self.basis = simulate.reciprocal_basis(torch.as_tensor(table.reciprocal_metric, device=device)).float()
+        self.most = int(np.diff(table.start).max())
+        self.space_group = torch.as_tensor(table.space_group.astype(np.int64) - 1, device=device)
+        metric = torch.as_tensor(table.reciprocal_metric)
+        self.basis = torch.linalg.cholesky(metric).float().to(device)
+        self.weights = torch.as_tensor(drawing_weights(table, temper), device=device)
 
-    def weights(self) -> Tensor:
-        """Drawing weight of each structure, 0 outside of the train split, shape (S,)."""
-        weight = np.array([ORIGIN_WEIGHT[name] for name in ORIGINS])[self.table.origin]
-        weight = weight * (self.table.split == SPLITS.index("train"))
-        frequency = np.bincount(self.table.space_group, weights=weight, minlength=231)[self.table.space_group]
-        weight = weight * np.maximum(frequency, 5) ** (TEMPER - 1)
-        weight = weight * np.array(SYSTEM_WEIGHT)[lattice.system_of_group()[self.table.space_group - 1]]
-        return torch.as_tensor(weight / weight.sum())
+    def turn(self, step: int, shard: int) -> None:
+        """The same at every step."""
 
-    def patterns(
-        self, which: Tensor, effects: simulate.Effects, generator: torch.Generator
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Network inputs (N, 2, L), space groups 0..229 (N,) and true lattice parameters (N, 6)."""
+    def draw(self, n: int, generator: torch.Generator) -> Lines:
+        """The lines of n structures of the train split, drawn with replacement."""
+        return self.lines(torch.multinomial(self.weights, n, replacement=True, generator=generator))
+
+    def lines(self, which: Tensor) -> Lines:
+        """The lines of the structures with these indices, shape (N,)."""
         start, count = self.start[which], self.start[which + 1] - self.start[which]
-        slot = torch.arange(int(count.max()), device=self.device)
+        slot = torch.arange(self.most, device=self.device)
         line = (start[:, None] + slot).clamp_max(len(self.intensity) - 1)
         intensity = self.intensity[line] * (slot < count[:, None])
-        system = self.system[which]
-        basis = simulate.strain_cells(self.basis[which], system, effects, generator)
-        y, coverage = simulate.simulate(self.hkl[line].float(), intensity, basis, system, self.grid, effects, generator)
-        return torch.stack((y.sqrt(), coverage), 1), self.group[which], true_parameters(basis, self.kind[which])
+        return Lines(self.hkl[line].float(), intensity, self.basis[which], self.space_group[which])
+
+
+def drawing_weights(table: LineTable, temper: float) -> np.ndarray:
+    """Probability to draw each structure, 0 outside of the train split, shape (S,)."""
+    weight = np.array([ORIGIN_WEIGHT[name] for name in ORIGINS])[table.origin]
+    weight = weight * (table.split == SPLITS.index("train"))
+    frequency = np.bincount(table.space_group, weights=weight, minlength=231)[table.space_group]
+    weight = weight * np.maximum(frequency, 5) ** (temper - 1)
+    weight = weight * np.array(SYSTEM_WEIGHT)[lattice.system_of_group()[table.space_group - 1]]
+    return weight / weight.sum()
+
+
+class RandomSource:
+    """Crystals made up on the device: a pool for each shard, of which the oldest part is replaced in turn."""
+
+    def __init__(
+        self, make: Callable[[int, torch.Generator], Lines], device: torch.device, *, pool: int, steps: int, seed: int
+    ) -> None:
+        """``make`` makes the lines of n crystals; a part of ``pool`` crystals is replaced every ``steps`` steps."""
+        self.make, self.device, self.seed, self.steps = make, device, seed, steps
+        self.size = max(1, pool // CHUNKS)
+        self.chunks: dict[tuple[int, int], Lines] = {}
+        self.pool: dict[int, tuple[int, Lines]] = {}
+        self.shard = 0
+
+    def turn(self, step: int, shard: int) -> None:
+        """Fill the shard's pool as it is at that step."""
+        first, self.shard = step // self.steps, shard
+        if self.pool.get(shard, (-1,))[0] == first:
+            return
+        wanted = [(shard, first + i) for i in range(CHUNKS)]
+        kept = {key: chunk for key, chunk in self.chunks.items() if key[0] != shard or key in wanted}
+        self.chunks = kept | {key: self._chunk(*key) for key in wanted if key not in kept}
+        self.pool[shard] = first, joined([self.chunks[key] for key in wanted])
+
+    def draw(self, n: int, generator: torch.Generator) -> Lines:
+        """The lines of n crystals of the pool, drawn with replacement."""
+        lines = self.pool[self.shard][1]
+        which = torch.randint(len(lines.intensity), (n,), generator=generator, device=self.device)
+        return Lines(lines.hkl[which], lines.intensity[which], lines.basis[which], lines.space_group[which])
+
+    def _chunk(self, shard: int, number: int) -> Lines:
+        return self.make(self.size, generator_of(self.device, self.seed, number, shard, 1))
+
+
+@dataclass(frozen=True)
+class MixedSource:
+    """Each crystal is of the second source with a given probability, else of the first."""
+
+    first: Source
+    second: Source
+    share: float
+
+    def turn(self, step: int, shard: int) -> None:
+        """Turn both."""
+        self.first.turn(step, shard)
+        self.second.turn(step, shard)
+
+    def draw(self, n: int, generator: torch.Generator) -> Lines:
+        """n crystals of each are drawn and one of each pair is kept: nothing has to wait for the device."""
+        both = joined([self.first.draw(n, generator), self.second.draw(n, generator)])
+        second = torch.rand(n, generator=generator, device=both.hkl.device) < self.share
+        which = torch.arange(n, device=both.hkl.device) + n * second
+        return Lines(both.hkl[which], both.intensity[which], both.basis[which], both.space_group[which])
+
+
+def joined(parts: Sequence[Lines]) -> Lines:
+    """All crystals of several records in one, padded to the most lines."""
+    most = max(part.intensity.shape[1] for part in parts)
+    return Lines(
+        hkl=torch.cat([pad(part.hkl, (0, 0, 0, most - part.hkl.shape[1])) for part in parts]),
+        intensity=torch.cat([pad(part.intensity, (0, most - part.intensity.shape[1])) for part in parts]),
+        basis=torch.cat([part.basis for part in parts]),
+        space_group=torch.cat([part.space_group for part in parts]),
+    )
+
+
+def generator_of(device: torch.device, *numbers: int) -> torch.Generator:
+    """A generator on a device whose state is a function of these numbers, each at least 0."""
+    seed = int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> np.uint64(1))
+    return torch.Generator(device).manual_seed(seed)
+
+
+def batch(
+    source: Source, grid: Grid, normalisation: Normalisation, effects: Effects, n: int, generator: torch.Generator
+) -> Batch:
+    """n patterns of a source with their answers."""
+    return simulated(source.draw(n, generator), grid, normalisation, effects, generator)
+
+
+def simulated(
+    lines: Lines, grid: Grid, normalisation: Normalisation, effects: Effects, generator: torch.Generator
+) -> Batch:
+    """The patterns of crystals, each with its cell strained first, with their answers."""
+    kind = torch.as_tensor(lattice.type_of_group(), device=lines.basis.device)[lines.space_group]
+    lines = simulate.strain(lines, effects, generator)
+    y, coverage = simulate.simulate(lines, grid, effects, generator)
+    x = torch.stack((scaled(y, coverage, normalisation), coverage), 1)
+    return Batch(x=x, space_group=lines.space_group, parameters=true_parameters(lines.basis, kind), basis=lines.basis)
+
+
+def scaled(y: Tensor, coverage: Tensor, normalisation: Normalisation) -> Tensor:
+    """Intensities (N, L) as a measured pattern's would be prepared: see :class:`..grid.Normalisation`."""
+    y = y.clamp_min(normalisation.floor)
+    if normalisation.subtract_minimum:
+        y = y - torch.where(coverage > 0, y, torch.inf).amin(1, keepdim=True)
+    y = y * coverage
+    y = y / y.amax(1, keepdim=True).clamp_min(1e-9)
+    return normalisation.top * (y.sqrt() if normalisation.square_root else y)
 
 
 def true_parameters(basis: Tensor, kind: Tensor) -> Tensor:

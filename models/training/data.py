@@ -1,0 +1,148 @@
+"""What a run draws from: structure files checked for leaks and packed once, and crystals made up on the spot."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from alphadiffract_plugin.errors import OutputError, StructureError
+from alphadiffract_plugin.output import write_whole
+
+from .. import lattice
+from ..simulation.lines import D_MIN, MOST_LINES, LineTable, pack
+from ..structures.leaks import leaks, read_benchmark
+from ..structures.table import SPLITS, Structures, read
+from .config import RunSettings
+from .records import Batch
+from .sources import CHUNKS, MixedSource, RandomSource, Source, TableSource, generator_of, simulated
+from .validation import stratified
+
+PACKING = 2
+"""Version of what packed lines hold; raised when packing changes."""
+JUDGED = 64
+"""Patterns that are judged at a time."""
+LISTED = 5
+"""Leaking structures that a message names."""
+
+
+@dataclass(frozen=True)
+class Data:
+    """What a run draws from."""
+
+    source: Source
+    """Of the patterns to learn from."""
+    table: LineTable | None
+    """Lines of all structures, of the validation split too; None if crystals are all made up."""
+    sha256: dict[str, str]
+    """Of each file that went in, by its name."""
+    structures: tuple[int, ...] = (0,) * 7
+    """Structures of the train split in each crystal system."""
+
+
+def open_data(
+    settings: RunSettings, device: torch.device, *, shards: int, cache: Path | None, sample: int | None = None
+) -> Data:
+    """The data of a run.
+
+    Parameters
+    ----------
+    settings : of the run.
+    device : where lines lie and crystals are made.
+    shards : how many of them share the pool of made-up crystals.
+    cache : folder for packed lines, shared by the runs in it; None packs in memory and writes nothing.
+    sample : pack only so many structures of the train split, for a trial.
+
+    Raises
+    ------
+    StructureError : a file is no structure file, or structures leak.
+    SettingsError : the prior is none.
+    """
+    sources, table, sha256, counts = [], None, {}, np.zeros(7, int)
+    if settings.data.structures:
+        files = [Path(name) for name in settings.data.structures]
+        structures = read(files)
+        refuse_leaks(structures, settings)
+        train = structures.space_group[structures.split == SPLITS.index("train")]
+        counts = np.bincount(lattice.system_of_group()[train - 1], minlength=7)
+        sha256 = {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+        table = packed(structures, list(sha256.values()), cache, sample, device)
+        if settings.data.random < 1:
+            sources.append(TableSource(table, device, temper=settings.data.temper))
+    if settings.data.random:
+        sources.append(random_source(settings, device, shards))
+    source = sources[0] if len(sources) == 1 else MixedSource(*sources, settings.data.random)
+    return Data(source, table, sha256, tuple(counts.tolist()))
+
+
+def validation_batches(settings: RunSettings, data: Data, device: torch.device) -> Iterator[Batch]:
+    """Patterns to judge a network on: of the validation split, or of other made-up crystals; the same at every call."""
+    seed = settings.training.seed
+    generator = generator_of(device, seed, 0, 0, 4)
+    if data.table is None:
+        parts = [data.source.make(JUDGED, generator) for _ in range(-(-7 * settings.data.validation // JUDGED))]
+    else:
+        source = TableSource(data.table, device)
+        which = torch.as_tensor(stratified(data.table, "val", settings.data.validation, seed), device=device)
+        parts = (source.lines(part) for part in which.split(JUDGED))
+    for lines in parts:
+        yield simulated(lines, settings.grid, settings.normalisation, settings.effects, generator)
+
+
+def random_source(settings: RunSettings, device: torch.device, shards: int) -> RandomSource:
+    """Made-up crystals at the pace that ``reuse`` asks for."""
+    from ..simulation.random_crystals import prior_from_name, random_lines
+
+    prior = prior_from_name(settings.data.prior)
+    pool = max(CHUNKS, settings.data.pool // shards)
+    each_step = settings.data.random * settings.training.batch / shards
+    return RandomSource(
+        lambda n, generator: random_lines(n, generator, prior=prior, device=device),
+        device,
+        pool=pool,
+        steps=max(1, round(settings.data.reuse * (pool // CHUNKS) / each_step)),
+        seed=settings.training.seed,
+    )
+
+
+def refuse_leaks(structures: Structures, settings: RunSettings) -> None:
+    """Raise StructureError if structures have the lattice of a benchmark pattern and that was not allowed."""
+    if not settings.data.benchmark or settings.data.allow_leaks:
+        return
+    benchmark = read_benchmark(Path(settings.data.benchmark))
+    found = np.flatnonzero(leaks(structures, benchmark))
+    if len(found):
+        more = ", ..." if len(found) > LISTED else ""
+        raise StructureError(
+            f"{len(found)} of {len(structures)} structures have the lattice and space group of a pattern of "
+            f"{benchmark.path.name}: {', '.join(structures.id[found[:LISTED]])}{more}",
+            mend=f"take them out with 'alphadiffract-plugin structures filter FILE --benchmark {benchmark.path} "
+            "-o FILTERED', or set allow_leaks = true in [data]",
+        )
+
+
+def packed(
+    structures: Structures, sha256: Sequence[str], cache: Path | None, sample: int | None, device: torch.device
+) -> LineTable:
+    """The lines of structures, read from the cache if they were packed before."""
+    key = hashlib.sha256(" ".join([*sha256, f"{PACKING} {D_MIN} {MOST_LINES}"]).encode()).hexdigest()[:16]
+    file = cache / f"lines-{key}.npz" if cache else None
+    if file and file.is_file():
+        return LineTable.load(file)
+    if sample:
+        from ..structures.table import take
+
+        train = np.flatnonzero(structures.split == SPLITS.index("train"))
+        structures = take(structures, np.random.default_rng(0).permutation(train)[:sample])
+    table = pack(structures, device=device)
+    if file:
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(f"cannot be made: {error.strerror}", mend="choose another place", where=file.parent) from error
+        write_whole(file, table.save)
+    return table

@@ -1,0 +1,183 @@
+"""The folder of a run: ``run.toml``, ``checkpoint.pt``, ``log.csv``, ``validation.csv`` and, at the end, ``model/``.
+
+Whatever is written is whole or not there, and a checkpoint replaces the one before it only when it is safely on disk.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from alphadiffract_plugin.errors import OutputError, TrainingError
+from alphadiffract_plugin.output import check_folder, write_text, write_whole
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from .config import RunSettings
+
+SPACE = "free some space, then go on with --resume"
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The files of one run."""
+
+    path: Path
+    """The folder."""
+
+    @property
+    def settings(self) -> Path:
+        """The resolved settings."""
+        return self.path / "run.toml"
+
+    @property
+    def checkpoint(self) -> Path:
+        """All that is needed to go on."""
+        return self.path / "checkpoint.pt"
+
+    @property
+    def model(self) -> Path:
+        """The model folder, written when training ends."""
+        return self.path / "model"
+
+    @property
+    def log(self) -> Path:
+        """One row a step."""
+        return self.path / "log.csv"
+
+    @property
+    def validation(self) -> Path:
+        """One row a crystal system and validation."""
+        return self.path / "validation.csv"
+
+    def begin(self, settings: RunSettings) -> None:
+        """Make the folder and write the settings; a folder that holds a run is refused.
+
+        Raises
+        ------
+        OutputError : there is a run already, or the folder cannot be written.
+        """
+        self.refuse_a_second_run()
+        check_folder(self.path)
+        self.path.mkdir(parents=True, exist_ok=True)
+        write_text(self.settings, settings.to_toml())
+
+    def refuse_a_second_run(self) -> None:
+        """Raise OutputError if the folder holds a run."""
+        if self.settings.exists():
+            raise OutputError(
+                "this folder holds a run already",
+                mend="go on with it by --resume, or choose another folder with -o",
+                where=self.path,
+            )
+
+    def save(self, state: Mapping[str, Any]) -> None:
+        """Replace the checkpoint, or leave the one before it as it is.
+
+        Raises
+        ------
+        OutputError : the disk is full or cannot be written.
+        """
+        import torch
+
+        held = io.BytesIO()
+        torch.save(dict(state), held)
+
+        def write(scratch: Path) -> None:
+            with open(scratch, "wb") as handle:
+                handle.write(held.getbuffer())
+                handle.flush()
+                os.fsync(handle.fileno())
+
+        try:
+            write_whole(self.checkpoint, write)
+        except OutputError as error:
+            before = "; the one before it is intact" if self.checkpoint.exists() else ""
+            raise OutputError(f"{error.what}{before}", mend=SPACE, where=self.checkpoint) from error
+
+    def load(self) -> dict[str, Any] | None:
+        """The checkpoint, None if there is none yet.
+
+        Raises
+        ------
+        TrainingError : the file is no checkpoint.
+        """
+        return read_checkpoint(self.checkpoint) if self.checkpoint.exists() else None
+
+    def append(self, path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Add rows to one of the logs; its first row names the columns.
+
+        Raises
+        ------
+        OutputError : the disk is full or cannot be written.
+        """
+        try:
+            fresh = not path.exists()
+            with open(path, "a", newline="", encoding="utf-8") as handle:
+                writer = csv.DictWriter(handle, list(rows[0]))
+                if fresh:
+                    writer.writeheader()
+                writer.writerows(rows)
+        except OSError as error:
+            raise OutputError(f"cannot be written: {error.strerror}", mend=SPACE, where=path) from error
+
+    def forget_after(self, step: int) -> None:
+        """Take rows of later steps out of the logs: they will come again."""
+        for path in (self.log, self.validation):
+            if path.exists():
+                with open(path, newline="", encoding="utf-8") as handle:
+                    reader = csv.reader(handle)
+                    header = next(reader, [])
+                    kept = [row for row in reader if len(row) == len(header) and int(row[0]) <= step]
+                text = io.StringIO()
+                csv.writer(text).writerows([header, *kept])
+                write_text(path, text.getvalue())
+
+    def write_model(self, network: nn.Module, settings: RunSettings, provenance: Mapping[str, Any]) -> Path:
+        """Write ``model/`` whole, in place of the one before it.
+
+        Raises
+        ------
+        OutputError : the disk is full or cannot be written.
+        """
+        from .. import checkpoint
+
+        scratch = self.path / ".model"
+        try:
+            shutil.rmtree(scratch, ignore_errors=True)
+            checkpoint.save(
+                network, settings.grid, scratch, provenance=provenance, normalisation=settings.normalisation
+            )
+            shutil.rmtree(self.model, ignore_errors=True)
+            scratch.rename(self.model)
+        except OSError as error:
+            raise OutputError(f"cannot be written: {error.strerror}", mend=SPACE, where=self.model) from error
+        return self.model
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """What :meth:`RunFolder.save` wrote, on the CPU: ``network``, ``average``, ``optimisers``, ``step``, ``patterns`` ...
+
+    Raises
+    ------
+    TrainingError : the file is missing or no checkpoint.
+    """
+    import torch
+
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        if isinstance(state, dict) and {"network", "average", "step"} <= set(state):
+            return state
+        told = "it lacks the weights"
+    except Exception as error:  # torch raises errors of many kinds for a damaged file
+        told = str(error).splitlines()[0]
+    raise TrainingError(
+        f"this is no checkpoint of a run: {told}", mend="name the folder of a run, or begin a new one", where=path
+    )
