@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from alphadiffract_plugin.errors import RadiationError, SettingsError
+from alphadiffract_plugin.errors import InputError, RadiationError, SettingsError
 
 Range = tuple[float, float] | float
 """Lowest and highest value, or one for both; 0 is off. As an attribute it is always a pair."""
@@ -196,21 +196,25 @@ def effects_from_instrument(path: Path, base: Effects, *, spread: float = 0.1) -
             where=path,
         )
 
+    def value(name: str, usual: float = 0.0) -> float:
+        found = instrument.parameters.get(name, usual)
+        if not _is_number(found):
+            raise InputError(f"{name} is {found!r}", mend=f"give {name} as a number", where=path)
+        return float(found)
+
     def about(name: str) -> Range:
-        value = float(instrument.parameters.get(name, 0.0))
-        return tuple(sorted((value * (1 - spread), value * (1 + spread))))
+        return tuple(sorted((value(name) * (1 - spread), value(name) * (1 + spread))))
 
     doublet = len(instrument.wavelengths) == 2
-    polarisation = min(1.0, max(0.0, float(instrument.parameters.get("Polariz.", 0.5))))
     return dataclasses.replace(
         base,
         wavelength=instrument.wavelengths[0],
         **{key.lower(): about(key) for key in "UVWXY"},
-        sh_l=about("SH/L"),
+        sh_l=max(0.0, value("SH/L")) and about("SH/L"),
         kalpha2_share=float(doublet),
         kalpha2_ratio=instrument.kalpha2_ratio,
         kalpha2_wavelength=instrument.wavelengths[1] / instrument.wavelengths[0] if doublet else 1.0,
         kalpha2_rest=0.0,
         synchrotron_share=0.0,
-        polarisation=polarisation,
+        polarisation=min(1.0, max(0.0, value("Polariz.", 0.5))),
     )

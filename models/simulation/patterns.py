@@ -26,6 +26,8 @@ from .records import Lines
 
 NODES = 6
 """Angles at which profiles are made."""
+CROWDING = 1.6
+"""Node i lies at (i / (NODES - 1)) to this power of the grid: axial divergence goes as cot 2θ, so they crowd there."""
 PAD = 256
 """Points beyond either end of the grid from which tails reach into it."""
 FOREIGN = 3
@@ -201,7 +203,8 @@ def _render(two_theta: Tensor, area: Tensor, grid: Grid, scale: float, draw: Dra
     area = area * ((place >= 0) & (place < total - 1))
     place = place.clamp(0, total - 1.001)
     cell, part = place.floor(), place.frac()
-    node = (place * ((NODES - 1) / (total - 1))).clamp(0, NODES - 1.001)
+    along = ((place - PAD) / (grid.length - 1)).clamp(0, 1)
+    node = (along ** (1 / CROWDING) * (NODES - 1)).clamp_max(NODES - 1.001)
     low, share = node.floor(), node.frac()
     base = (low * total + cell).long()
     near, far = area * (1 - share), area * share
@@ -215,7 +218,8 @@ def _render(two_theta: Tensor, area: Tensor, grid: Grid, scale: float, draw: Dra
 
 def _blurred(spectrum: Tensor, grid: Grid, total: int, scale: float, draw: Draw) -> Tensor:
     """Spectra at the nodes (N, NODES, F) times those of the profiles there (of area 1), their sum (N, F)."""
-    variance, lorentzian, tail = widths(grid, torch.linspace(0, total - 1, NODES) - PAD, scale, draw)
+    nodes = torch.linspace(0, 1, NODES) ** CROWDING * (grid.length - 1)
+    variance, lorentzian, tail = widths(grid, nodes, scale, draw)
     frequency = torch.fft.rfftfreq(total, d=grid.step, device=spectrum.device)  # cycles per degree
     f = frequency * math.pi
     damping = ((-2 * variance[:, :, None] * f - lorentzian[:, :, None]) * f).exp()
