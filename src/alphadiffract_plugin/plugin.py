@@ -37,6 +37,10 @@ def rietveld_commands(app: typer.Typer) -> None:
 
     app.add_typer(structures, name="structures")
 
+    from alphadiffract_plugin.cli_train import train
+
+    app.command("train")(train)
+
 
 def _whole_flow(histogram: Histogram, settings: Settings) -> IndexingResult:
     from alphadiffract_plugin.pipeline import index_histogram

@@ -1,0 +1,100 @@
+"""``train --dry-run``: what a run will need, from a few steps of it; writes nothing."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any
+
+import torch
+
+from alphadiffract_plugin.records import CRYSTAL_SYSTEMS
+
+from .config import RunSettings
+from .data import open_data
+from .loop import Trainer
+from .session import clock, make_fabric, with_shards
+
+WARM = 2
+"""Steps before the clock runs: memory is taken, kernels are chosen or compiled."""
+STEPS, SECONDS = 30, 20.0
+"""As many steps are timed, or as many as fit."""
+SAMPLE = 512
+"""Structures that are packed for the trial, at most."""
+
+
+def trial(settings: RunSettings, *, device: str) -> str:
+    """A text on parameters, data, memory and time, measured on this machine with this process alone."""
+    fabric = make_fabric(settings, device)
+    settings = with_shards(settings, fabric.world_size)
+    shards = settings.training.shards
+    data = open_data(settings, fabric.device, shards=shards, cache=None, sample=SAMPLE)
+    trainer = Trainer(settings, data, fabric, shards)
+    trainer.initialise()
+    trainer.launch()
+    spent = {"simulation": 0.0, "forward and backward": 0.0, "optimisers": 0.0}
+    steps, began = 0, time.monotonic()
+    while steps < WARM + 1 or (steps < WARM + STEPS and time.monotonic() - began < SECONDS):
+        times = _step(trainer)
+        steps += 1
+        if steps > WARM:
+            for name, seconds in zip(spent, times, strict=True):
+                spent[name] += seconds
+    step = sum(spent.values()) / (steps - WARM)
+    pace = settings.training.batch / step
+    parameters = sum(p.numel() for p in trainer.network.parameters())
+    state = [v for o in trainer.optimisers for s in o.state.values() for v in s.values() if torch.is_tensor(v)]
+    stored = sum(t.numel() * t.element_size() for t in state) + 2 * 4 * parameters
+    shares = ", ".join(f"{name} {100 * t / sum(spent.values()):.0f} %" for name, t in spent.items())
+    rows = {
+        "network": f"{settings.architecture}, {parameters:,} parameters, input of {settings.grid.length:,} points",
+        "structures": _structures(settings, data.structures),
+        "batch": f"{settings.training.batch} patterns in {shards} shard{'s' * (shards != 1)}, "
+        f"{settings.training.patterns / settings.training.batch:,.0f} steps",
+        "device": f"{fabric.device}, {fabric._precision.precision}, {fabric.world_size} process(es)",
+        "memory": f"{_memory(fabric.device)} at the peak",
+        "checkpoint": f"{stored / 2**20:,.0f} MiB",
+        "a step": f"{1e3 * step:,.0f} ms: {shares}",
+        "pace": f"{pace:,.0f} patterns/s, {clock(1e6 / pace)} for 1,000,000 patterns",
+        "whole run": f"{clock(settings.training.patterns / pace)} for {settings.training.patterns:,} patterns, "
+        "without packing and validation",
+    }
+    return "\n".join(f"{name:<12}{value}" for name, value in rows.items())
+
+
+def _step(trainer: Trainer) -> tuple[float, ...]:
+    """Seconds of the simulation, of forward and backward, and of the optimisers."""
+    marks = [_now(trainer.device)]
+    drawn = trainer.draw(trainer.done.step)
+    marks.append(_now(trainer.device))
+    trainer.learn(drawn)
+    marks.append(_now(trainer.device))
+    trainer.update(trainer.rate())
+    marks.append(_now(trainer.device))
+    return tuple(after - before for before, after in zip(marks[:-1], marks[1:], strict=True))
+
+
+def _now(device: Any) -> float:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.monotonic()
+
+
+def _structures(settings: RunSettings, counts: tuple[int, ...]) -> str:
+    """How many there are to train on, and the share of made-up ones."""
+    made_up = f"{100 * settings.data.random:.0f} % of the patterns are of made-up crystals"
+    if not sum(counts):
+        return made_up
+    systems = ", ".join(f"{name} {count:,}" for name, count in zip(CRYSTAL_SYSTEMS, counts, strict=True))
+    return f"{sum(counts):,} to train on ({systems}); {made_up}"
+
+
+def _memory(device: Any) -> str:
+    if device.type == "cuda":
+        return f"{torch.cuda.max_memory_allocated(device) / 2**30:.1f} GiB of the GPU"
+    if sys.platform == "win32":
+        return "not measured on Windows"
+    import resource
+
+    unit = 1 if sys.platform == "darwin" else 1024
+    return f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30:.1f} GiB"
