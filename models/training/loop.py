@@ -60,6 +60,9 @@ class Trainer:
         fields = settings.to_dict()["network"]
         self.network = checkpoint.build(fields.pop("architecture"), fields).to(self.device)
         self.optimisers = make_optimisers(self.network, settings)
+        self.precision = settings.training.precision
+        if self.precision == "auto":
+            self.precision = "bf16-mixed" if self.device.type == "cuda" else "32-true"
         self.done = Progress()
 
     def initialise(self) -> None:
@@ -114,7 +117,9 @@ class Trainer:
         torch.manual_seed(number.initial_seed())
         for optimiser in self.wrapped:
             optimiser.zero_grad()
-        terms = loss(self.module(self.inputs(drawn)), drawn, self.settings.loss)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16-mixed"):
+            answer = self.module(self.inputs(drawn))
+        terms = loss(answer, drawn, self.settings.loss)
         self.fabric.backward(terms["total"])
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.training.clip)
         return torch.stack([terms[name].detach() for name in TERMS]), norm
@@ -166,7 +171,7 @@ class Trainer:
             "minutes": round(self.done.seconds / 60, 2),
             "seed": self.settings.training.seed,
             "processes": self.fabric.world_size,
-            "precision": self.fabric._precision.precision,
+            "precision": self.precision,
             "settings": self.settings.to_dict(),
             "data_sha256": self.data.sha256,
             "versions": versions(),

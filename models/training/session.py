@@ -99,13 +99,11 @@ def make_fabric(settings: RunSettings, device: str) -> Fabric:
     from lightning.fabric.plugins.environments import LightningEnvironment, TorchElasticEnvironment
     from lightning.fabric.strategies import DDPStrategy
 
-    logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
+    for name in ("lightning.fabric", "lightning.pytorch"):  # what they say of themselves helps nobody
+        logging.getLogger(name).setLevel(logging.WARNING)
     if device == "cuda" and not torch.cuda.is_available():
         raise SettingsError("torch finds no CUDA device here", mend="choose auto or cpu; `doctor` says what was found")
     gpu = device != "cpu" and torch.cuda.is_available()
-    precision = settings.training.precision
-    if precision == "auto":
-        precision = "bf16-mixed" if gpu else "32-true"
     torch.set_float32_matmul_precision("high")
     torchrun = TorchElasticEnvironment.detect()
     world = int(os.environ["WORLD_SIZE"]) if torchrun else 1
@@ -116,7 +114,7 @@ def make_fabric(settings: RunSettings, device: str) -> Fabric:
         devices=each,
         num_nodes=world // each,
         strategy=DDPStrategy(find_unused_parameters=not all(weights)) if world > 1 else "auto",
-        precision=precision,
+        precision="32-true",  # mixed precision is the loop's own: Fabric would round the patterns too
         plugins=[TorchElasticEnvironment() if torchrun else LightningEnvironment()],
     )
     fabric.launch()

@@ -51,7 +51,7 @@ def trial(settings: RunSettings, *, device: str) -> str:
         "structures": _structures(settings, data.structures),
         "batch": f"{settings.training.batch} patterns in {shards} shard{'s' * (shards != 1)}, "
         f"{settings.training.patterns / settings.training.batch:,.0f} steps",
-        "device": f"{fabric.device}, {fabric._precision.precision}, {fabric.world_size} process(es)",
+        "device": f"{fabric.device}, {trainer.precision}, {fabric.world_size} process(es)",
         "memory": f"{_memory(fabric.device)} at the peak",
         "checkpoint": f"{stored / 2**20:,.0f} MiB",
         "a step": f"{1e3 * step:,.0f} ms: {shares}",
