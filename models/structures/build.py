@@ -151,31 +151,31 @@ def structures_from_cif(path: Path) -> list[Structure]:
     """
     from pymatgen.io.cif import CifParser
 
+    parser = None
     try:
         if not path.read_bytes().strip():
             raise Rejection("empty file")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             parser = CifParser(path, occupancy_tolerance=1.05)
-            try:
-                return parser.parse_structures(primitive=False, on_error="ignore")
-            except ValueError as error:
-                raise _unparsed(parser, error) from error
+            return parser.parse_structures(primitive=False, on_error="ignore")
     except Rejection:
         raise
     except Exception as error:  # a parser meets files of every kind
-        raise Rejection("cannot be parsed", f"{type(error).__name__}: {error}".splitlines()[0]) from error
+        told = " ".join([*getattr(parser, "warnings", ()), f"{type(error).__name__}: {error}"]).replace("\n", " ")
+        if "exceeded tolerance" in told:
+            raise Rejection("occupancy above 1", told) from error
+        raise Rejection("no atoms" if _lacks_atoms(path) else "cannot be parsed", told) from error
 
 
-def _unparsed(parser: Any, error: ValueError) -> Rejection:
-    """Why pymatgen found no structure in a file that it could read."""
-    told = "; ".join(parser.warnings).replace("\n", " ")
-    if "exceeded tolerance" in told:
-        return Rejection("occupancy above 1", told)
-    blocks = [block.data for block in parser._cif.data.values()] if hasattr(parser, "_cif") else []
-    if not any("_atom_site_fract_x" in block for block in blocks):
-        return Rejection("no atoms")
-    return Rejection("cannot be parsed", told or str(error))
+def _lacks_atoms(path: Path) -> bool:
+    """Whether a file is a CIF, and no block of it holds coordinates."""
+    import gemmi
+
+    try:
+        return not any(len(block.find_values("_atom_site_fract_x")) for block in gemmi.cif.read(str(path)))
+    except (ValueError, RuntimeError, OSError):
+        return False
 
 
 def without_duplicates(rows: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[tuple[str, str]]]:

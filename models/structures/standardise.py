@@ -23,7 +23,7 @@ SYMPRECS = (0.01, 0.1)
 ANGLE_TOLERANCES = (0.1, 5.0)
 """Tolerances in degrees of the angles between basis vectors: the ends of the range."""
 METRIC_TOLERANCE = 1e-3
-"""How far, relative to the edges, the operations of the group may change the metric of the reported cell."""
+"""Largest strain by which an operation of the group may change the reported lattice."""
 MOST_VOLUME = 100_000.0
 """Å³."""
 MOST_ATOMS = 500
@@ -137,9 +137,9 @@ def stable_symmetry(cell: tuple) -> Any:
     metric = cell[0] @ cell[0].T
     edges = np.sqrt(np.diag(metric))
     images = found.rotations.transpose(0, 2, 1) @ metric @ found.rotations
-    off = np.abs((images - metric) / np.outer(edges, edges)).max()
+    off = np.abs((images - metric) / np.outer(edges, edges)).max() / 2
     if off > METRIC_TOLERANCE:
-        raise Rejection("cell not of its crystal system", f"off by {off:.4f} for space group {found.number}")
+        raise Rejection("cell not of its crystal system", f"strained by {off:.4f} for space group {found.number}")
     return found
 
 
