@@ -41,6 +41,10 @@ def rietveld_commands(app: typer.Typer) -> None:
 
     app.command("train")(train)
 
+    from alphadiffract_plugin.cli_simulate import simulate
+
+    app.command("simulate")(simulate)
+
 
 def _whole_flow(histogram: Histogram, settings: Settings) -> IndexingResult:
     from alphadiffract_plugin.pipeline import index_histogram
