@@ -106,10 +106,18 @@ def test_where_no_cell_is_found_the_answer_is_empty_and_says_so(pbso4_neutron, n
 def test_a_doubtful_answer_comes_with_a_warning(anglesite, pbso4_xray, monkeypatch):
     """The evidence of anglesite's lines cut to a tenth: nothing stands out any more."""
     fits = [replace(f, evidence=replace(f.evidence, lines=f.evidence.lines / 10)) for f in anglesite.fits]
-    monkeypatch.setattr(pipeline, "weigh", lambda histogram, settings: replace(anglesite, fits=fits))
+    monkeypatch.setattr(pipeline, "weigh", lambda histogram, settings: replace(anglesite, fits=fits, prediction=None))
     result = index_histogram(pbso4_xray, Settings())
     assert result.candidates[0].probability < 0.5
     assert any(note.startswith("The first answer is doubtful") for note in result.notes)
+
+
+def test_where_no_cell_is_good_a_note_says_that_the_group_is_the_network_s(anglesite, pbso4_xray, monkeypatch):
+    monkeypatch.setattr(pipeline, "weigh", lambda histogram, settings: replace(anglesite, fits=[]))
+    result = index_histogram(pbso4_xray, Settings())
+    assert not result.candidates[0].has_cell
+    assert any(note.startswith("No cell found explains this pattern well") for note in result.notes)
+    assert IndexingResult.from_json(result.to_json()).candidates[0].space_group == result.candidates[0].space_group
 
 
 def test_a_pattern_without_lines_is_refused_before_anything_is_searched(monkeypatch):

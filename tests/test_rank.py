@@ -126,8 +126,33 @@ def test_wrong_cells_alone_are_given_little_probability(pbso4_xray, anglesite):
     assert len(answers[0].unindexed) > 3
 
 
-def test_no_fits_no_answers(anglesite):
+def test_where_no_cell_is_good_the_network_s_groups_come_first_without_a_cell(pbso4_xray, anglesite):
+    """Wrong cells alone again; the network, asked about a mineral, is for P n m a and a little for P 21/c and P -1."""
+    cell = (8.65, 5.30, 7.05, 90.0, 90.0, 90.0)
+    trials = [Trial(Lattice("orthorhombic", "P"), crystal.metric_from_cell(cell), 0.0, 0.0, "search")]
+    fits = fit_pattern(pbso4_xray, anglesite.lines, trials)
+    answers = rank(fits, anglesite.lines, opinion(g62=0.6, g14=0.2, g2=0.15), RankSettings())
+    groups = [answer.space_group for answer in answers if not answer.has_cell]
+    assert len(groups) == 3
+    assert set(groups[:3]) == {62, 14, 2}
+    assert not answers[0].has_cell
+    assert np.isnan(answers[0].volume)
+    assert sum(answer.probability for answer in answers) <= 1
+    low, high = (next(a.probability for a in answers if a.space_group == g and not a.has_cell) for g in (2, 62))
+    assert low / high > 0.15 / 0.6  # cells of low symmetry are missed more often
+
+
+def test_where_a_cell_is_good_the_network_s_groups_stay_behind(anglesite):
+    answers = rank(anglesite.fits, anglesite.lines, opinion(g2=0.9), RankSettings())
+    assert answers[0].has_cell
+    assert answers[0].space_group in (33, 62)
+    assert sum(answer.probability for answer in answers if not answer.has_cell) < 0.1
+
+
+def test_no_fits_no_answers_but_the_network_s(anglesite):
     assert rank([], anglesite.lines, None, RankSettings()) == ()
+    alone = rank([], anglesite.lines, opinion(g62=0.9), RankSettings())
+    assert [answer.has_cell for answer in alone] == [False] * 3
 
 
 def test_the_shifts_of_the_fit_are_handed_on(answers, anglesite):
@@ -169,15 +194,15 @@ def test_the_weights_come_with_how_they_were_fitted():
 
 
 def test_the_score_is_the_weighted_sum_of_its_terms(anglesite, answers):
-    """Differences of scores are differences of logarithms of probabilities."""
+    """Differences of scores, tempered, are differences of logarithms of probabilities."""
     table, owner = term_table(anglesite.fits, None)
     fitted = weights()
-    score = table @ [value for name, value in vars(fitted).items() if name != "nothing"]
+    score = table @ fitted.of_terms
     best = int(score.argmax())
     assert owner[best][1].space_group == 62
     second = next(i for i in np.argsort(-score) if owner[i][1].space_group == 33)
     ratio = np.log(answers[0].probability / answers[1].probability)
-    assert score[best] - score[second] == pytest.approx(ratio)
+    assert fitted.temper * (score[best] - score[second]) == pytest.approx(ratio)
 
 
 def test_a_pattern_with_worse_lines_raises_the_share_of_none(anglesite):

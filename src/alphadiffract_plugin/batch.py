@@ -131,7 +131,8 @@ class Batch:
         write_text(folder / f"{name}.json", result.to_json(indent=1) + "\n")
         write_whole(folder / f"{name}.png", lambda path: save_plot(histogram, result, path))
         say(f"{name}: wrote {folder / name}.json and .png")
-        for seeder in out.seeders if result.candidates else ():
+        found = any(candidate.has_cell for candidate in result.candidates)
+        for seeder in out.seeders if found else ():
             try:
                 report = seed_into(folder, name, seeder, histogram, result, self.settings)
             except AlphaDiffractError as error:
@@ -141,8 +142,8 @@ class Batch:
             else:
                 self.seeded += 1
                 say(f"{name}: {seed_line(report)}")
-        if not result.candidates:
-            say(f"{name}: no candidate, so nothing was seeded")
+        if not found:
+            say(f"{name}: no cell found, so nothing was seeded")
 
     def _append(self, path: Path, line: str) -> None:
         mode = "a" if self._started else "w"

@@ -236,7 +236,7 @@ def refine(
     """
     g2 = scriptable()
     peaks = result.peaks.to_dict() if result and result.peaks else None
-    first = result.candidates[0] if result and result.candidates else None
+    first = next((one for one in result.candidates if one.has_cell), None) if result else None
     zero_shift = first.zero_shift + first.displacement if first else 0.0
     with tempfile.TemporaryDirectory() as folder, quiet():
         scratch = g2.G2Project(newgpx=str(Path(folder) / "fit.gpx"))

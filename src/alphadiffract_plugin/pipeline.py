@@ -145,6 +145,9 @@ def _remarks(candidates: tuple[Candidate, ...]) -> Iterator[str]:
         yield "No cell explains the lines found, or all that do have too many reflections to be fitted."
         return
     first = candidates[0]
+    if not first.has_cell:
+        yield "No cell found explains this pattern well: the first answer is the network's opinion, without a cell."
+        return
     if abs(first.zero_shift) + abs(first.displacement) > _SHIFTED:
         yield (
             f"With the first cell every line is shifted by {first.zero_shift:+.3f} degrees (zero) and "

@@ -52,9 +52,11 @@ def figure_of(histogram: Histogram, result: IndexingResult) -> Figure:
 
 
 def _distinct(candidates: Sequence[Candidate], most: int) -> list[tuple[int, Candidate]]:
-    """(rank, candidate) of the first answers that differ in their line positions."""
+    """(rank, candidate) of the first answers with a cell that differ in their line positions."""
     shown: dict[tuple, tuple[int, Candidate]] = {}
     for rank, candidate in enumerate(candidates, 1):
+        if not candidate.has_cell:
+            continue
         alike = candidate.same_extinctions or (candidate.space_group,)
         axes = (*sorted(np.round(candidate.cell[:3], 2)), *sorted(np.round(candidate.cell[3:], 2)))
         shown.setdefault((alike, axes), (rank, candidate))

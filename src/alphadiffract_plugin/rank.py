@@ -2,14 +2,16 @@
 
 The score is linear in the terms of :class:`fit_pattern.Evidence` and in two log-probabilities of the space group; its
 weights are fitted on measured patterns by ``bench/fit_ranking.py`` and kept, with how that was done, in
-``data/ranking.json``. The probability of an answer is the softmax of the scores.
+``data/ranking.json``. The scores give the probability that none of the cells is right; the cells share the rest, and
+the network's opinion of the space group, where there is one, shares that of none.
 """
 
 from __future__ import annotations
 
 import functools
 import json
-from dataclasses import astuple, dataclass
+import math
+from dataclasses import dataclass
 from importlib.resources import files
 
 import numpy as np
@@ -19,13 +21,17 @@ from alphadiffract_plugin.extinction import Setting, standard_extinction_symbol
 from alphadiffract_plugin.find_peaks import Lines
 from alphadiffract_plugin.fit_pattern import Evidence, FittedClass
 from alphadiffract_plugin.merit import merit_of_lines
-from alphadiffract_plugin.records import Candidate, Cell, Prediction
+from alphadiffract_plugin.records import CRYSTAL_SYSTEMS, Candidate, Cell, Prediction
 from alphadiffract_plugin.settings import RankSettings
 
 _GROUPS_PER_CELL = 6
 """At most so many space groups of one cell are listed, so that rival cells are seen."""
+MOST_OPINIONS = 3
+"""At most so many space groups are listed without a cell."""
 _LEAST_NETWORK = 1e-4
 """The network's probability of a group is taken to be no less: it may be wrong."""
+_TERMS = ("lines", "misfit", "parameters", "zero", "frequency", "network")
+_UNKNOWN: Cell = (math.nan,) * 6
 
 
 @dataclass(frozen=True)
@@ -45,11 +51,24 @@ class Weights:
     network: float
     """Of the logarithm of the network's probability of the group."""
     nothing: float
-    """Score of "none of these", which takes its share of the probability."""
+    """Score that the cells together must beat."""
+    temper: float
+    """Factor of the scores where the cells share their probability: below 1, since the terms are not independent."""
+    none_offset: float
+    """Logit of the probability of none where the cells just reach ``nothing``."""
+    none_slope: float
+    """Of that logit per unit of asinh((nothing - ln Σ exp score) / 4)."""
+    missed: tuple[float, ...]
+    """Share of the patterns of each crystal system whose cell is not among the answers, shape (7,)."""
+
+    @property
+    def of_terms(self) -> np.ndarray:
+        """Weights of :func:`terms`, shape (6,)."""
+        return np.array([getattr(self, name) for name in _TERMS])
 
 
 def terms(evidence: Evidence, log_frequency: float, log_network: float) -> tuple[float, ...]:
-    """What each weight but the last multiplies, in the order of :class:`Weights`."""
+    """What the first six weights multiply, in the order of :class:`Weights`."""
     return (
         evidence.lines,
         float(np.log1p(evidence.misfit)),
@@ -64,7 +83,7 @@ def terms(evidence: Evidence, log_frequency: float, log_network: float) -> tuple
 def weights() -> Weights:
     """The fitted weights."""
     document = json.loads(files("alphadiffract_plugin").joinpath("data/ranking.json").read_text())
-    return Weights(**document["weights"])
+    return Weights(**document["weights"] | {"missed": tuple(document["weights"]["missed"])})
 
 
 @functools.cache
@@ -82,19 +101,42 @@ def log_frequency() -> np.ndarray:
 def rank(
     fits: list[FittedClass], lines: Lines, prediction: Prediction | None, settings: RankSettings
 ) -> tuple[Candidate, ...]:
-    """Ranked candidates, the most probable first; fewer than ``settings.keep`` if there are no more."""
-    if not fits:
-        return ()
+    """Ranked candidates, the most probable first; fewer than ``settings.keep`` if there are no more.
+
+    Up to three have no cell (NaN): they are what the network says of the space group if no cell is right.
+    """
     table, owner = term_table(fits, prediction)
-    *weight, nothing = astuple(weights())
-    value = table @ np.array(weight)
-    order = np.argsort(-value, kind="stable")
-    score = value[order]
-    share = np.exp(score - score[0])
-    probability = share / (share.sum() + np.exp(min(nothing - score[0], 700.0)))
+    probability, none = shared_probability(table @ weights().of_terms, weights())
+    order = np.argsort(-probability, kind="stable")
     answers = [owner[i] for i in order]
     chosen = _varied([fit for fit, _ in answers], settings.keep)
-    return tuple(_candidate(*answers[i], float(probability[i]), lines) for i in chosen)
+    found = [_candidate(*answers[i], float(probability[order[i]]), lines) for i in chosen]
+    if prediction is not None:
+        opinion = none * opinion_without_cell(prediction.space_group_probability, weights())
+        first = np.argsort(-opinion, kind="stable")[:MOST_OPINIONS]
+        found += [_without_cell(int(group) + 1, float(opinion[group])) for group in first]
+    return tuple(sorted(found, key=lambda candidate: -candidate.probability)[: settings.keep])
+
+
+def shared_probability(score: np.ndarray, weights: Weights) -> tuple[np.ndarray, float]:
+    """Probability of each answer from its score, shape (S,), and that of none of them."""
+    if len(score) == 0:
+        return np.zeros(0), 1.0
+    top = score.max()
+    excess = weights.nothing - top - np.log(np.exp(score - top).sum())
+    none = 1 / (1 + np.exp(-(weights.none_offset + weights.none_slope * np.arcsinh(excess / 4))))
+    share = np.exp(weights.temper * (score - top))
+    return (1 - none) * share / share.sum(), float(none)
+
+
+def opinion_without_cell(space_group_probability: np.ndarray, weights: Weights) -> np.ndarray:
+    """Probability of each space group, shape (230,), where no cell is right.
+
+    The network's, weighted by how often the cell of a crystal system is missed: low symmetry hides better.
+    """
+    systems = [crystal.crystal_system_from_space_group(number) for number in range(1, 231)]
+    share = space_group_probability * np.array([weights.missed[CRYSTAL_SYSTEMS.index(name)] for name in systems])
+    return share / share.sum()
 
 
 def term_table(
@@ -109,6 +151,8 @@ def term_table(
     if prediction is not None:
         network = np.log(np.maximum(prediction.space_group_probability, _LEAST_NETWORK))
     owner = [(fit, setting) for fit in fits for setting in fit.extinction.settings]
+    if not owner:
+        return np.zeros((0, len(_TERMS))), []
     table = [terms(fit.evidence, frequency[s.space_group - 1], network[s.space_group - 1]) for fit, s in owner]
     return np.array(table), owner
 
@@ -156,6 +200,18 @@ def _candidate(fit: FittedClass, setting: Setting, probability: float, lines: Li
         displacement=fit.displacement,
         rwp=fit.rwp,
         origin=trial.origin,
+    )
+
+
+def _without_cell(space_group: int, probability: float) -> Candidate:
+    return Candidate(
+        cell=_UNKNOWN,
+        cell_esd=_UNKNOWN,
+        space_group=space_group,
+        space_group_symbol=crystal.symbol_from_space_group(space_group),
+        crystal_system=crystal.crystal_system_from_space_group(space_group),
+        probability=probability,
+        origin="network",
     )
 
 

@@ -249,7 +249,7 @@ class Candidate(Record):
     """One answer: a conventional cell with a space group, and the evidence for it."""
 
     cell: Cell
-    """(a, b, c, alpha, beta, gamma) in Å and degrees, standard setting."""
+    """(a, b, c, alpha, beta, gamma) in Å and degrees, standard setting; NaN where none was found."""
     cell_esd: Cell
     """Standard uncertainties of ``cell``, alike where symmetry makes values alike; 0 for angles that symmetry fixes,
     NaN where unknown."""
@@ -260,7 +260,7 @@ class Candidate(Record):
     crystal_system: str
     """One of ``CRYSTAL_SYSTEMS``."""
     probability: float
-    """Probability of this cell with this space group among all answers, 0 to 1."""
+    """Probability of this cell with this space group, 0 to 1; without a cell, of this group and of no cell found."""
     extinction_symbol: str = ""
     """The extinction class in the notation of the International Tables, e.g. ``P n a -``; its groups differ only
     in intensities. Empty where it was not tested."""
@@ -283,11 +283,16 @@ class Candidate(Record):
     """Weighted profile residual in per cent of our own structureless fit, up to the 45th line; NaN where none was
     made."""
     origin: str = ""
-    """Which step proposed the cell: ``network`` or ``search``."""
+    """Which step proposed the cell, or the group if there is no cell: ``network`` or ``search``."""
+
+    @property
+    def has_cell(self) -> bool:
+        """Whether a cell was found, and not the space group alone."""
+        return all(math.isfinite(value) for value in self.cell)
 
     @property
     def volume(self) -> float:
-        """Cell volume in Å³."""
+        """Cell volume in Å³; NaN without a cell."""
         a, b, c, *angles = self.cell
         ca, cb, cg = (math.cos(math.radians(angle)) for angle in angles)
         return a * b * c * math.sqrt(max(0.0, 1 - ca * ca - cb * cb - cg * cg + 2 * ca * cb * cg))
