@@ -198,7 +198,8 @@ def run(
 ) -> str:
     """Step until the budget is spent (``done``), the session's ``seconds`` are (``time``), or it is ``interrupted``.
 
-    Only the first process writes: a row a step, validations, and a checkpoint every few minutes and at the end.
+    Only the first process writes: a row a step, validations, and a checkpoint every few minutes and at the end. A
+    checkpoint holds weights whose next loss and gradient are known to be numbers; going on from it repeats that step.
 
     Raises
     ------
@@ -207,40 +208,46 @@ def run(
     """
     training, fabric, done = trainer.settings.training, trainer.fabric, trainer.done
     began = saved = time.monotonic()
-    before = done.seconds
+    first, before, outcome = done.step, done.seconds, "done"
+
+    def judge(losses: dict[str, float]) -> None:
+        rows = validate(trainer.average)
+        if rows:
+            folder.append(folder.validation, [{"step": done.step, "patterns": done.patterns} | row for row in rows])
+        report(done, losses, rows)
+
     upcoming = trainer.draw(done.step) if done.patterns < training.patterns else None
-    outcome = "done"
+    losses, judged = {}, done.step
     while done.patterns < training.patterns:
-        step, rate = done.step, trainer.rate()
+        rate = trainer.rate()
         terms, norm = trainer.learn(upcoming)
         if done.patterns + training.batch < training.patterns:
-            upcoming = trainer.draw(step + 1)  # a GPU works on while the losses come back
-        late = seconds and time.monotonic() - began > seconds
-        flags = torch.tensor([float(interrupted()), float(bool(late))], device=terms.device)
+            upcoming = trainer.draw(done.step + 1)  # a GPU works on while the losses come back
+        late = bool(seconds) and done.step > first and time.monotonic() - began > seconds
+        flags = torch.tensor([float(interrupted()), float(late)], device=terms.device)
         *values, stop, late = fabric.all_reduce(torch.cat((terms, flags)), reduce_op="mean").tolist()
         if not all(map(math.isfinite, (*values, norm.item()))):
-            raise trainer.refuse(step, rate)
-        trainer.update(rate)
-        now = time.monotonic()
-        done.seconds = before + now - began
-        row = {"step": done.step, "patterns": done.patterns, "seconds": round(done.seconds, 3), "learning_rate": rate}
-        losses = dict(zip(TERMS, values, strict=True))
-        crossed = done.patterns // training.validate_every > (done.patterns - training.batch) // training.validate_every
+            raise trainer.refuse(done.step + 1, rate)
         if stop or late:
             outcome = "interrupted" if stop else "time"
-        last = outcome != "done" or done.patterns >= training.patterns
-        if fabric.is_global_zero:
-            folder.append(folder.log, [row | losses])
-            rows = validate(trainer.average) if (crossed or last) and not stop else None
-            if rows:
-                told = {"step": done.step, "patterns": done.patterns}
-                folder.append(folder.validation, [told | row for row in rows])
-            report(done, losses, rows)
-            if last or now - saved > 60 * training.checkpoint_minutes:
-                folder.save(trainer.state())
-                saved = time.monotonic()
-        if outcome != "done":
             break
+        if fabric.is_global_zero and time.monotonic() - saved > 60 * training.checkpoint_minutes:
+            folder.save(trainer.state())
+            saved = time.monotonic()
+        trainer.update(rate)
+        done.seconds = before + time.monotonic() - began
+        if fabric.is_global_zero:
+            losses = dict(zip(TERMS, values, strict=True))
+            told = {"step": done.step, "patterns": done.patterns, "seconds": round(done.seconds, 3)}
+            folder.append(folder.log, [told | {"learning_rate": rate} | losses])
+            report(done, losses, None)
+            if done.patterns // training.validate_every > (done.patterns - training.batch) // training.validate_every:
+                judge(losses)
+                judged = done.step
+    if fabric.is_global_zero:
+        if outcome != "interrupted" and judged < done.step:
+            judge(losses)
+        folder.save(trainer.state())
     fabric.barrier()
     return outcome
 

@@ -43,7 +43,9 @@ class Outcome:
     """Whether this is the first of the processes, which speaks for all."""
 
 
-def train(settings: RunSettings, path: Path, *, resume: bool, device: str = "auto") -> Outcome:
+def train(
+    settings: RunSettings, path: Path, *, resume: bool, device: str = "auto", minutes: float | None = None
+) -> Outcome:
     """Begin a run in a folder, or go on with the one that it holds.
 
     Parameters
@@ -52,6 +54,7 @@ def train(settings: RunSettings, path: Path, *, resume: bool, device: str = "aut
     path : the run's folder; packed lines are kept beside it.
     resume : go on from the checkpoint.
     device : ``auto``, ``cpu`` or ``cuda``.
+    minutes : of this session, in place of those in the settings; 0 for no end but that of the budget.
 
     Raises
     ------
@@ -83,7 +86,7 @@ def train(settings: RunSettings, path: Path, *, resume: bool, device: str = "aut
         end = run(
             trainer,
             folder,
-            seconds=60 * settings.training.minutes,
+            seconds=60 * (settings.training.minutes if minutes is None else minutes),
             interrupted=interrupted,
             validate=lambda network: validated(network, settings, data, fabric.device),
             report=report,

@@ -48,28 +48,26 @@ def train(
     if minutes is not None and not minutes > 0:
         raise SettingsError(f"--minutes is {minutes:g}", mend="give a number above 0")
     settings = _resumed(config, folder, instrument) if resume else _fresh(config, instrument)
-    if minutes:
-        settings = dataclasses.replace(settings, training=dataclasses.replace(settings.training, minutes=minutes))
     if dry_run:
         from alphadiffract_plugin.models.training.trial import trial
 
         print(trial(settings, device=device))
         return
-    _train(settings, folder, resume=resume, device=device)
+    _train(settings, folder, resume=resume, device=device, minutes=minutes)
 
 
-def _train(settings: RunSettings, folder: Path, *, resume: bool, device: str) -> None:
+def _train(settings: RunSettings, folder: Path, *, resume: bool, device: str, minutes: float | None) -> None:
     from alphadiffract_plugin.models.training.session import train
     from alphadiffract_plugin.progress import say
 
-    outcome = train(settings, folder, resume=resume, device=device)
+    outcome = train(settings, folder, resume=resume, device=device, minutes=minutes)
     if outcome.first:
         seen = f"{outcome.done.patterns:,} of {settings.training.patterns:,} patterns seen"
         again = f"go on with: alphadiffract-plugin train -o {folder} --resume"
         if outcome.end == "interrupted":
             say(f"{seen}; {again}", "interrupted:", "bold red")
         elif outcome.end == "time":
-            say(f"this session's {settings.training.minutes:g} minutes are over, {seen}; {again}")
+            say(f"this session's {minutes or settings.training.minutes:g} minutes are over, {seen}; {again}")
         if outcome.end != "interrupted":
             print(folder / "model")
     if outcome.end == "interrupted":
