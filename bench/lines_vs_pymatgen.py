@@ -45,7 +45,7 @@ class Comparison:
 
 
 def pymatgen_form_factor(number, stol2):
-    """f = Z - 41.78214 s² sum a exp(-b s²), with the table that XRDCalculator uses."""
+    """Pymatgen's Z - 41.78214 s² sum a exp(-b s²), with the table of XRDCalculator."""
     import torch
     from pymatgen.analysis.diffraction.xrd import ATOMIC_SCATTERING_PARAMS
     from pymatgen.core import Element
@@ -151,7 +151,9 @@ def main(argv: list[str] | None = None) -> int:
     for key in ("position", "height"):
         print(f"worst by {key}:")
         for c in sorted(found, key=lambda c, key=key: -getattr(c, key))[: args.worst]:
-            print(f"  {c.id:32s} group {c.space_group:3d}  {c.lines:5d} lines  d {c.position:.1e}  height {c.height:.1e}")
+            print(
+                f"  {c.id:32s} group {c.space_group:3d}  {c.lines:5d} lines  d {c.position:.1e}  height {c.height:.1e}"
+            )
     passed = sum(c.passed for c in found)
     print(f"{passed} of {len(found)} pass (d within {POSITION:g}, height within {HEIGHT:g} of the strongest)")
     return 0 if passed == len(found) else 1

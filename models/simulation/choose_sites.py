@@ -81,20 +81,27 @@ def positions(device: str) -> Positions:
     return Positions(*(getattr(found, f.name).to(device) for f in fields(found)))
 
 
-def choose_sites(group: Tensor, settings: RandomSettings, generator: torch.Generator) -> Sites:
-    """Sites for crystals of the groups (N,): as many as drawn, if the budget of atoms allows.
+def draw_sizes(group: Tensor, settings: RandomSettings, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """How many sites crystals of the groups (N,) shall have (N,), and how many atoms a cell at most (N,)."""
+
+    def log_uniform(low: float, high: float) -> Tensor:
+        u = torch.rand(len(group), generator=generator, device=group.device)
+        return (math.log(low) + math.log(high / low) * u).exp()
+
+    centring = positions(str(group.device)).centring[group]
+    return log_uniform(*settings.sites).long(), log_uniform(*settings.atoms) * centring
+
+
+def choose_sites(
+    group: Tensor, sizes: tuple[Tensor, Tensor], settings: RandomSettings, generator: torch.Generator
+) -> Sites:
+    """Sites for crystals of the groups (N,), of the sizes of :func:`draw_sizes` if these can be had.
 
     Where :data:`ATTEMPTS` choices all have too much symmetry, three atoms in general position are taken.
     """
     every = positions(str(group.device))
     n, most = len(group), int(settings.sites[1])
-
-    def log_uniform(low: float, high: float) -> Tensor:
-        u = torch.rand(n, generator=generator, device=group.device)
-        return (math.log(low) + math.log(high / low) * u).exp()
-
-    wanted = log_uniform(*settings.sites).long()
-    budget = log_uniform(*settings.atoms) * every.centring[group]
+    wanted, budget = sizes
     chosen = torch.zeros(n, most, dtype=torch.long, device=group.device)
     used = torch.zeros(n, most, dtype=torch.bool, device=group.device)
     bad = torch.ones(n, dtype=torch.bool, device=group.device)

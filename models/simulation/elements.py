@@ -63,7 +63,9 @@ def derive(structures: Structures) -> Elements:
 def main() -> None:
     """Write the table."""
     found = derive(read([Path(name) for name in sys.argv[2:]]))
-    what = f"Elements 1 to {HEAVIEST}: share of structures that hold one, mean share of their atoms, room of an atom in Å³"
+    what = (
+        f"Elements 1 to {HEAVIEST}: share of structures that hold one, mean share of their atoms, room of an atom in Å³"
+    )
     document = {"what": what} | {key: [round(float(x), 5) for x in value] for key, value in vars(found).items()}
     Path(sys.argv[1]).write_text(json.dumps(document, indent=1).replace(",\n  ", ", ").replace("[\n  ", "[") + "\n")
 

@@ -17,7 +17,7 @@ from .symmetry import DENOMINATOR, all_operations, default_settings
 if TYPE_CHECKING:
     from .random_crystals import RandomSettings
 
-SAME = 1e-3
+SAME = 1e-4
 """Å; images closer than this are one atom."""
 FAR = 9.9
 CHUNK = 1_500_000
@@ -60,7 +60,9 @@ def place_atoms(
     step = torch.rand(n, most, settings.trials, 3, generator=generator, device=device, dtype=torch.float64)
     tried = sites.base[:, :, None] + step @ sites.free  # (N, S, T, 3)
     rotation, translation, count = _operations(str(device))
-    oblique = torch.as_tensor([name in ("triclinic", "monoclinic", "trigonal", "hexagonal") for name in CRYSTAL_SYSTEMS])
+    oblique = torch.as_tensor(
+        [name in ("triclinic", "monoclinic", "trigonal", "hexagonal") for name in CRYSTAL_SYSTEMS]
+    )
     system = torch.as_tensor(lattice.system_of_group(), device=device)[sites.group]
     sort = (count[sites.group] * 2 + oblique.to(device)[system]) * 100 + sites.used.sum(1)
     order = sort.argsort(stable=True)
@@ -115,8 +117,10 @@ def _images(place: Tensor, operations: tuple[Tensor, Tensor]) -> Tensor:
 
 
 def _distances(apart: Tensor, metric: Tensor, oblique: bool) -> Tensor:
-    """Shortest distances (N, ...) in Å between the lattices of points that are apart (N, ..., 3); an atom and itself
-    are far apart. In an oblique cell the nearest image need not be that of the smallest coordinates.
+    """Shortest distances (N, ...) in Å between the lattices of points that are apart (N, ..., 3).
+
+    An atom and itself count as far apart. In an oblique cell the nearest image need not be that of the smallest
+    coordinates.
     """
     apart = apart - apart.round()
     shape = (-1, *[1] * (apart.ndim - 2))

@@ -41,7 +41,7 @@ def random_metrics(group: Tensor, volume: Tensor, settings: RandomSettings, gene
     # a reduced cell: no angle brings a shorter vector; all acute, or all obtuse with the body diagonal long enough
     bc, ac, ab = (uniform[:, :3] * torch.stack((b, a, a), 1).square() / 2).unbind(1)
     room = (a * a + b * b) / 2 / (bc + ac + ab)
-    sign = torch.where(uniform[:, 3] < 0.5, 1.0, -room.clamp_max(0.999))
+    sign = torch.where(uniform[:, 3] < 0.5, 1.0, -0.98 * room.clamp_max(1.0))
     low, high = settings.beta
     monoclinic = a * c * torch.deg2rad(low + (high - low) * uniform[:, 1].square()).cos()
     yz = torch.where(triclinic, sign * bc, 0.0)

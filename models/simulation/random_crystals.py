@@ -9,7 +9,7 @@ et al., Digital Discovery 2, 1414, 2023).
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields
 from importlib.resources import files
 from pathlib import Path
 
@@ -19,8 +19,7 @@ from torch import Tensor
 
 from alphadiffract_plugin.errors import SettingsError
 
-from .. import lattice
-from .choose_sites import Sites, choose_sites
+from .choose_sites import Sites, choose_sites, draw_sizes
 from .elements import elements
 from .place_atoms import place_atoms
 from .random_cells import random_metrics
@@ -33,11 +32,11 @@ from .symmetry import default_settings
 class RandomSettings:
     """What random crystals are like; (low, high) pairs are drawn log-uniformly."""
 
-    sites: tuple[float, float] = (1.0, 12.9)
+    sites: tuple[float, float] = (2.0, 14.9)
     """Atoms of the asymmetric unit, rounded down."""
-    atoms: tuple[float, float] = (2.0, 60.0)
+    atoms: tuple[float, float] = (4.0, 100.0)
     """Most atoms of the primitive cell; more where the group has no position so small."""
-    special: float = 0.6
+    special: float = 0.5
     """A position of multiplicity m is chosen in proportion to m to the minus this."""
     elements: int = 5
     """Most kinds of elements, but for atoms that sit on points."""
@@ -51,10 +50,14 @@ class RandomSettings:
     """Standard deviation of the logarithm of each axial ratio."""
     beta: tuple[float, float] = (90.5, 125.0)
     """Monoclinic angle, degrees."""
-    contact: float = 0.58
+    contact: float = 0.55
     """Two atoms come no closer than this times the sum of the radii of spheres of their atomic volumes."""
-    trials: int = 8
+    trials: int = 12
     """Places that are tried for each atom."""
+    expand: float = 0.9
+    """A crystal whose cell would have to expand by more than one over this is drawn again."""
+    redraw: int = 4
+    """So often; then the roomiest of the draws expands."""
 
 
 def random_lines(
@@ -93,35 +96,78 @@ def random_crystals(
     settings = settings or RandomSettings()
     weights = torch.ones(230) if prior is None else prior
     group = torch.multinomial(weights.to(device).double(), n, replacement=True, generator=generator)
-    sites = choose_sites(group, settings, generator)
+    sizes = draw_sizes(group, settings, generator)
+    made = _drafts(group, sizes, settings, generator)
+    for _ in range(settings.redraw):
+        tight = (made.closeness < settings.expand).nonzero().squeeze(1)
+        if not len(tight):
+            break
+        again = _drafts(group[tight], (sizes[0][tight], sizes[1][tight]), settings, generator)
+        made = _with(made, tight, again)
+    metric = made.metric * made.closeness.double().clamp_max(1.0).pow(-2)[:, None, None]
+    used = made.used
+    return Atoms(
+        hall=torch.as_tensor(default_settings(), device=device)[group],
+        space_group=group,
+        metric=metric,
+        crystal=used.nonzero()[:, 0],
+        number=made.number[used],
+        occupancy=made.occupancy[used],
+        position=made.position[used],
+        multiplicity=made.multiplicity[used],
+        b_iso=made.b_iso[used],
+    )
+
+
+@dataclass(frozen=True)
+class _Drafts:
+    """Crystals before their cells expand, padded to S sites; fields as of ``Atoms``, shapes (N, ...) or (N, S, ...)."""
+
+    metric: Tensor
+    used: Tensor
+    number: Tensor
+    occupancy: Tensor
+    position: Tensor
+    multiplicity: Tensor
+    b_iso: Tensor
+    closeness: Tensor
+
+
+def _drafts(
+    group: Tensor, sizes: tuple[Tensor, Tensor], settings: RandomSettings, generator: torch.Generator
+) -> _Drafts:
+    """A crystal of each group (N,), of a size of :func:`.choose_sites.draw_sizes`."""
+    sites = choose_sites(group, sizes, settings, generator)
     number = _draw_elements(sites, settings, generator)
+    device = group.device
     uniform = torch.rand(3, *number.shape, generator=generator, device=device)
     occupancy = torch.where(uniform[0] < settings.partial, 0.3 + 0.7 * uniform[1], 1.0)
-    occupancy = torch.where(sites.used, occupancy, 0.0)
     low, high = np.log(settings.b_iso)
-    b_iso = (low + (high - low) * uniform[2]).exp()
-
-    table = torch.as_tensor(elements().volume, device=device)
-    each = torch.where(sites.used, table[number - 1], 0.0)
-    spread = settings.density * torch.randn(n, generator=generator, device=device, dtype=torch.float64)
-    volume = (each * occupancy * sites.multiplicity).sum(1) * spread.exp()
+    each = torch.as_tensor(elements().volume, device=device)[number - 1]
+    spread = settings.density * torch.randn(len(group), generator=generator, device=device, dtype=torch.float64)
+    volume = (each * sites.used * occupancy * sites.multiplicity).sum(1) * spread.exp()
     metric = random_metrics(group, volume, settings, generator)
     radius = (3 / (4 * np.pi) * each).pow(1 / 3)
     position, closeness = place_atoms(sites, metric, radius.float(), settings, generator)
-    metric = metric * closeness.double().clamp_max(1.0).pow(-2)[:, None, None]
-
-    halls = torch.as_tensor(default_settings(), device=device)
-    return Atoms(
-        hall=halls[group],
-        space_group=group,
+    return _Drafts(
         metric=metric,
-        crystal=sites.used.nonzero()[:, 0],
-        number=number[sites.used],
-        occupancy=occupancy[sites.used],
-        position=position[sites.used],
-        multiplicity=sites.multiplicity[sites.used],
-        b_iso=b_iso[sites.used],
+        used=sites.used,
+        number=number,
+        occupancy=occupancy,
+        position=position,
+        multiplicity=sites.multiplicity,
+        b_iso=(low + (high - low) * uniform[2]).exp(),
+        closeness=closeness,
     )
+
+
+def _with(made: _Drafts, which: Tensor, other: _Drafts) -> _Drafts:
+    """The crystals, with others in some places where these are roomier."""
+    better = other.closeness > made.closeness[which]
+    parts = {f.name: getattr(made, f.name).clone() for f in fields(_Drafts)}
+    for name, values in parts.items():
+        values[which[better]] = getattr(other, name)[better]
+    return _Drafts(**parts)
 
 
 def prior_from_name(name: str | Path) -> Tensor:

@@ -156,7 +156,9 @@ def main() -> None:
 
     groups = [group_of(number) for number in track(range(1, 231), "deriving positions")]
     rows = [[[list(vars(p).values()) for p in g.positions], g.too_symmetric] for g in groups]
-    what = "Wyckoff positions of space groups 1 to 230 (default setting of spglib), made by models/simulation/wyckoff.py"
+    what = (
+        "Wyckoff positions of space groups 1 to 230 (default setting of spglib), made by models/simulation/wyckoff.py"
+    )
     lines = ",\n".join(json.dumps(row, separators=(",", ":")) for row in rows)
     Path(sys.argv[1]).write_text(f'{{"what": {json.dumps(what)},\n"groups": [\n{lines}\n]}}\n')
 
