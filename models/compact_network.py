@@ -151,33 +151,6 @@ class CompactNetwork(nn.Module):
         )
 
 
-def loss(answer: Answer, space_group: Tensor, parameters: Tensor, *, lattice_weight: float = 0.3) -> Tensor:
-    """Mean loss of N patterns.
-
-    Cross-entropy of the space group, cross-entropy of the crystal system that follows from it, and the Gaussian
-    negative log-likelihood per free cell parameter of the true lattice type.
-
-    Parameters
-    ----------
-    answer : what the network said.
-    space_group : 0 to 229, shape (N,).
-    parameters : the true free parameters q (:mod:`.lattice`), shape (N, 6).
-    lattice_weight : weight of the last term.
-    """
-    log_p = functional.log_softmax(answer.space_group_logits, -1)
-    system = torch.as_tensor(lattice.system_of_group(), device=log_p.device)
-    member = functional.one_hot(system, 7).to(log_p.dtype)
-    system_p = (log_p.exp() @ member).clamp_min(1e-9)
-    symmetry = functional.nll_loss(log_p, space_group) + functional.nll_loss(system_p.log(), system[space_group])
-
-    kind = torch.as_tensor(lattice.type_of_group(), device=log_p.device)[space_group]
-    rows = torch.arange(len(kind), device=log_p.device)
-    free = torch.as_tensor(lattice.ties()[2], dtype=log_p.dtype, device=log_p.device)[kind]
-    mean, sigma = answer.lattice_mean[rows, kind], answer.lattice_sigma[rows, kind]
-    nll = 0.5 * ((parameters - mean) / sigma) ** 2 + sigma.log()
-    return symmetry + lattice_weight * ((nll * free).sum(-1) / free.sum(-1)).mean()
-
-
 def set_lattice_scale(network: CompactNetwork, parameters: np.ndarray, kinds: np.ndarray) -> None:
     """Give the lattice heads the mean and the standard deviation of the structures' q (S, 6) per type (S,)."""
     for k in range(len(lattice.LATTICE_TYPES)):

@@ -22,7 +22,8 @@ class Judged:
     """Answers to N patterns, and what is true of them."""
 
     space_group: np.ndarray
-    """Probability of space groups 1..230, shape (N, 230)."""
+    """Probability of space groups 1..230, shape (N, 230); all 0 where a pattern could not be answered, which counts as
+    wrong."""
     crystal_system: np.ndarray
     """Probability of the seven systems, shape (N, 7)."""
     cell: np.ndarray
@@ -42,22 +43,29 @@ class Judged:
         return Judged(**{name: value[which] for name, value in vars(self).items()})
 
     @property
+    def answered(self) -> np.ndarray:
+        """Which patterns got an answer, shape (N,)."""
+        return self.space_group.max(1, initial=0) > 0
+
+    @property
     def system_right(self) -> np.ndarray:
         """Whether the first system is the true one, or that of a group that counts as right, shape (N,)."""
         first = self.crystal_system.argmax(1)
         of_groups = self.true_space_group.astype(int) @ np.eye(7, dtype=int)[lattice.system_of_group()]
-        return (first == self.true_crystal_system) | (of_groups[np.arange(len(self)), first] > 0)
+        right = (first == self.true_crystal_system) | (of_groups[np.arange(len(self)), first] > 0)
+        return right & self.answered
 
     def group_right(self, most: int) -> np.ndarray:
         """Whether one of the ``most`` first groups counts as right, shape (N,)."""
         first = np.argsort(-self.space_group, axis=1, kind="stable")[:, :most]
-        return np.take_along_axis(self.true_space_group, first, 1).any(1)
+        return np.take_along_axis(self.true_space_group, first, 1).any(1) & self.answered
 
     @property
     def hops(self) -> np.ndarray:
-        """Hops from the first group to the nearest that counts as right, shape (N,)."""
+        """Hops from the first group to the nearest that counts as right, shape (N,); infinite without an answer."""
         to_all = distances()[self.space_group.argmax(1)].astype(float)
-        return np.where(self.true_space_group, to_all, np.inf).min(1, initial=np.inf)
+        nearest = np.where(self.true_space_group, to_all, np.inf).min(1, initial=np.inf)
+        return np.where(self.answered, nearest, np.inf)
 
 
 def wilson(hits: int, n: int) -> tuple[float, float]:
@@ -68,7 +76,7 @@ def wilson(hits: int, n: int) -> tuple[float, float]:
     p, scale = hits / n, 1 + z * z / n
     middle = (p + z * z / (2 * n)) / scale
     half = z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n)) / scale
-    return (100 * (middle - half), 100 * (middle + half))
+    return (100 * max(0.0, middle - half), 100 * min(1.0, middle + half))
 
 
 def share(right: np.ndarray) -> dict[str, Any]:
@@ -133,21 +141,26 @@ def volume(cell: np.ndarray) -> np.ndarray:
 
 
 def figures(judged: Judged) -> dict[str, Any]:
-    """All figures of a set of answers, as plain JSON types; see the functions of this module."""
-    hops, first, n = judged.hops, judged.space_group.max(1), max(len(judged), 1)
+    """All figures of a set of answers, as plain JSON types; see the functions of this module.
+
+    A pattern without an answer counts as wrong, and is left out of ``hops_mean``, ``calibration`` and ``lattice``.
+    """
+    there = judged.take(judged.answered)
+    hops = judged.hops
     return {
         "n": len(judged),
+        "answered": len(there),
         "crystal_system@1": share(judged.system_right),
         "space_group@1": share(judged.group_right(1)),
         "space_group@5": share(judged.group_right(5)),
         "hops": {str(h): int((hops == h).sum()) for h in range(int(distances().max()) + 1)},
-        "hops_mean": float(hops.sum() / n),
+        "hops_mean": float(there.hops.mean()) if len(there) else None,
         **{f"within_{h}_hops": share(hops <= h) for h in (1, 2)},
         "calibration": {
-            "space_group": calibration(first, judged.group_right(1)),
-            "crystal_system": calibration(judged.crystal_system.max(1), judged.system_right),
+            "space_group": calibration(there.space_group.max(1, initial=0), there.group_right(1)),
+            "crystal_system": calibration(there.crystal_system.max(1, initial=0), there.system_right),
         },
-        "lattice": lattice_errors(judged.cell, judged.true_cell),
+        "lattice": lattice_errors(there.cell, there.true_cell),
     }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,7 +17,12 @@ from .figures import Judged, by_system
 from .records import Batch
 
 if TYPE_CHECKING:
+    from ..grid import Grid, Normalisation
+    from ..simulation.effects import Effects
     from ..structures.table import Structures
+
+PATTERNS = 64
+"""That are simulated and judged at a time."""
 
 
 def stratified(structures: Structures, split: str, each: int, seed: int) -> np.ndarray:
@@ -31,13 +36,36 @@ def stratified(structures: Structures, split: str, each: int, seed: int) -> np.n
     return np.concatenate([rng.permutation(np.flatnonzero(real & (system == s)))[:each] for s in range(7)])
 
 
+def held_out(
+    structures: Structures,
+    which: np.ndarray,
+    grid: Grid,
+    normalisation: Normalisation,
+    effects: Effects,
+    *,
+    seed: int,
+    device: torch.device,
+) -> Iterator[Batch]:
+    """One pattern of each structure of ``which`` (indices, shape (N,)); the same again for the same arguments."""
+    from ..simulation.lines import atoms_from_structures
+    from ..simulation.structure_factors import lines_from_atoms
+    from .sources import generator_of, simulated
+
+    mixed = np.random.default_rng(seed).permutation(which)  # impurities are other crystals of the batch: of any system
+    for number, first in enumerate(range(0, len(mixed), PATTERNS)):
+        lines = lines_from_atoms(atoms_from_structures(structures, mixed[first : first + PATTERNS], device))
+        yield simulated(lines, grid, normalisation, effects, generator_of(device, seed, number))
+
+
 @torch.no_grad()
-def judge(network: nn.Module, batches: Iterable[Batch]) -> Judged:
-    """Answers of a network of either architecture to batches on its device; it is left in the mode that it was in."""
-    training = network.training
-    network.eval()
-    parts = [_judge(network, batch) for batch in batches]
-    network.train(training)
+def judge(networks: Sequence[nn.Module], batches: Iterable[Batch]) -> Judged:
+    """Averaged answers of networks of one architecture to batches on their device; their modes stay."""
+    training = [network.training for network in networks]
+    for network in networks:
+        network.eval()
+    parts = [_judge(networks, batch) for batch in batches]
+    for network, mode in zip(networks, training, strict=True):
+        network.train(mode)
     return Judged(**{name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
 
 
@@ -56,23 +84,30 @@ def validate(network: nn.Module, batches: Iterable[Batch]) -> list[dict[str, flo
             "ece": row["calibration"]["space_group"]["ece"],
             "volume_error": row["lattice"]["volume_error"],
         }
-        for name, row in by_system(judge(network, batches)).items()
+        for name, row in by_system(judge([network], batches)).items()
     ]
 
 
-def _judge(network: nn.Module, batch: Batch) -> dict[str, np.ndarray]:
+def _judge(networks: Sequence[nn.Module], batch: Batch) -> dict[str, np.ndarray]:
     device = batch.x.device
     kinds = torch.as_tensor(lattice.type_of_group(), device=device)
     systems = torch.as_tensor(lattice.system_of_group(), device=device)
-    answer = network(batch.x[:, 0] if isinstance(network, OpenNetwork) else batch.x)
-    if isinstance(answer, OpenAnswer):
-        groups, system = answer.sg_logits.double().softmax(-1), answer.cs_logits.double().softmax(-1)
-        cell = answer.lp
+    taken = batch.x[:, 0] if isinstance(networks[0], OpenNetwork) else batch.x
+    answers = [network(taken) for network in networks]
+
+    def mean(values: list[torch.Tensor]) -> torch.Tensor:
+        return torch.stack(values).double().mean(0)
+
+    if isinstance(answers[0], OpenAnswer):
+        groups = mean([answer.sg_logits.softmax(-1) for answer in answers])
+        system = mean([answer.cs_logits.softmax(-1) for answer in answers])
+        cell = mean([answer.lp for answer in answers])
     else:
-        groups = answer.space_group_logits.double().softmax(-1)
+        groups = mean([answer.space_group_logits.softmax(-1) for answer in answers])
         system = groups @ nn.functional.one_hot(systems, 7).double()
         kind = (groups @ nn.functional.one_hot(kinds, len(lattice.LATTICE_TYPES)).double()).argmax(-1)
-        cell = niggli_from_parameters(answer.lattice_mean[torch.arange(len(kind), device=device), kind], kind)
+        q = mean([answer.lattice_mean for answer in answers])
+        cell = niggli_from_parameters(q[torch.arange(len(kind), device=device), kind], kind)
     return {
         "space_group": groups.cpu().numpy(),
         "crystal_system": system.cpu().numpy(),

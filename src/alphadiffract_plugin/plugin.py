@@ -45,6 +45,11 @@ def rietveld_commands(app: typer.Typer) -> None:
 
     app.command("simulate")(simulate)
 
+    from alphadiffract_plugin.cli_evaluate import evaluate, release
+
+    app.command("evaluate")(evaluate)
+    app.command("release")(release)
+
 
 def _whole_flow(histogram: Histogram, settings: Settings) -> IndexingResult:
     from alphadiffract_plugin.pipeline import index_histogram

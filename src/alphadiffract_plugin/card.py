@@ -1,0 +1,131 @@
+"""The card of a released model: what it is, what it was trained on, how good it was measured to be. Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from alphadiffract_plugin.release import Member
+
+Counts = list[tuple[str, str, int]] | None
+
+
+def card(name: str, members: Sequence[Member], evaluation: dict[str, Any] | None, counts: Sequence[Counts]) -> str:
+    """The card. What is not known is said to be unknown; no figure stands here that was not measured.
+
+    Parameters
+    ----------
+    name : of the model.
+    members : its networks.
+    evaluation : what ``evaluation.json`` holds, None if it was not evaluated.
+    counts : structures trained on, a list a member; see :func:`.release.counts_of`.
+    """
+    parts = [_what(name, members), _training(members), _data(members, counts), _figures(evaluation), _again(members)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _what(name: str, members: Sequence[Member]) -> str:
+    from alphadiffract_plugin.models.checkpoint import LATTICE_CONVENTION
+
+    model = members[0].model
+    size = sum(p.numel() for p in model.network.parameters())
+    many = f"{len(members)} networks whose probabilities are averaged, each with " if len(members) > 1 else ""
+    grid = model.grid
+    return "\n".join(
+        [
+            f"# {name}",
+            "",
+            "Reads one X-ray powder pattern and gives probabilities of the 7 crystal systems and the 230 space groups, "
+            "and coarse lattices.",
+            "",
+            f"- Architecture: `{model.architecture}`, {many}{size:,} parameters, float16 on disk, float32 in use.",
+            f"- Input: {grid.length} points, two_theta {grid.two_theta_min:g} to {grid.two_theta_max:g} degrees at "
+            f"{grid.wavelength:g} Å; other X-ray wavelengths are converted through d.",
+            f"- Lattice: {LATTICE_CONVENTION[model.architecture]}. A start for a search, never to be refined directly.",
+            "- Not for neutrons, electrons, time of flight, mixtures.",
+            "- Licence of the weights: to be chosen by who releases them; see the licences of the data below.",
+        ]
+    )
+
+
+def _training(members: Sequence[Member]) -> str:
+    keys = ("patterns_seen", "minutes", "seed", "precision", "processes", "machine", "versions")
+    lines = ["## Training", "", "| member | patterns | minutes | seed | precision | processes | machine | versions |"]
+    lines.append("|---|---|---|---|---|---|---|---|")
+    for number, member in enumerate(members, 1):
+        known = member.model.config.get("provenance", {})
+        lines.append(f"| {number} | {' | '.join(_told(known.get(key)) for key in keys)} |")
+    return "\n".join(lines)
+
+
+def _data(members: Sequence[Member], counts: Sequence[Counts]) -> str:
+    lines = ["## Data", ""]
+    distinct: dict[tuple, tuple[Counts, float | None]] = {}
+    for member, found in zip(members, counts, strict=True):
+        share = member.model.config.get("provenance", {}).get("settings", {}).get("data", {}).get("random")
+        files = tuple(path.name for path in member.data)
+        distinct.setdefault((files, share), (found, share))
+    for (files, _), (found, share) in distinct.items():
+        if share is not None:
+            lines += [f"Share of patterns of crystals made up on the spot: {100 * share:g} %.", ""]
+        if files:
+            lines += [f"Structures: {', '.join(files)}.", ""]
+        if found is None:
+            lines += ["These files were gone when this card was written, so their structures were not counted.", ""]
+        elif found:
+            lines += ["| source | licence of the data | structures, train split |", "|---|---|---|"]
+            lines += [f"| {source} | {licence} | {n:,} |" for source, licence, n in found] + [""]
+        elif share is None:
+            lines += ["Not recorded.", ""]
+    return "\n".join(lines).rstrip()
+
+
+def _figures(evaluation: dict[str, Any] | None) -> str:
+    from alphadiffract_plugin.report_evaluation import markdown
+
+    if evaluation is None:
+        return "## How good it is\n\nNot measured: no evaluation was given when this model was released."
+    body = markdown(evaluation, level=2).split("\n", 1)[1].strip()
+    return (
+        f"## How good it is\n\nMeasured by `alphadiffract-plugin evaluate`, before the weights were rounded.\n\n{body}"
+    )
+
+
+def _again(members: Sequence[Member]) -> str:
+    from alphadiffract_plugin.models.training.toml import written
+    from alphadiffract_plugin.release import without_paths
+
+    settings = [without_paths(m.model.config.get("provenance", {})).get("settings") for m in members]
+    if not settings[0]:
+        return "## To make it again\n\nThe settings of its training were not recorded."
+    seeds = ", ".join(str(s["training"]["seed"]) for s in settings if s)
+    many = f" Members differ in [training] seed: {seeds}." if len(members) > 1 else ""
+    alike = all(s and _but_seed(s) == _but_seed(settings[0]) for s in settings)
+    if len(members) > 1 and not alike:
+        many += " Other settings differ too: each member's config.json holds its own; below are those of the first."
+    return "\n".join(
+        [
+            "## To make it again",
+            "",
+            f"Save the settings below as settings.toml beside the structure files.{many}",
+            "",
+            "```",
+            "alphadiffract-plugin train --config settings.toml -o run",
+            "```",
+            "",
+            "```toml",
+            written(settings[0]).rstrip(),
+            "```",
+        ]
+    )
+
+
+def _but_seed(settings: dict[str, Any]) -> dict[str, Any]:
+    return {**settings, "training": {k: v for k, v in settings["training"].items() if k != "seed"}}
+
+
+def _told(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {item}" for key, item in value.items())
+    return "not recorded" if value is None else f"{value:,}" if isinstance(value, float) else str(value)

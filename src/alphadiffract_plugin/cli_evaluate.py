@@ -1,0 +1,114 @@
+"""``evaluate`` and ``release``: how good a network is, and packing it for others."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from alphadiffract_plugin.evaluate import Section
+
+
+def evaluate(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A model by name, or its folder, or that of a run.")],
+    structures: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FILE", help="Structure files (.parquet) to simulate; may be given several times."),
+    ] = None,
+    run: Annotated[
+        Path | None, typer.Option(metavar="RUN", help="Simulate the structures of this run, with its effects.")
+    ] = None,
+    benchmark: Annotated[
+        Path | None, typer.Option(metavar="INDEX.csv", help="An index of measured patterns; see docs/training.md.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", metavar="DIR", help="Write JSON, Markdown and pictures here.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of Markdown.")] = False,
+    split: Annotated[str, typer.Option(help="Which structures are simulated: train, val or test.")] = "val",
+    effects: Annotated[
+        str, typer.Option(metavar="PRESET", help="What the simulation does to the patterns of --structures.")
+    ] = "laboratory",
+    each: Annotated[int, typer.Option(min=1, help="Structures of each crystal system, at most.")] = 60,
+    seed: Annotated[int, typer.Option(min=0, help="Of all that is drawn.")] = 20261121,
+    device: Annotated[str, typer.Option(help="Where torch computes: auto, cpu or cuda.")] = "auto",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace output that is already there.")] = False,
+) -> None:
+    """Say how good a network is, on simulated and on measured patterns.
+
+    Accuracy with 95 % intervals by crystal system, calibration, hops on the maximal-subgroup graph, errors of the cell.
+    """
+    import json
+
+    from alphadiffract_plugin import report_evaluation as report
+    from alphadiffract_plugin.errors import SettingsError
+    from alphadiffract_plugin.evaluate import on_index
+    from alphadiffract_plugin.output import check_absent, check_folder
+    from alphadiffract_plugin.release import model_folder
+
+    kinds = [*(["simulated"] if structures or run else []), *(["measured"] if benchmark else [])]
+    if not kinds or (structures and run):
+        raise SettingsError(
+            "there is nothing to judge the model on" if not kinds else "--structures and --run do not go together",
+            mend="give --structures FILE or --run RUN, or --benchmark INDEX.csv, or one of the first and the last",
+        )
+    if output:
+        check_folder(output)
+        check_absent([output / name for name in report.names_of(kinds)], overwrite=overwrite)
+    folder, name = model_folder(model)
+    sections = []
+    if structures or run:
+        sections.append(_simulated(folder, structures, run, effects, split=split, each=each, seed=seed, device=device))
+    if benchmark:
+        sections.append(on_index(folder, benchmark, device=device, seed=seed))
+    evaluation = report.document(name, folder, sections)
+    print(json.dumps(evaluation, indent=1, allow_nan=False) if as_json else report.markdown(evaluation), end="")
+    if output:
+        report.write(evaluation, output)
+
+
+def release(
+    sources: Annotated[
+        list[str], typer.Argument(metavar="RUN_OR_MODEL", help="Runs or models; more than one become an ensemble.")
+    ],
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Make DIR/NAME.")],
+    name: Annotated[str, typer.Option(metavar="NAME", help="What the model is called.")],
+    evaluation: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="What 'evaluate -o' wrote of these weights: its figures go into the card."),
+    ] = None,
+) -> None:
+    """Pack runs or models into one model folder for others, with a card that holds what was measured."""
+    from alphadiffract_plugin import release as packing
+    from alphadiffract_plugin.errors import SettingsError
+    from alphadiffract_plugin.output import check_folder
+
+    if name in ("", ".", "..", "default") or "/" in name or "\\" in name or name.startswith("member-"):
+        raise SettingsError(f"no model can be called {name!r}", mend="give a plain name, such as mine-2026-11")
+    check_folder(output)
+    print(packing.release(sources, output / name, evaluation=evaluation))
+
+
+def _simulated(folder: Path, structures: list[Path] | None, run: Path | None, preset: str, **how: object) -> Section:
+    from alphadiffract_plugin.errors import OutputError, SettingsError
+    from alphadiffract_plugin.evaluate import on_structures
+    from alphadiffract_plugin.models.simulation.effects import PRESETS
+
+    if run is None:
+        if preset not in PRESETS:
+            raise SettingsError(f"there are no effects {preset!r}", mend=f"choose one of {', '.join(PRESETS)}")
+        return on_structures(folder, structures, PRESETS[preset], **how)
+    from alphadiffract_plugin.models.training.config import read
+
+    if not (run / "run.toml").is_file():
+        raise OutputError("this folder holds no run", mend="give the folder that `train -o` made", where=run)
+    settings = read(run / "run.toml")
+    if not settings.data.structures:
+        raise SettingsError(
+            "this run was trained on made-up crystals alone",
+            mend="give --structures FILE: made-up crystals say little of how good a network is",
+            where=run,
+        )
+    return on_structures(folder, [Path(name) for name in settings.data.structures], settings.effects, **how)

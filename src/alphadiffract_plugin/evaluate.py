@@ -1,0 +1,181 @@
+"""Evaluate: how good a network is, on simulated patterns of known structures and on measured patterns of an index.
+
+The figures are those of :mod:`.models.training.figures`; what counts as right on measured patterns is what the index
+says: its ``space_group_number`` or one of ``sg_alternatives``, and the crystal systems of these.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from alphadiffract_plugin.errors import AlphaDiffractError, InputError, SettingsError
+from alphadiffract_plugin.records import CRYSTAL_SYSTEMS
+
+if TYPE_CHECKING:
+    from alphadiffract_plugin.models.simulation.effects import Effects
+    from alphadiffract_plugin.models.training.figures import Judged
+
+NEUTRAL = "pattern"
+"""What every measured pattern is called: no name reaches a network."""
+COLUMNS = ("path", "wavelength_A", "radiation", "space_group_number", "crystal_system")
+"""What an index must have; ``kalpha2_ratio``, ``sg_alternatives``, ``niggli``, ``tier`` and ``family`` may be there."""
+SCORED = ("A", "B-sg-only")
+"""Tiers that count: cell and space group known, and space group alone."""
+
+
+@dataclass(frozen=True)
+class Section:
+    """Figures of one set of patterns."""
+
+    kind: str
+    """``simulated`` or ``measured``."""
+    title: str
+    """What the patterns are of."""
+    about: dict[str, Any]
+    """How they were chosen and made, as plain JSON types."""
+    figures: dict[str, dict[str, Any]]
+    """By group of patterns, ``all`` among them; see :func:`.models.training.figures.figures`."""
+
+
+def on_structures(
+    model: Path, files: Sequence[Path], effects: Effects, *, split: str, each: int, seed: int, device: str
+) -> Section:
+    """Figures on simulated patterns: one of each of up to ``each`` structures of every crystal system in a split.
+
+    Raises
+    ------
+    ModelError : the model does not load.
+    StructureError : a file cannot be read, or holds no structure of that split.
+    SettingsError : the device does not exist.
+    """
+    from alphadiffract_plugin.models.checkpoint import load_members
+    from alphadiffract_plugin.models.structures.table import SPLITS, read
+    from alphadiffract_plugin.models.training.figures import by_system
+    from alphadiffract_plugin.models.training.validation import PATTERNS, held_out, judge, stratified
+    from alphadiffract_plugin.predict import choose_device
+    from alphadiffract_plugin.progress import track
+
+    chosen = choose_device(device)
+    members = load_members(model)
+    structures = read(files)
+    which = stratified(structures, split, each, seed)
+    if not len(which):
+        raise InputError(
+            f"no structure of the split {split!r} is there",
+            mend=f"choose another split of {', '.join(SPLITS)}, or build structures with one",
+            where=files[0],
+        )
+    networks = [member.network.to(chosen) for member in members]
+    batches = held_out(structures, which, members[0].grid, members[0].normalisation, effects, seed=seed, device=chosen)
+    judged = judge(networks, track(batches, "simulated patterns", total=-(-len(which) // PATTERNS)))
+    about = {"files": [path.name for path in files], "split": split, "most_each": each, "seed": seed}
+    about["effects"] = dataclasses.asdict(effects)
+    return Section("simulated", f"{split} split of {', '.join(about['files'])}", about, by_system(judged))
+
+
+def on_index(model: Path, index: Path, *, device: str, seed: int) -> Section:
+    """Figures on the measured patterns of an index; one that the network cannot take counts as wrong.
+
+    Raises
+    ------
+    ModelError : the model does not load.
+    InputError : the index is missing, empty, or lacks a column or value.
+    """
+    from alphadiffract_plugin.models.training.figures import by_system, figures
+
+    rows = read_index(index)
+    judged, failed = judge_rows(model, rows, index, device=device, seed=seed)
+    groups = by_system(judged)
+    rruff = np.array([row["radiation"] == "xray" and "RRUFF" in (row.get("family") or "") for row in rows])
+    tier = np.array([row["tier"] for row in rows])
+    extra = {"RRUFF": rruff} | {f"tier {name}": tier == name for name in SCORED}
+    groups |= {name: figures(judged.take(mask)) for name, mask in extra.items() if mask.any() and not mask.all()}
+    about = {"index": index.name, "patterns": len(rows), "without_answer": failed, "seed": seed}
+    return Section("measured", index.name, about, groups)
+
+
+def read_index(path: Path) -> list[dict[str, str]]:
+    """The scored rows of an index, with a ``tier`` each; see ``COLUMNS``.
+
+    Raises
+    ------
+    InputError : the file is missing, empty, or lacks a column or value.
+    """
+    try:
+        with open(path, newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+    except (OSError, UnicodeDecodeError) as error:
+        told = getattr(error, "strerror", None) or "it is no text"
+        raise InputError(f"the index cannot be read: {told}", mend="name a CSV file", where=path) from error
+    lacking = [name for name in COLUMNS if not rows or name not in rows[0]]
+    if lacking:
+        mend = f"give a CSV file with the columns {', '.join(COLUMNS)}; docs/training.md says what they hold"
+        raise InputError(f"this index lacks {', '.join(lacking)}" if rows else "no row is there", mend=mend, where=path)
+    for line, row in enumerate(rows, 2):
+        row["tier"] = row.get("tier") or ("A" if row.get("niggli") else "B-sg-only")
+        try:
+            groups, cell = true_groups(row), true_cell(row)
+            wrong = not groups or not all(1 <= g <= 230 for g in groups) or len(cell) != 6
+        except ValueError:
+            wrong = True
+        if wrong or row["crystal_system"].lower() not in CRYSTAL_SYSTEMS:
+            raise InputError(
+                "space_group_number, sg_alternatives, crystal_system or niggli is none",
+                mend="give numbers from 1 to 230, the name of a crystal system, and six numbers or nothing",
+                where=path,
+                line=line,
+            )
+    return [row for row in rows if row["tier"] in SCORED]
+
+
+def true_groups(row: dict[str, str]) -> set[int]:
+    """The space groups that count as right."""
+    others = (row.get("sg_alternatives") or "").replace(";", " ").replace(",", " ").split()
+    return {int(row["space_group_number"])} | {int(float(word)) for word in others}
+
+
+def true_cell(row: dict[str, str]) -> np.ndarray:
+    """The Niggli cell in Å and degrees, shape (6,); NaN where the tier knows none."""
+    known = row["tier"].startswith("A") and row.get("niggli")
+    return np.array([float(word) for word in row["niggli"].split()]) if known else np.full(6, np.nan)
+
+
+def judge_rows(
+    model: Path, rows: Sequence[dict[str, str]], index: Path, *, device: str, seed: int
+) -> tuple[Judged, dict[str, int]]:
+    """The network's answers to the patterns of rows, and how many were refused, by kind of error."""
+    from alphadiffract_plugin.load import histogram_from_file
+    from alphadiffract_plugin.models.training.figures import Judged
+    from alphadiffract_plugin.predict import predict
+    from alphadiffract_plugin.progress import track
+    from alphadiffract_plugin.settings import NetworkSettings, Settings
+
+    settings = Settings(network=NetworkSettings(model=str(model), device=device), random_seed=seed)
+    groups, systems = np.zeros((len(rows), 230)), np.zeros((len(rows), 7))
+    cells, failed = np.full((len(rows), 6), np.nan), {}
+    for i, row in enumerate(track(rows, "measured patterns")):
+        ratio = f"/{row['kalpha2_ratio']}" if "/" in row["wavelength_A"] and row.get("kalpha2_ratio") else ""
+        try:
+            histogram = histogram_from_file(
+                index.parent / row["path"], wavelength=row["wavelength_A"] + ratio, radiation=row["radiation"]
+            )
+            said = predict(dataclasses.replace(histogram, name=NEUTRAL, source=NEUTRAL), settings)
+        except SettingsError:
+            raise
+        except AlphaDiffractError as error:
+            failed[type(error).__name__] = failed.get(type(error).__name__, 0) + 1
+            continue
+        groups[i], systems[i] = said.space_group_probability, said.crystal_system_probability
+        cells[i] = said.lattices[0].cell
+    right = np.zeros((len(rows), 230), bool)
+    for i, row in enumerate(rows):
+        right[i, [group - 1 for group in true_groups(row)]] = True
+    named = np.array([CRYSTAL_SYSTEMS.index(row["crystal_system"].lower()) for row in rows], dtype=int)
+    return Judged(groups, systems, cells, right, named, np.stack([true_cell(row) for row in rows])), failed
