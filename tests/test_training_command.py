@@ -1,0 +1,166 @@
+"""The command ``train``: from a TOML to a model that indexes, and what it refuses."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("lightning")
+pytest.importorskip("pyarrow")
+
+from alphadiffract_plugin.models import checkpoint  # noqa: E402
+from alphadiffract_plugin.models.training import config, loop, session  # noqa: E402
+from alphadiffract_plugin.models.training.run_folder import RunFolder, read_checkpoint  # noqa: E402
+
+
+def small(text, **changes):
+    """The text of a TOML with some ``key = value`` lines replaced, or added to [training]."""
+    lines = text.splitlines()
+    for key, value in changes.items():
+        lines = [line for line in lines if line.partition("=")[0].strip() != key]
+        lines.insert(lines.index("[training]") + 1, f"{key} = {value}")
+    return "\n".join(lines)
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory, examples):
+    """The example's settings with a far smaller budget and network, in a folder for runs."""
+    folder = tmp_path_factory.mktemp("tiny")
+    text = (examples.parent / "train_tiny.toml").read_text().replace('"data/', f'"{examples}/')
+    text = small(text, patterns=96, batch=8, validate_every=1000, seed=3).replace("[48, 80, 128]", "[16, 24, 32]")
+    (folder / "tiny.toml").write_text(text.replace("validation = 40", "validation = 2\npool = 32"))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def trained(tiny):
+    """The run of it."""
+    outcome = session.train(config.read(tiny / "tiny.toml"), tiny / "run", resume=False, device="cpu")
+    assert outcome.end == "done"
+    return tiny / "run"
+
+
+def test_the_example_ends_in_a_model_that_index_can_ask(trained, examples, cli):
+    model = checkpoint.load(trained / "model")
+    provenance = model.config["provenance"]
+    assert provenance["patterns_seen"] == 96 and list(provenance["data_sha256"]) == ["structures_3dsc.parquet"]
+    assert provenance["settings"]["data"]["random"] == 0.3 and "lightning" in provenance["versions"]
+    asked = ("index", examples / "pbso4_xray.xye", "--wavelength", "CuKa", "--indexer", "alphadiffract-net")
+    answer = cli(*asked, "--model", trained / "model")
+    assert answer.code == 0 and "pbso4_xray" in answer.out
+
+
+def test_a_dry_run_says_what_is_needed_and_writes_nothing(tiny, cli):
+    before = sorted(tiny.iterdir())
+    answer = cli("train", "--config", tiny / "tiny.toml", "-o", tiny / "dry", "--dry-run", "--device", "cpu")
+    assert answer.code == 0 and sorted(tiny.iterdir()) == before
+    for told in ("parameters", "triclinic 66", "for 1,000,000 patterns", "simulation", "GiB"):
+        assert told in answer.out
+
+
+def test_training_goes_on_from_a_model_and_from_a_run(trained, tiny):
+    for start in (trained / "model", trained):
+        text = small((tiny / "tiny.toml").read_text(), start_from=f'"{start}"', patterns=8)
+        (tiny / "fine.toml").write_text(text)
+        settings = config.read(tiny / "fine.toml")
+        fabric = session.make_fabric(settings, "cpu")
+        data = session.open_data(settings, fabric.device, shards=1, cache=tiny / "packed")
+        trainer = loop.Trainer(settings, data, fabric, 1)
+        trainer.initialise()
+        expected = checkpoint.load(trained / "model").network.state_dict()
+        assert all(torch.equal(value, expected[name]) for name, value in trainer.network.state_dict().items())
+
+
+def test_weights_of_another_network_are_refused(trained, tiny, cli):
+    text = small((tiny / "tiny.toml").read_text(), start_from=f'"{trained}"').replace("hidden = 192", "hidden = 64")
+    (tiny / "misfit.toml").write_text(text)
+    answer = cli("train", "--config", tiny / "misfit.toml", "-o", tiny / "misfit", "--device", "cpu")
+    assert answer.code == 2 and "don't fit [network]" in answer.err and not (tiny / "misfit").exists()
+
+
+def test_structures_that_the_benchmark_knows_are_refused_unless_allowed(tiny, cli, trained):
+    from alphadiffract_plugin.models.structures.table import read
+
+    structures = read([config.read(tiny / "tiny.toml").data.structures[0]])
+    cell = ",".join(f"{x:.4f}" for x in structures.cell[7])
+    index = tiny / "index.csv"
+    index.write_text(f"id,space_group_number,a,b,c,alpha,beta,gamma\nknown,{structures.space_group[7]},{cell}\n")
+    text = (tiny / "tiny.toml").read_text().replace("[data]", f'[data]\nbenchmark = "{index}"')
+    (tiny / "leak.toml").write_text(small(text, patterns=8))
+    refused = cli("train", "--config", tiny / "leak.toml", "-o", tiny / "leak", "--device", "cpu")
+    assert refused.code == 2 and not (tiny / "leak").exists()
+    assert structures.id[7] in refused.err and "structures filter" in refused.err and "allow_leaks = true" in refused.err
+    (tiny / "leak.toml").write_text(small(text, patterns=8).replace("[data]", "[data]\nallow_leaks = true"))
+    assert cli("train", "--config", tiny / "leak.toml", "-o", tiny / "leak", "--device", "cpu").code == 0
+
+
+def test_a_loss_that_is_no_number_stops_and_the_last_good_checkpoint_stays(tiny, cli, trained):
+    text = small((tiny / "tiny.toml").read_text(), learning_rate=1e30, checkpoint_minutes=0, warmup=0)
+    (tiny / "nan.toml").write_text(text)
+    answer = cli("train", "--config", tiny / "nan.toml", "-o", tiny / "nan", "--device", "cpu")
+    assert answer.code == 2 and "no number at step 2, learning rate 9.8" in answer.err and "shard" in answer.err
+    state = read_checkpoint(tiny / "nan" / "checkpoint.pt")
+    assert state["step"] == 0 and all(torch.isfinite(w).all() for w in state["network"].values())
+    assert not (tiny / "nan" / "model").exists()
+
+
+def test_a_full_disk_leaves_the_checkpoint_before_it(trained, tmp_path, monkeypatch):
+    import errno
+
+    from alphadiffract_plugin.errors import OutputError
+
+    folder = RunFolder(tmp_path)
+    folder.save({"network": {}, "average": {}, "step": 7})
+
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OutputError, match="No space left on device; the one before it is intact") as caught:
+        folder.save({"network": {}, "average": {}, "step": 8})
+    assert "free some space" in caught.value.mend
+    assert folder.load()["step"] == 7 and [p.name for p in tmp_path.iterdir()] == ["checkpoint.pt"]
+
+
+def test_a_damaged_checkpoint_is_told(tmp_path):
+    from alphadiffract_plugin.errors import TrainingError
+
+    (tmp_path / "checkpoint.pt").write_bytes(b"no checkpoint")
+    with pytest.raises(TrainingError, match="begin a new one"):
+        RunFolder(tmp_path).load()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ((), "give --config FILE.toml"),
+        (("--config", "nowhere.toml"), "give a TOML file"),
+        (("--config", "x.toml", "--device", "gpu"), "choose auto, cpu or cuda"),
+        (("--config", "x.toml", "--minutes", "0"), "give a number above 0"),
+    ],
+)
+def test_what_makes_no_run_is_refused_with_the_mend(cli, arguments, told):
+    answer = cli("train", *arguments)
+    assert answer.code == 2 and told in answer.err
+
+
+def test_without_the_extra_the_message_says_how_to_get_it(cli, monkeypatch):
+    from importlib import util
+
+    monkeypatch.setattr(util, "find_spec", lambda name, package=None: None)
+    answer = cli("train", "--config", "x.toml")
+    assert answer.code == 2 and "pip install 'alphadiffract-plugin[train]'" in answer.err
+
+
+def test_help_comes_without_torch_and_the_package_can_be_run():
+    program = (
+        "import sys; sys.argv = ['x', 'train', '--help']\n"
+        "import runpy\n"
+        "try: runpy.run_module('alphadiffract_plugin', run_name='__main__')\n"
+        "except SystemExit as leaving: assert not leaving.code\n"
+        "assert not {'torch', 'lightning', 'pymatgen'} & set(sys.modules)"
+    )
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert ran.returncode == 0 and "--dry-run" in ran.stdout, ran.stderr
