@@ -72,19 +72,19 @@ class Effects:
     b_iso: Range = (0.2, 3.0)
     """Overall displacement factor B in Å², beyond what the lines hold (International Tables C, 6.1)."""
 
-    u: Range = (0.0, 25.0)
+    u: Range = (0.0, 10.0)
     """Gaussian variance that goes with tan²θ, 0.0001 degrees² (Caglioti et al. 1958)."""
     v: Range = (-3.0, 0.0)
     """Gaussian variance that goes with tan θ, 0.0001 degrees²."""
-    w: Range = (0.7, 70.0)
-    """Constant Gaussian variance, 0.0001 degrees²: FWHM from 0.02 to 0.20° (seen)."""
+    w: Range = (0.5, 20.0)
+    """Constant Gaussian variance, 0.0001 degrees²: FWHM from 0.017 to 0.11° (seen)."""
     x: Range = (0.0, 0.0)
     """Lorentzian FWHM of the instrument that goes with 1/cos θ, 0.01 degrees."""
     y: Range = (0.0, 0.0)
     """Lorentzian FWHM of the instrument that goes with tan θ, 0.01 degrees."""
-    size: Range = (0.035, 3.0)
-    """Crystallite size in µm, isotropic, Lorentzian (Scherrer with K = 0.9 · 2): FWHM 1.8 λ / (π size cos θ)."""
-    microstrain: Range = (90.0, 9000.0)
+    size: Range = (0.04, 3.0)
+    """Crystallite size in µm, isotropic, Lorentzian (Scherrer with K = 1): FWHM 1.8 λ / (π size cos θ)."""
+    microstrain: Range = (50.0, 5000.0)
     """Microstrain in 1e-6, isotropic, Lorentzian: FWHM in radians is microstrain · tan θ."""
     sh_l: Range = (0.0, 0.07)
     """Axial divergence (S + H)/L (Finger, Cox & Jephcoat 1994): a one-sided exponential of the same mean shift."""
@@ -122,11 +122,11 @@ class Effects:
     foreign: Range = (0.01, 0.1)
     """Their areas over that of the strongest line."""
 
-    background: Range = (0.001, 0.05)
+    background: Range = (0.0003, 0.02)
     """Height over the maximum of the smooth background that its removal leaves."""
     counts: Range = (500.0, 50_000.0)
     """Counts at the maximum, which the Poisson noise of every point follows."""
-    noise: Range = (0.0005, 0.02)
+    noise: Range = (0.0004, 0.015)
     """Standard deviation of Gaussian noise over the maximum: counting noise of the background that was removed."""
     leftover: Range = (-1.5, 1.0)
     """What is left of the background's level after its removal, in units of ``noise``."""
