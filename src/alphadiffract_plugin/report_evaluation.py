@@ -7,6 +7,7 @@ import hashlib
 import json
 import math
 from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 """Version of ``evaluation.json``."""
+VERSIONS = ("alphadiffract-plugin", "torch", "numpy")
+"""Packages whose versions are written."""
 DEFINITIONS = {
     "wilson95": "95 % interval of a share (Wilson 1927), per cent",
     "hops": "patterns by the hops on the maximal-subgroup graph from the first space group to the true one",
@@ -35,13 +38,16 @@ BLUE, AMBER, GREY = "#2563eb", "#b45309", "#9ca3af"
 def document(name: str, folder: Path, sections: Sequence[Section]) -> dict[str, Any]:
     """What ``evaluation.json`` holds of a model folder that goes by a name; the weights are named by their sha256."""
     from alphadiffract_plugin.models.checkpoint import members, read_config
-    from alphadiffract_plugin.pipeline import versions
 
     parts = members(folder)
     about = {"format": FORMAT, "model": name, "architecture": read_config(parts[0]).get("architecture", "open")}
     about |= {"members": len(parts), "weights_sha256": [weights_sha256(part) for part in parts]}
     held = [dataclasses.asdict(section) for section in sections]
-    return about | {"sections": held, "definitions": DEFINITIONS, "versions": versions()}
+    return about | {
+        "sections": held,
+        "definitions": DEFINITIONS,
+        "versions": {name: version(name) for name in VERSIONS},
+    }
 
 
 def weights_sha256(folder: Path) -> str:
