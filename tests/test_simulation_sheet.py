@@ -93,8 +93,13 @@ def test_anglesite_of_a_perfect_instrument_is_found_by_index(anglesite, tmp_path
     assert indexed(tmp_path / "out" / "1.xye", "CuKa1") == pytest.approx(axes(told), rel=1e-3)
 
 
-def test_anglesite_of_a_laboratory_is_found_by_index(anglesite, tmp_path):
-    assert run(anglesite, "-o", tmp_path / "out", "--count", 1, "--seed", 1) == 0
+def test_a_pure_anglesite_of_a_laboratory_is_found_by_index(anglesite, tmp_path):
+    """As the laboratory has it, but a pure sample over the whole range, measured long enough."""
+    (tmp_path / "pure.toml").write_text(
+        "[effects]\ncut_share = 0\nimpurity_share = 0\nforeign_share = 0\nnoise = 0.001\ncounts = 20_000\n"
+    )
+    effects = ("--effects", tmp_path / "pure.toml")
+    assert run(anglesite, "-o", tmp_path / "out", "--count", 1, "--seed", 1, *effects) == 0
     (told,) = truth(tmp_path / "out")
     # 0.3 %: zero shift and displaced sample are in the pattern, and refined with the cell
     assert indexed(tmp_path / "out" / "1.xye", "CuKa") == pytest.approx(axes(told), rel=3e-3)
