@@ -91,7 +91,9 @@ def test_structures_that_the_benchmark_knows_are_refused_unless_allowed(tiny, cl
     (tiny / "leak.toml").write_text(small(text, patterns=8))
     refused = cli("train", "--config", tiny / "leak.toml", "-o", tiny / "leak", "--device", "cpu")
     assert refused.code == 2 and not (tiny / "leak").exists()
-    assert structures.id[7] in refused.err and "structures filter" in refused.err and "allow_leaks = true" in refused.err
+    assert (
+        structures.id[7] in refused.err and "structures filter" in refused.err and "allow_leaks = true" in refused.err
+    )
     (tiny / "leak.toml").write_text(small(text, patterns=8).replace("[data]", "[data]\nallow_leaks = true"))
     assert cli("train", "--config", tiny / "leak.toml", "-o", tiny / "leak", "--device", "cpu").code == 0
 

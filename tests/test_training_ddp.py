@@ -29,6 +29,7 @@ patterns = 160
 batch = 8
 shards = 2
 precision = "32-true"
+threads = 1
 validate_every = 160
 """
 

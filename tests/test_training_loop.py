@@ -1,24 +1,34 @@
-"""A very short training: it learns, resumes, and leaves a model folder that loads."""
-
-import csv
-import dataclasses
+"""What a step of training draws and learns: the right structures, balanced, and the same whoever draws them."""
 
 import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
 
-from alphadiffract_plugin.models import checkpoint  # noqa: E402
-from alphadiffract_plugin.models.compact_network import CompactConfig, CompactNetwork, Warp, loss  # noqa: E402
-from alphadiffract_plugin.models.grid import COMPACT_GRID  # noqa: E402
-from alphadiffract_plugin.models.simulation import patterns as simulate  # noqa: E402
+from alphadiffract_plugin.models.compact_network import CompactConfig, CompactNetwork, Warp  # noqa: E402
+from alphadiffract_plugin.models.grid import (  # noqa: E402
+    COMPACT_GRID,
+    COMPACT_NORMALISATION,
+    OPEN_GRID,
+    OPEN_NORMALISATION,
+)
+from alphadiffract_plugin.models.simulation.effects import PRESETS  # noqa: E402
 from alphadiffract_plugin.models.simulation.lines import LineTable  # noqa: E402
-from alphadiffract_plugin.models.training import loop as train  # noqa: E402
-from alphadiffract_plugin.models.training import validation  # noqa: E402
-from alphadiffract_plugin.models.training.sources import Crystals  # noqa: E402
-from alphadiffract_plugin.models.training.validation import stratified  # noqa: E402
+from alphadiffract_plugin.models.simulation.records import Lines  # noqa: E402
+from alphadiffract_plugin.models.training.losses import LossSettings, loss  # noqa: E402
+from alphadiffract_plugin.models.training.sources import (  # noqa: E402
+    CHUNKS,
+    MixedSource,
+    RandomSource,
+    TableSource,
+    batch,
+    drawing_weights,
+    generator_of,
+    scaled,
+)
 
 SMALL = CompactConfig(channels=(16, 24), blocks=(1, 1), hidden=32, dropout=0.0)
+CPU = torch.device("cpu")
 
 
 @pytest.fixture(scope="module")
@@ -38,69 +48,101 @@ def table():
     )
 
 
+def crystals(count, generator):
+    """Stand-ins for made-up crystals, each told by the intensity of its one line."""
+    return Lines(
+        hkl=torch.ones(count, 1, 3),
+        intensity=torch.rand(count, 1, generator=generator),
+        basis=torch.eye(3).repeat(count, 1, 1) / 4,
+        space_group=torch.full((count,), 194),
+    )
+
+
 def test_the_network_learns_to_tell_cubic_from_tetragonal(table):
     torch.manual_seed(1)
-    crystals = Crystals(table, COMPACT_GRID, torch.device("cpu"))
-    network = CompactNetwork(SMALL)
+    source, network = TableSource(table, CPU), CompactNetwork(SMALL)
     optimiser = torch.optim.AdamW(network.parameters(), lr=3e-3)
-    generator = torch.Generator().manual_seed(1)
-    calm = dataclasses.replace(simulate.Effects(), noise=(1e-3, 1e-3), impurity=(1e-3, 1e-3), cut=0.0, texture=0.0)
+
+    def draw(n, step):
+        return batch(source, COMPACT_GRID, COMPACT_NORMALISATION, PRESETS["still"], n, generator_of(CPU, 1, step))
+
     losses = []
-    for _ in range(120):
-        x, group, q = crystals.patterns(torch.arange(10), calm, generator)
-        value = loss(network(x), group, q)
+    for step in range(200):
+        drawn = draw(10, step)
+        value = loss(network(drawn.x), drawn, LossSettings())["total"]
         optimiser.zero_grad()
         value.backward()
         optimiser.step()
         losses.append(value.item())
-    assert np.mean(losses[-5:]) < 0.15 * losses[0]
-    x, group, _ = crystals.patterns(torch.arange(10).repeat(4), calm, generator)
+    assert np.mean(losses[-5:]) < 0.2 * losses[0]
+    drawn = draw(40, 1000)
     with torch.inference_mode():
-        right = network.eval()(x).space_group_logits.argmax(1) == group
+        right = network.eval()(drawn.x).space_group_logits.argmax(1) == drawn.space_group
     assert right.float().mean() > 0.75  # chance: 0.5
 
 
-def test_training_stops_in_time_resumes_and_leaves_a_model_that_loads(table, tmp_path):
-    plan = train.Plan(minutes=0.03, batch=4)
-    first = checkpoint.load(train.train(table, plan, tmp_path, SMALL))
-    seen = first.config["provenance"]["patterns_seen"]
-    assert seen >= 4 and first.config["provenance"]["seed"] == plan.seed and first.grid == COMPACT_GRID
-    second = checkpoint.load(train.train(table, train.Plan(minutes=0.05, batch=4), tmp_path, SMALL))
-    assert second.config["provenance"]["patterns_seen"] > seen
-    with open(tmp_path / "log.csv") as handle:
-        rows = list(csv.DictReader(handle))
-    assert {row["system"] for row in rows} == {"t", "c", "all"}
-    assert {int(row["patterns"]) for row in rows} == {seen, second.config["provenance"]["patterns_seen"]}
-
-
-def test_the_figures_of_a_model_are_printed_as_a_table(table, tmp_path, capsys):
-    checkpoint.save(CompactNetwork(SMALL), COMPACT_GRID, tmp_path / "untrained", provenance={})
-    table.save(tmp_path / "lines.npz")
-    validation.main(
-        ["--model", str(tmp_path / "untrained"), "--structures", str(tmp_path / "lines.npz"), "--split", "val"]
-    )
-    rows = [line.split("|") for line in capsys.readouterr().out.splitlines()]
-    assert [row[1].strip() for row in rows[2:]] == ["tetragonal", "cubic", "all"]
-    assert rows[-1][2].strip() == "2"
-
-
-def test_only_the_train_split_is_drawn_and_validation_is_stratified(table):
-    crystals = Crystals(table, COMPACT_GRID, torch.device("cpu"))
-    weights = crystals.weights()
+def test_only_the_train_split_is_drawn(table):
+    weights = drawing_weights(table, 0.7)
     assert weights[10:].sum() == 0 and weights.sum() == pytest.approx(1)
-    assert sorted(stratified(table, "val", 60, 1)) == [10, 11]
+    drawn = TableSource(table, CPU).draw(500, generator_of(CPU, 1))
+    assert set(drawn.space_group.tolist()) == {220, 122}
+    longest = 1 / drawn.basis[:, 0, 0].min()  # a = 4.0 + 0.15 i Å, i < 10
+    assert longest < 4.0 + 0.15 * 9.5
 
 
-def test_the_lattice_loss_counts_only_what_symmetry_leaves_free_of_the_true_type():
-    torch.manual_seed(2)
-    answer = CompactNetwork(SMALL).eval()(torch.rand(2, 2, 4096))
-    group = torch.tensor([224, 0])
-    q = torch.zeros(2, 6)
-    changed = q.clone()
-    changed[0, 1:] = 9.0  # a cubic cell has one free parameter
-    assert loss(answer, group, q).item() == pytest.approx(loss(answer, group, changed).item())
-    changed[1, 5] = 9.0  # a triclinic cell has six
-    assert loss(answer, group, changed) > loss(answer, group, q) + 0.1
+@pytest.mark.parametrize(("temper", "ratio"), [(1.0, 9.0), (0.0, 1.0)])
+def test_tempering_goes_from_natural_to_uniform(table, temper, ratio):
+    many = np.array([221] * 90 + [230] * 10)
+    big = LineTable(
+        hkl=table.hkl[:0],
+        intensity=table.intensity[:0],
+        start=np.zeros(101, int),
+        reciprocal_metric=np.zeros((100, 3, 3)),
+        space_group=many,
+        origin=np.zeros(100, int),
+        split=np.zeros(100, int),
+    )
+    weights = drawing_weights(big, temper)
+    assert weights[many == 221].sum() / weights[many == 230].sum() == pytest.approx(ratio)
+
+
+def test_a_pool_is_a_function_of_step_and_shard_and_is_replaced_bit_by_bit():
+    def pooled(visits):
+        source = RandomSource(crystals, CPU, pool=4 * CHUNKS, steps=3, seed=7)
+        for step, shard in visits:
+            source.turn(step, shard)
+        return source.draw(1000, generator_of(CPU, 5)).intensity.unique()
+
+    straight = pooled([(step, 1) for step in range(10)])
+    resumed = pooled([(9, 0), (9, 1)])
+    assert torch.equal(straight, resumed)
+    later, other = pooled([(12, 1)]), pooled([(9, 0)])
+    kept = np.intersect1d(straight, later)
+    assert len(kept) == len(straight) * (CHUNKS - 1) // CHUNKS  # one part of eight is new
+    assert not len(np.intersect1d(straight, other))
+
+
+def test_a_mix_holds_the_asked_share_of_made_up_crystals(table):
+    made_up = RandomSource(crystals, CPU, pool=CHUNKS, steps=1, seed=1)
+    mix = MixedSource(TableSource(table, CPU), made_up, 0.3)
+    mix.turn(0, 0)
+    drawn = mix.draw(4000, generator_of(CPU, 2))
+    share = (drawn.space_group == 194).float().mean().item()
+    assert share == pytest.approx(0.3, abs=0.03)  # four standard deviations
+    assert drawn.hkl.shape[:2] == drawn.intensity.shape
+
+
+def test_patterns_are_scaled_as_measured_ones_are():
+    y = torch.tensor([[0.0, 0.2, 1.0, 0.0]])
+    coverage = torch.tensor([[0.0, 1.0, 1.0, 0.0]])
+    assert scaled(y, coverage, COMPACT_NORMALISATION)[0].tolist() == pytest.approx([0, 0.2**0.5, 1, 0])
+    assert scaled(y, coverage, OPEN_NORMALISATION)[0].tolist() == pytest.approx([0, 0, 100, 0])
+
+
+def test_patterns_of_the_open_network_lie_on_its_grid(table):
+    drawn = batch(TableSource(table, CPU), OPEN_GRID, OPEN_NORMALISATION, PRESETS["paper"], 4, generator_of(CPU, 3))
+    assert drawn.x.shape == (4, 2, 8192) and drawn.x[:, 0].amax(1).tolist() == pytest.approx([100.0] * 4)
+    assert torch.isfinite(drawn.parameters).all()
 
 
 def test_on_an_axis_of_ln_d_a_larger_cubic_cell_is_the_same_pattern_further_on():

@@ -1,7 +1,6 @@
 """A run that was stopped, by a person or by a power cut, goes on with the very losses that it would have had."""
 
 import csv
-import os
 import signal
 import subprocess
 import sys
@@ -28,6 +27,7 @@ patterns = 480
 batch = 8
 shards = 2
 precision = "32-true"
+threads = 1
 checkpoint_minutes = {minutes}
 validate_every = 240
 """
@@ -65,7 +65,6 @@ def started(folder, config, run, until):
         cwd=folder,
         stderr=subprocess.PIPE,
         text=True,
-        env=os.environ | {"OMP_NUM_THREADS": str(torch.get_num_threads())},
     )
     log, deadline = folder / run / "log.csv", time.monotonic() + 60
     while not (log.exists() and log.read_text().count("\n") > until):

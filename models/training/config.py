@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 SECTIONS = ("network", "data", "effects", "loss", "training", "versions")
 PRECISIONS = ("auto", "32-true", "bf16-mixed")
 SCHEDULES = ("cosine", "constant")
-MAY_CHANGE = ("minutes", "checkpoint_minutes", "validate_every", "compile")
+MAY_CHANGE = ("minutes", "checkpoint_minutes", "validate_every", "compile", "threads")
 """Settings of ``[training]`` that a resumed run may have otherwise than it began."""
 
 
@@ -57,7 +57,9 @@ class DataSettings:
     def __post_init__(self) -> None:
         _range(self, random=(0, 1), temper=(0, 1), pool=(1, None), reuse=(1, None), validation=(1, None))
         if not self.structures and self.random < 1:
-            raise SettingsError("structures is empty", mend='name parquet files: structures = ["..."], or set random = 1')
+            raise SettingsError(
+                "structures is empty", mend='name parquet files: structures = ["..."], or set random = 1'
+            )
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,8 @@ class TrainingSettings:
     precision: str = "auto"
     """``bf16-mixed``, ``32-true``, or ``auto``: bf16-mixed on a GPU, 32-true on a CPU, where bf16 pays only if the
     processor computes in it (1.4 times as fast on one with AVX-512 BF16)."""
+    threads: int = 0
+    """CPU threads of a process; 0 leaves the choice to torch: all cores, which is slow where others use them too."""
     compile: bool = False
     """Compile the network first (torch.compile)."""
     seed: int = 20261121
@@ -110,6 +114,7 @@ class TrainingSettings:
             clip=(1e-12, None),
             seed=(0, None),
             shards=(0, None),
+            threads=(0, None),
             checkpoint_minutes=(0, None),
             validate_every=(1, None),
             minutes=(0, None),
@@ -241,7 +246,10 @@ def _network(document: Document) -> CompactConfig | OpenConfig:
     architecture = table.pop("architecture", "compact")
     if architecture not in configs:
         raise document.refuse(
-            f"[network] architecture is {architecture!r}", f"choose one of {', '.join(configs)}", "network", "architecture"
+            f"[network] architecture is {architecture!r}",
+            f"choose one of {', '.join(configs)}",
+            "network",
+            "architecture",
         )
     return document.record(configs[architecture], "network", table)
 

@@ -143,6 +143,8 @@ def packed(
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise OutputError(f"cannot be made: {error.strerror}", mend="choose another place", where=file.parent) from error
+            raise OutputError(
+                f"cannot be made: {error.strerror}", mend="choose another place", where=file.parent
+            ) from error
         write_whole(file, table.save)
     return table

@@ -113,7 +113,9 @@ class Trainer:
 
     def learn(self, drawn: Batch) -> tuple[Tensor, Tensor]:
         """Forward and backward: the terms of the loss, shape (5,), and the norm of the gradient; weights stay."""
-        number = generator_of(torch.device("cpu"), self.settings.training.seed, self.done.step, self.fabric.global_rank, 2)
+        number = generator_of(
+            torch.device("cpu"), self.settings.training.seed, self.done.step, self.fabric.global_rank, 2
+        )
         torch.manual_seed(number.initial_seed())
         for optimiser in self.wrapped:
             optimiser.zero_grad()
@@ -153,7 +155,11 @@ class Trainer:
                 terms = loss(self.network(self.inputs(drawn)), drawn, self.settings.loss)
             bad[shard] = float(not torch.isfinite(terms["total"]))
         found = self.fabric.all_reduce(bad, reduce_op="sum").nonzero().flatten().tolist()
-        where = f"the loss of shard {', '.join(map(str, found))}" if found else f"the gradient (shards 0 to {self.shards - 1})"
+        where = (
+            f"the loss of shard {', '.join(map(str, found))}"
+            if found
+            else f"the gradient (shards 0 to {self.shards - 1})"
+        )
         return TrainingError(
             f"{where} is no number at step {step}, learning rate {rate:.3g}; the weights were not touched",
             mend="begin a new run with start_from = the checkpoint of this one, and a lower learning_rate or clip",
@@ -253,7 +259,7 @@ def run(
 
 
 def make_optimisers(network: nn.Module, settings: RunSettings) -> list[torch.optim.Optimizer]:
-    """Muon for the matrices of the compact network's blocks (torch 2.9 or newer), which learn more by it; else AdamW."""
+    """Muon for the matrices of the compact network's blocks from torch 2.9 on, as they learn more by it, else AdamW."""
     usual = {"lr": settings.training.learning_rate, "weight_decay": settings.training.weight_decay}
     inner = {name: p for name, p in network.named_parameters() if name.startswith("body") and p.ndim == 2}
     if not inner or not hasattr(torch.optim, "Muon"):
@@ -274,7 +280,9 @@ def load_weights(network: nn.Module, start: Path) -> None:
     else:
         file = start / "checkpoint.pt" if start.is_dir() else start
         if not file.is_file():
-            raise SettingsError("start_from names nothing", mend="give a model folder, or the folder of a run", where=start)
+            raise SettingsError(
+                "start_from names nothing", mend="give a model folder, or the folder of a run", where=start
+            )
         state = read_checkpoint(file)["average"]
     try:
         network.load_state_dict(state, strict=True)

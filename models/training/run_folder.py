@@ -163,7 +163,7 @@ class RunFolder:
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """What :meth:`RunFolder.save` wrote, on the CPU: ``network``, ``average``, ``optimisers``, ``step``, ``patterns`` ...
+    """What :meth:`RunFolder.save` wrote, on the CPU: ``network``, ``average``, ``optimisers``, ``step`` ...
 
     Raises
     ------

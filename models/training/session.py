@@ -82,7 +82,8 @@ def train(
         if not resume:
             folder.begin(settings)
         folder.forget_after(trainer.done.step)
-    with interruptions() as interrupted, reporting(settings, trainer.done, quiet=not fabric.is_global_zero) as report:
+    watch = reporting(settings, trainer.done, quiet=not fabric.is_global_zero)
+    with interruptions() as interrupted, watch as report, threads(settings.training.threads):
         end = run(
             trainer,
             folder,
@@ -164,6 +165,17 @@ def interruptions() -> Iterator[Any]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def threads(n: int) -> Iterator[None]:
+    """Torch computes with so many CPU threads meanwhile; 0 leaves them as they are."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(n or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 @contextmanager

@@ -129,7 +129,7 @@ class MixedSource:
         self.second.turn(step, shard)
 
     def draw(self, n: int, generator: torch.Generator) -> Lines:
-        """n crystals of each are drawn and one of each pair is kept: nothing has to wait for the device."""
+        """N crystals of each are drawn and one of each pair is kept: nothing has to wait for the device."""
         both = joined([self.first.draw(n, generator), self.second.draw(n, generator)])
         second = torch.rand(n, generator=generator, device=both.hkl.device) < self.share
         which = torch.arange(n, device=both.hkl.device) + n * second
@@ -156,7 +156,7 @@ def generator_of(device: torch.device, *numbers: int) -> torch.Generator:
 def batch(
     source: Source, grid: Grid, normalisation: Normalisation, effects: Effects, n: int, generator: torch.Generator
 ) -> Batch:
-    """n patterns of a source with their answers."""
+    """N patterns of a source with their answers."""
     return simulated(source.draw(n, generator), grid, normalisation, effects, generator)
 
 

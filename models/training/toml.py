@@ -49,7 +49,9 @@ class Document:
         except (OSError, UnicodeDecodeError) as error:
             told = getattr(error, "strerror", None) or "it is no text"
             raise SettingsError(
-                f"the settings cannot be read: {told}", mend="give a TOML file such as examples/train_tiny.toml", where=path
+                f"the settings cannot be read: {told}",
+                mend="give a TOML file such as examples/train_tiny.toml",
+                where=path,
             ) from error
         except tomllib.TOMLDecodeError as error:
             found = re.search(r"line (\d+)", str(error))
@@ -79,7 +81,9 @@ class Document:
         """The keys of a section; empty if it is not there."""
         value = self.values.get(section, {})
         if not isinstance(value, dict):
-            raise self.refuse(f"{section} is {value!r}, no section", f"write [{section}], and its keys below", "", section)
+            raise self.refuse(
+                f"{section} is {value!r}, no section", f"write [{section}], and its keys below", "", section
+            )
         return dict(value)
 
     def know(self, known: Iterable[str], given: Iterable[str], section: str = "") -> None:

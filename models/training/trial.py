@@ -13,7 +13,7 @@ from alphadiffract_plugin.records import CRYSTAL_SYSTEMS
 from .config import RunSettings
 from .data import open_data
 from .loop import Trainer
-from .session import clock, make_fabric, with_shards
+from .session import clock, make_fabric, threads, with_shards
 
 WARM = 2
 """Steps before the clock runs: memory is taken, kernels are chosen or compiled."""
@@ -35,7 +35,8 @@ def trial(settings: RunSettings, *, device: str) -> str:
     spent = {"simulation": 0.0, "forward and backward": 0.0, "optimisers": 0.0}
     steps, began = 0, time.monotonic()
     while steps < WARM + 1 or (steps < WARM + STEPS and time.monotonic() - began < SECONDS):
-        times = _step(trainer)
+        with threads(settings.training.threads):
+            times = _step(trainer)
         steps += 1
         if steps > WARM:
             for name, seconds in zip(spent, times, strict=True):
