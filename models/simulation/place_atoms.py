@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 SAME = 1e-4
 """Å; images closer than this are one atom."""
 FAR = 9.9
-CHUNK = 1_500_000
+CHUNK = 300_000
 """Distances that are held at a time."""
 
 
