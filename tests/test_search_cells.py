@@ -10,7 +10,7 @@ from alphadiffract_plugin import crystal, search_cells
 from alphadiffract_plugin.lattices import LATTICES, Lattice
 from alphadiffract_plugin.observed import line_likelihood_ratio, observed_from_peaks
 from alphadiffract_plugin.records import Peaks
-from alphadiffract_plugin.refine_cells import pull_onto_lines
+from alphadiffract_plugin.refine_cells import Trial, pull_onto_lines
 from alphadiffract_plugin.settings import SearchSettings
 
 COPPER = 1.5405929
@@ -106,6 +106,19 @@ def test_the_cell_of_a_mineral_is_found_from_22_lines_two_strangers_and_a_zero_s
     assert place <= lowest
     assert trials[place - 1].zero_shift == pytest.approx(0.05, abs=0.03)
     assert trials[place - 1].origin == "search"
+
+
+def test_half_a_cell_is_doubled_to_the_true_one():
+    """Wollastonite's lattice with every second plane taken out, in each of the seven ways."""
+    cell, space_group, _ = MINERALS["wollastonite"]
+    observed = observed_from_peaks(measured(cell, space_group), 20)
+    basis = crystal.primitive_basis(cell, "P")
+    for halved in np.linalg.inv(search_cells._TWICE) @ basis:
+        metric = crystal.metric_from_cell(crystal.cell_from_direct_metric(halved @ halved.T))
+        half = Trial(Lattice("triclinic", "P"), metric, 0.05, 0.0, "search")
+        best = max(search_cells.doubled(observed, [half], SearchSettings()), key=lambda trial: trial.score)
+        assert place_of(cell, "P", [best]) == 1
+        assert best.score > pull_onto_lines(observed, half.lattice, np.array([[*metric, 0.05]]), "search")[0].score
 
 
 def test_the_published_benchmark_is_indexed_where_the_programs_of_2004_indexed_it():

@@ -42,13 +42,22 @@ _AXES = {
     "other": [np.eye(3)],
 }
 """Changes of the reciprocal axes (rows) that bring a centring to the letter of the lattice."""
+_DOUBLED = 30
+"""So many of the best lattices are tried with twice their volume."""
+_TWICE = np.array(
+    [np.diag(d) for d in ((2, 1, 1), (1, 2, 1), (1, 1, 2))]
+    + [[[2, 0, 0], [1, 1, 0], [0, 0, 1]], [[2, 0, 0], [0, 1, 0], [1, 0, 1]]]
+    + [[[1, 0, 0], [0, 2, 0], [0, 1, 1]], [[2, 0, 0], [1, 1, 0], [1, 0, 1]]]
+)
+"""The seven lattices of twice the volume, rows in terms of a primitive basis (Hermite normal forms of index 2)."""
 
 
 def search_cells(peaks: Peaks, settings: SearchSettings, device: str = "cpu") -> list[Trial]:
     """Cells of all Bravais lattices that explain the first lines, best score first.
 
-    Every lattice is searched, then the best primitive ones are tried with each centring of their axes. After
-    ``settings.seconds`` no further lattice is begun.
+    Every lattice is searched, then the best primitive ones are tried with each centring of their axes, and the best of
+    all with twice their volume: half a cell leaves only its weak lines over. After ``settings.seconds`` no further
+    lattice is begun.
     """
     observed = observed_from_peaks(peaks, settings.lines)
     began = time.monotonic()
@@ -64,6 +73,8 @@ def search_cells(peaks: Peaks, settings: SearchSettings, device: str = "cpu") ->
         trials += pull_onto_lines(observed, lattice, np.concatenate(found), "search")
     trials.sort(key=lambda trial: -trial.score)
     trials += _centred_versions(observed, trials[:_CENTRED])
+    if time.monotonic() - began <= settings.seconds:
+        trials += doubled(observed, sorted(trials, key=lambda trial: -trial.score), settings)
     return sorted(trials, key=lambda trial: -trial.score)
 
 
@@ -82,6 +93,25 @@ def _centred_versions(observed: Observed, trials: list[Trial]) -> list[Trial]:
                 metric = np.array([g[0, 0], g[1, 1], g[2, 2], 2 * g[1, 2], 2 * g[0, 2], 2 * g[0, 1]])
                 start = np.append(metric @ np.linalg.pinv(lattice.metric_map), trial.zero_shift)
                 starts.setdefault(lattice, []).append(start)
+    return [
+        t for lattice, start in starts.items() for t in pull_onto_lines(observed, lattice, np.array(start), "search")
+    ]
+
+
+def doubled(observed: Observed, trials: list[Trial], settings: SearchSettings) -> list[Trial]:
+    """The best lattices again with twice their volume in each of seven ways, as symmetric as they then are."""
+    starts: dict[Lattice, list[np.ndarray]] = {}
+    for trial in distinct_lattices(trials, _DOUBLED):
+        basis = primitive_basis(cell_from_metric(trial.metric), trial.lattice.centring)
+        for change in _TWICE:
+            found = bravais_from_basis(change @ basis, 1e-3)
+            lattice = Lattice(found.family, found.centring)
+            largest = settings.volume_max * (1 if lattice.points == 1 else 1.5)
+            volume = abs(np.linalg.det(change @ basis)) * lattice.points
+            if volume > largest or max(found.cell[:3]) > settings.length_max:
+                continue
+            parameters = metric_from_cell(found.cell) @ np.linalg.pinv(lattice.metric_map)
+            starts.setdefault(lattice, []).append(np.append(parameters, trial.zero_shift))
     return [
         t for lattice, start in starts.items() for t in pull_onto_lines(observed, lattice, np.array(start), "search")
     ]
