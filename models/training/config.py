@@ -8,6 +8,7 @@ given has the default that stands below; the resolved file holds every value.
 from __future__ import annotations
 
 import dataclasses
+import os
 import platform
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,8 @@ from alphadiffract_plugin.errors import SettingsError
 from .toml import Document, written
 
 if TYPE_CHECKING:
+    import torch
+
     from ..compact_network import CompactConfig
     from ..grid import Grid, Normalisation
     from ..open_network import OpenConfig
@@ -235,6 +238,15 @@ def versions() -> dict[str, str]:
         "lightning": lightning.fabric.__version__,
         "numpy": numpy.__version__,
     }
+
+
+def machine(device: torch.device) -> str:
+    """What it is trained on: the GPU, or the processor and its cores."""
+    import torch
+
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores"
 
 
 def _network(document: Document) -> CompactConfig | OpenConfig:

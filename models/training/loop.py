@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from alphadiffract_plugin.errors import SettingsError, TrainingError
 
 from .. import checkpoint
-from .config import RunSettings, versions
+from .config import RunSettings, machine, versions
 from .data import Data
 from .losses import loss
 from .records import Batch
@@ -180,6 +180,7 @@ class Trainer:
             "precision": self.precision,
             "settings": self.settings.to_dict(),
             "data_sha256": self.data.sha256,
+            "machine": machine(self.device),
             "versions": versions(),
         }
 
