@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -35,7 +37,10 @@ def test_links_to_files_lead_somewhere(page):
 
 
 def test_the_pages_name_only_commands_and_options_that_exist(cli):
-    helps = {name: cli(name, "--help").out for name in ("index", "seed", "models", "plugins", "doctor")}
+    alone = ("index", "seed", "plugins", "doctor", "train", "simulate", "evaluate", "release")
+    families = {"models": ("list", "show", "add"), "structures": ("build", "stats", "filter")}
+    helps = {name: cli(name, "--help").out for name in alone}
+    helps |= {name: "".join(cli(name, one, "--help").out for one in ones) for name, ones in families.items()}
     for page in PAGES:
         for command, rest in re.findall(r"alphadiffract-plugin (\w+)([^\n`]*)", page.read_text(encoding="utf-8")):
             if command in ("import", "is", "on"):
@@ -43,6 +48,35 @@ def test_the_pages_name_only_commands_and_options_that_exist(cli):
             assert command in helps, f"{page.name}: {command}"
             for option in re.findall(r"(?<=\s)--?[a-z][a-z0-9]*", rest):
                 assert option in helps[command], f"{page.name}: {command} {option}"
+
+
+def settings_of_a_run() -> Iterator[tuple[str, str, str]]:
+    """Heading of docs/training.md, key and default of every setting of a run."""
+    from alphadiffract_plugin.models.compact_network import CompactConfig
+    from alphadiffract_plugin.models.open_network import OpenConfig
+    from alphadiffract_plugin.models.simulation.effects import Effects
+    from alphadiffract_plugin.models.training.config import DataSettings, TrainingSettings
+    from alphadiffract_plugin.models.training.losses import LossSettings
+
+    sections = {"`[data]`": DataSettings, "`[training]`": TrainingSettings, "`[loss]`": LossSettings}
+    sections |= {"`[effects]`": Effects, '`[network]`, `architecture = "compact"`': CompactConfig}
+    sections |= {'`[network]`, `architecture = "open"`': OpenConfig}
+    for heading, kind in sections.items():
+        for field in dataclasses.fields(kind):
+            yield heading, field.name, field.default
+
+
+def test_the_page_on_training_has_every_setting_with_its_default():
+    page = (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
+    told = {}
+    for section in page.split("\n### ")[1:]:
+        heading = section.splitlines()[0]
+        told |= {(heading, key): value for key, value in re.findall(r"^\| `(\w+)` \| `(.*?)` \|", section, re.M)}
+    assert set(told) == {(heading, key) for heading, key, _ in settings_of_a_run()}
+    for heading, key, default in settings_of_a_run():
+        value = json.loads(told[heading, key])
+        wanted = json.loads(json.dumps(default))
+        assert value == (pytest.approx(wanted, rel=1e-6) if isinstance(wanted, float) else wanted), key
 
 
 def test_the_table_of_words_in_the_readme_has_every_field_of_every_record():
