@@ -188,6 +188,7 @@ def test_what_cannot_be_judged_is_said(arguments, told, cli):
         ({"niggli": "4.1 4.1 4.1"}, "line 2"),
         ({"crystal_system": "isometric"}, "name of a crystal system"),
         ({"wavelength_A": None}, "lacks wavelength_A"),
+        ({"path": "gone.xy"}, "no pattern gone.xy"),
     ],
 )
 def test_a_fault_of_an_index_is_named_with_its_line(index, change, told, cli):

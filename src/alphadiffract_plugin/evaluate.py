@@ -106,7 +106,7 @@ def read_index(path: Path) -> list[dict[str, str]]:
 
     Raises
     ------
-    InputError : the file is missing, empty, or lacks a column or value.
+    InputError : the file is missing, empty, lacks a column or value, or names a pattern that is not there.
     """
     try:
         with open(path, newline="", encoding="utf-8") as file:
@@ -129,6 +129,13 @@ def read_index(path: Path) -> list[dict[str, str]]:
             raise InputError(
                 "space_group_number, sg_alternatives, crystal_system or niggli is none",
                 mend="give numbers from 1 to 230, the name of a crystal system, and six numbers or nothing",
+                where=path,
+                line=line,
+            )
+        if not (path.parent / row["path"]).is_file():
+            raise InputError(
+                f"there is no pattern {row['path']}",
+                mend="give its path from the folder of the index",
                 where=path,
                 line=line,
             )
