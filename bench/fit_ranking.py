@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy as np
 
 from alphadiffract_plugin.crystal import crystal_system_from_space_group
-from alphadiffract_plugin.rank import MOST_OPINIONS, Weights, opinion_without_cell, shared_probability
+from alphadiffract_plugin.rank import LEAST_OPINION, MOST_OPINIONS, Weights, opinion_without_cell, shared_probability
 from alphadiffract_plugin.records import CRYSTAL_SYSTEMS
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -234,7 +234,7 @@ def judge(case: Case, weights: Weights) -> dict[str, float]:
     answers = sorted(found, key=lambda answer: -answer[0])[:20]
     if case.network.any():
         opinion = none * opinion_without_cell(case.network, weights)
-        first = np.argsort(-opinion)[:MOST_OPINIONS]
+        first = [g for g in np.argsort(-opinion)[:MOST_OPINIONS] if opinion[g] >= LEAST_OPINION]
         answers += [(opinion[g], g + 1 in case.groups, False, False, g + 1 in case.groups) for g in first]
     answers = sorted(answers, key=lambda answer: -answer[0])[:20]
     if not answers:

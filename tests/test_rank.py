@@ -151,7 +151,7 @@ def test_where_a_cell_is_good_the_network_s_groups_stay_behind(anglesite):
 
 def test_no_fits_no_answers_but_the_network_s(anglesite):
     assert rank([], anglesite.lines, None, RankSettings()) == ()
-    alone = rank([], anglesite.lines, opinion(g62=0.9), RankSettings())
+    alone = rank([], anglesite.lines, opinion(g62=0.6, g14=0.2, g2=0.15), RankSettings())
     assert [answer.has_cell for answer in alone] == [False] * 3
 
 

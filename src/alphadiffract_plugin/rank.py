@@ -28,6 +28,8 @@ _GROUPS_PER_CELL = 6
 """At most so many space groups of one cell are listed, so that rival cells are seen."""
 MOST_OPINIONS = 3
 """At most so many space groups are listed without a cell."""
+LEAST_OPINION = 0.01
+"""And none of less probability: beside a good cell they would only confuse."""
 _LEAST_NETWORK = 1e-4
 """The network's probability of a group is taken to be no less: it may be wrong."""
 _TERMS = ("lines", "misfit", "parameters", "zero", "frequency", "network")
@@ -103,7 +105,7 @@ def rank(
 ) -> tuple[Candidate, ...]:
     """Ranked candidates, the most probable first; fewer than ``settings.keep`` if there are no more.
 
-    Up to three have no cell (NaN): they are what the network says of the space group if no cell is right.
+    Up to three, of 1 % or more, have no cell (NaN): what the network says of the space group if no cell is right.
     """
     table, owner = term_table(fits, prediction)
     probability, none = shared_probability(table @ weights().of_terms, weights())
@@ -113,7 +115,9 @@ def rank(
     found = [_candidate(*answers[i], float(probability[order[i]]), lines) for i in chosen]
     if prediction is not None:
         opinion = none * opinion_without_cell(prediction.space_group_probability, weights())
-        first = np.argsort(-opinion, kind="stable")[:MOST_OPINIONS]
+        first = [
+            group for group in np.argsort(-opinion, kind="stable")[:MOST_OPINIONS] if opinion[group] >= LEAST_OPINION
+        ]
         found += [_without_cell(int(group) + 1, float(opinion[group])) for group in first]
     return tuple(sorted(found, key=lambda candidate: -candidate.probability)[: settings.keep])
 
