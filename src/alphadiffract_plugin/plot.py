@@ -96,7 +96,8 @@ def _title(result: IndexingResult) -> str:
     if not result.candidates:
         return f"{result.histogram}: no cell explains these lines"
     first = result.candidates[0]
-    return f"{result.histogram}: {first.space_group_symbol}, probability {first.probability:.2f}"
+    cell = "" if first.has_cell else ", no cell found"
+    return f"{result.histogram}: {first.space_group_symbol}, probability {first.probability:.2f}{cell}"
 
 
 def _draw_ticks(axes: Axes, histogram: Histogram, shown: Sequence[tuple[int, Candidate]]) -> None:
