@@ -47,6 +47,8 @@ VARIANTS = {
     "no-system": Variant("without the crystal-system term", {"loss": {"crystal_system": 0.0}}),
     "no-lattice": Variant("without the lattice term", {"loss": {"lattice": 0.0}}),
     "no-average": Variant("last weights, no running average", {"training": {"average": 0.0}}),
+    "two-theta-axis": Variant("equal steps of two_theta inside", {"network": {"axis": "two_theta"}}),
+    "adamw": Variant("AdamW for all weights", {"training": {"optimiser": "adamw"}}),
     "one-segment": Variant("features averaged over the pattern", {"network": {"segments": 1}}),
 }
 """By the name of the folder; the first is BASE."""

@@ -19,7 +19,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from alphadiffract_plugin.errors import SettingsError
+
 from . import lattice
+
+AXES = ("ln_d", "two_theta")
 
 
 @dataclass(frozen=True)
@@ -30,8 +34,10 @@ class CompactConfig:
     """Points of the pattern, equally spaced in two_theta."""
     two_theta: tuple[float, float] = (5.0, 80.0)
     """First and last point in degrees."""
+    axis: str = "ln_d"
+    """What the points inside are equally spaced in: ``ln_d`` or ``two_theta``."""
     warped_length: int = 8192
-    """Points of the same range equally spaced in ln d."""
+    """Points of the same range inside."""
     patch: int = 32
     """Warped points a patch; the stem looks at two patches at a time."""
     channels: tuple[int, ...] = (96, 160, 256)
@@ -49,6 +55,10 @@ class CompactConfig:
     dropout: float = 0.1
     """Dropout before the heads."""
 
+    def __post_init__(self) -> None:
+        if self.axis not in AXES:
+            raise SettingsError(f"axis is {self.axis!r}", mend=f"choose one of {', '.join(AXES)}")
+
 
 class Answer(NamedTuple):
     """What the network says of N patterns."""
@@ -62,15 +72,18 @@ class Answer(NamedTuple):
 
 
 class Warp(nn.Module):
-    """From points equally spaced in two_theta to ones equally spaced in ln d: (N, 2, L) to (N, 2, L').
+    """From points equally spaced in two_theta to ones equally spaced in ln d, or to more of the same: (N, 2, L) to
+    (N, 2, L').
 
     Each new point is the mean over its cell, from differences of the cumulative sum.
     """
 
-    def __init__(self, length: int, two_theta: tuple[float, float], warped: int) -> None:
+    def __init__(self, length: int, two_theta: tuple[float, float], warped: int, axis: str = "ln_d") -> None:
         super().__init__()
-        low, high = np.log(np.sin(np.radians(np.array(two_theta) / 2)))
-        edges = 2 * np.degrees(np.arcsin(np.exp(np.linspace(low, high, warped + 1))))
+        edges = np.linspace(*two_theta, warped + 1)
+        if axis == "ln_d":
+            low, high = np.log(np.sin(np.radians(np.array(two_theta) / 2)))
+            edges = 2 * np.degrees(np.arcsin(np.exp(np.linspace(low, high, warped + 1))))
         place = np.clip((edges - two_theta[0]) / (two_theta[1] - two_theta[0]), 0, 1) * length
         left = np.minimum(place.astype(int), length - 1)
         self.register_buffer("left", torch.as_tensor(left), persistent=False)
@@ -120,7 +133,7 @@ class CompactNetwork(nn.Module):
         super().__init__()
         self.config = config
         c, positions = config.channels, config.warped_length // config.patch
-        self.warp = Warp(config.input_length, config.two_theta, config.warped_length)
+        self.warp = Warp(config.input_length, config.two_theta, config.warped_length, config.axis)
         self.stem = nn.Conv1d(2, c[0], 2 * config.patch, stride=config.patch, padding=config.patch // 2)
         self.position = nn.Parameter(torch.randn(positions, c[0]) * 0.2)
         body: list[nn.Module] = []

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 SECTIONS = ("network", "data", "effects", "loss", "training", "versions")
 PRECISIONS = ("auto", "32-true", "bf16-mixed")
 SCHEDULES = ("cosine", "constant")
+OPTIMISERS = ("muon", "adamw")
 MAY_CHANGE = ("minutes", "checkpoint_minutes", "validate_every", "compile", "threads")
 """Settings of ``[training]`` that a resumed run may have otherwise than it began."""
 
@@ -83,6 +84,9 @@ class TrainingSettings:
     """What follows: ``cosine`` to 1 % of the peak, or ``constant``."""
     average: float = 0.999
     """Decay of the running average of the weights, which is what is judged and kept; 0 keeps the last weights."""
+    optimiser: str = "muon"
+    """``muon`` for the matrices of the compact network's blocks (torch 2.9 or later) and AdamW for the rest, or ``adamw``
+    for all."""
     clip: float = 2.0
     """Largest norm of the gradient."""
     precision: str = "auto"
@@ -122,7 +126,7 @@ class TrainingSettings:
             validate_every=(1, None),
             minutes=(0, None),
         )
-        for name, known in (("precision", PRECISIONS), ("schedule", SCHEDULES)):
+        for name, known in (("precision", PRECISIONS), ("schedule", SCHEDULES), ("optimiser", OPTIMISERS)):
             if getattr(self, name) not in known:
                 raise SettingsError(f"{name} is {getattr(self, name)!r}", mend=f"choose one of {', '.join(known)}")
         if self.shards and self.batch % self.shards:

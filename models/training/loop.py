@@ -260,10 +260,10 @@ def run(
 
 
 def make_optimisers(network: nn.Module, settings: RunSettings) -> list[torch.optim.Optimizer]:
-    """Muon for the matrices of the compact network's blocks from torch 2.9 on, as they learn more by it, else AdamW."""
+    """Muon for the matrices of the compact network's blocks, and AdamW; or AdamW alone, and before torch 2.9."""
     usual = {"lr": settings.training.learning_rate, "weight_decay": settings.training.weight_decay}
     inner = {name: p for name, p in network.named_parameters() if name.startswith("body") and p.ndim == 2}
-    if not inner or not hasattr(torch.optim, "Muon"):
+    if not inner or settings.training.optimiser == "adamw" or not hasattr(torch.optim, "Muon"):
         return [torch.optim.AdamW(network.parameters(), **usual)]
     rest = [p for name, p in network.named_parameters() if name not in inner]
     return [torch.optim.AdamW(rest, **usual), torch.optim.Muon(inner.values(), adjust_lr_fn="match_rms_adamw", **usual)]
