@@ -72,8 +72,7 @@ class Answer(NamedTuple):
 
 
 class Warp(nn.Module):
-    """From points equally spaced in two_theta to ones equally spaced in ln d, or to more of the same: (N, 2, L) to
-    (N, 2, L').
+    """From points equally spaced in two_theta to ones equally spaced in ln d, or others: (N, 2, L) to (N, 2, L').
 
     Each new point is the mean over its cell, from differences of the cumulative sum.
     """

@@ -85,8 +85,8 @@ class TrainingSettings:
     average: float = 0.999
     """Decay of the running average of the weights, which is what is judged and kept; 0 keeps the last weights."""
     optimiser: str = "muon"
-    """``muon`` for the matrices of the compact network's blocks (torch 2.9 or later) and AdamW for the rest, or ``adamw``
-    for all."""
+    """``muon`` for the matrices of the compact network's blocks, from torch 2.9 on, and AdamW for the rest; or
+    ``adamw`` for all."""
     clip: float = 2.0
     """Largest norm of the gradient."""
     precision: str = "auto"
