@@ -172,6 +172,7 @@ def test_the_published_network_is_judged_on_the_same_structures(structures, tmp_
         ((), "nothing to judge"),
         (("--structures", "x.parquet", "--run", "runs/x"), "do not go together"),
         (("--structures", "x.parquet", "--effects", "lab"), "laboratory"),
+        (("--structures", "x.parquet", "--split", "validation"), "choose one of train, val, test"),
         (("--run", "nowhere"), "holds no run"),
         (("--benchmark", "nowhere.csv"), "cannot be read"),
     ],
@@ -179,6 +180,13 @@ def test_the_published_network_is_judged_on_the_same_structures(structures, tmp_
 def test_what_cannot_be_judged_is_said(arguments, told, cli):
     said = cli("evaluate", "default", *arguments)
     assert said.code == 2 and told in said.err and not said.out
+
+
+def test_a_damaged_model_is_an_error_and_no_row_of_wrong_answers(index, tmp_path, cli):
+    folder = checkpoint.save(CompactNetwork(SMALL), COMPACT_GRID, tmp_path / "damaged", provenance={})
+    (folder / "model.safetensors").write_bytes(b"half a download")
+    said = cli("evaluate", folder, "--benchmark", index)
+    assert said.code == 2 and "fetch or copy the model again" in said.err and not said.out
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from alphadiffract_plugin.errors import AlphaDiffractError, InputError, SettingsError
+from alphadiffract_plugin.errors import AlphaDiffractError, InputError, ModelError, SettingsError
 from alphadiffract_plugin.records import CRYSTAL_SYSTEMS
 
 if TYPE_CHECKING:
@@ -52,8 +52,9 @@ def on_structures(
     Raises
     ------
     ModelError : the model does not load.
-    StructureError : a file cannot be read, or holds no structure of that split.
-    SettingsError : the device does not exist.
+    StructureError : a file cannot be read.
+    InputError : the files hold no structure of that split.
+    SettingsError : there is no such split or device.
     """
     from alphadiffract_plugin.models.checkpoint import load_members
     from alphadiffract_plugin.models.structures.table import SPLITS, read
@@ -62,6 +63,8 @@ def on_structures(
     from alphadiffract_plugin.predict import choose_device
     from alphadiffract_plugin.progress import track
 
+    if split not in SPLITS:
+        raise SettingsError(f"there is no split {split!r}", mend=f"choose one of {', '.join(SPLITS)}")
     chosen = choose_device(device)
     members = load_members(model)
     structures = read(files)
@@ -86,6 +89,7 @@ def on_index(model: Path, index: Path, *, device: str, seed: int) -> Section:
     Raises
     ------
     ModelError : the model does not load.
+    SettingsError : the device does not exist.
     InputError : the index is missing, empty, or lacks a column or value.
     """
     from alphadiffract_plugin.models.training.figures import by_system, figures
@@ -157,7 +161,12 @@ def true_cell(row: dict[str, str]) -> np.ndarray:
 def judge_rows(
     model: Path, rows: Sequence[dict[str, str]], index: Path, *, device: str, seed: int
 ) -> tuple[Judged, dict[str, int]]:
-    """The network's answers to the patterns of rows, and how many were refused, by kind of error."""
+    """The network's answers to the patterns of rows, and how many were refused, by kind of error.
+
+    Raises
+    ------
+    ModelError, SettingsError : the model does not load, or the device does not exist.
+    """
     from alphadiffract_plugin.load import histogram_from_file
     from alphadiffract_plugin.models.training.figures import Judged
     from alphadiffract_plugin.predict import predict
@@ -174,7 +183,7 @@ def judge_rows(
                 index.parent / row["path"], wavelength=row["wavelength_A"] + ratio, radiation=row["radiation"]
             )
             said = predict(dataclasses.replace(histogram, name=NEUTRAL, source=NEUTRAL), settings)
-        except SettingsError:
+        except (ModelError, SettingsError):  # the fault of no pattern
             raise
         except AlphaDiffractError as error:
             failed[type(error).__name__] = failed.get(type(error).__name__, 0) + 1
