@@ -152,6 +152,12 @@ def test_the_same_mineral_twice_is_kept_once_and_a_polymorph_stays(folder, build
     assert reasons == {"rutile_2.cif": "duplicate"}
 
 
+def test_a_folder_named_twice_gives_its_crystals_once(folder, build):
+    cif(folder / "rutile.cif", *RUTILE)
+    done, rows, reasons = build(folder)
+    assert done.code == 0 and [row["id"] for row in rows] == ["mine:rutile"] and reasons == {"rutile.cif": "duplicate"}
+
+
 def test_polymorphs_and_solid_solutions_share_a_split(folder, build):
     cif(folder / "rutile.cif", *RUTILE)
     cif(

@@ -185,16 +185,17 @@ def without_duplicates(rows: list[dict[str, Any]]) -> tuple[list[dict[str, Any]]
     """
     kept: dict[tuple, list[dict]] = {}
     repeated = []
-    for row in sorted(rows, key=lambda row: ORIGINS.index(row["origin"])):
+    left_out = set()
+    for place, row in sorted(enumerate(rows), key=lambda item: ORIGINS.index(item[1]["origin"])):
         volume = row["volume"] / row["n_atoms"]
         alike = kept.setdefault((_rounded(row), row["sg"]), [])
         of = next((r for r in alike if abs(r["volume"] / r["n_atoms"] / volume - 1) < SAME_VOLUME), None)
         if of is None:
             alike.append(row)
         else:
+            left_out.add(place)
             repeated.append((row["id"], of["id"]))
-    left_out = {identity for identity, _ in repeated}
-    return [row for row in rows if row["id"] not in left_out], repeated
+    return [row for place, row in enumerate(rows) if place not in left_out], repeated
 
 
 def _rounded(row: dict[str, Any]) -> tuple | str:
