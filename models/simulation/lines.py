@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -60,9 +61,9 @@ class LineTable:
         try:
             with np.load(path) as stored:
                 return cls(**{f.name: stored[f.name] for f in fields(cls)})
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, EOFError, ValueError, KeyError, BadZipFile) as error:
             told = "this holds no packed lines" if Path(path).exists() else "there is no such file"
-            raise InputError(told, mend="name the parquet files of the structures instead", where=path) from error
+            raise InputError(told, mend="remove it: it is packed again from the structure files", where=path) from error
 
 
 def atoms_from_structures(structures: Structures, which: np.ndarray, device: torch.device | str = "cpu") -> Atoms:
