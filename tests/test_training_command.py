@@ -98,6 +98,34 @@ def test_structures_that_the_benchmark_knows_are_refused_unless_allowed(tiny, cl
     assert cli("train", "--config", tiny / "leak.toml", "-o", tiny / "leak", "--device", "cpu").code == 0
 
 
+@pytest.fixture
+def all_in(tiny, examples):
+    """Settings for structures that are all in one split, as those of one chemical system are."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    def make(split):
+        table = pq.read_table(examples / "structures_3dsc.parquet").slice(0, 20)
+        place = table.column_names.index("split")
+        pq.write_table(table.set_column(place, "split", pa.array([split] * 20)), tiny / f"{split}.parquet")
+        text = small((tiny / "tiny.toml").read_text(), patterns=8)
+        kept = [line for line in text.splitlines() if not line.startswith(("structures", "random"))]
+        (tiny / f"{split}.toml").write_text(
+            "\n".join(kept).replace("[data]", f'[data]\nstructures = ["{split}.parquet"]')
+        )
+        return tiny / f"{split}.toml"
+
+    return make
+
+
+def test_a_folder_of_one_chemical_system_trains_unjudged_or_is_refused_before_the_work(all_in, tiny, cli):
+    unjudged = cli("train", "--config", all_in("train"), "-o", tiny / "unjudged", "--device", "cpu")
+    assert unjudged.code == 0 and "no structure is held out" in unjudged.err
+    assert checkpoint.load(tiny / "unjudged" / "model").config["provenance"]["patterns_seen"] == 8
+    refused = cli("train", "--config", all_in("val"), "-o", tiny / "untaught", "--device", "cpu")
+    assert refused.code == 2 and "other chemical systems" in refused.err and not (tiny / "untaught").exists()
+
+
 def test_a_loss_that_is_no_number_stops_and_the_last_good_checkpoint_stays(tiny, cli, trained):
     text = small((tiny / "tiny.toml").read_text(), learning_rate=1e30, checkpoint_minutes=0, warmup=0)
     (tiny / "nan.toml").write_text(text)

@@ -59,7 +59,7 @@ def open_data(
 
     Raises
     ------
-    StructureError : a file is no structure file, or structures leak.
+    StructureError : a file is no structure file, none of its structures is of the train split, or structures leak.
     SettingsError : the prior is none.
     """
     sources, table, sha256, counts = [], None, {}, np.zeros(7, int)
@@ -68,6 +68,12 @@ def open_data(
         structures = read(files)
         refuse_leaks(structures, settings)
         train = structures.space_group[structures.split == SPLITS.index("train")]
+        if not len(train) and settings.data.random < 1:
+            raise StructureError(
+                f"none of {len(structures)} structures is of the train split, which goes by chemical systems",
+                mend="add structures of other chemical systems, or set random = 1 in [data]",
+                where=files[0],
+            )
         counts = np.bincount(lattice.system_of_group()[train - 1], minlength=7)
         sha256 = {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
         table = packed(structures, list(sha256.values()), cache, sample, device)
@@ -80,7 +86,10 @@ def open_data(
 
 
 def validation_batches(settings: RunSettings, data: Data, device: torch.device) -> Iterator[Batch]:
-    """Patterns to judge a network on: of the validation split, or of other made-up crystals; the same at every call."""
+    """Patterns to judge a network on: of the validation split, or of other made-up crystals; the same at every call.
+
+    None where structures were given and no real one of them is held out (:func:`.validation.stratified`).
+    """
     seed = settings.training.seed
     generator = generator_of(device, seed, 0, 0, 4)
     if data.table is None:
@@ -88,7 +97,7 @@ def validation_batches(settings: RunSettings, data: Data, device: torch.device) 
     else:
         source = TableSource(data.table, device)
         which = torch.as_tensor(stratified(data.table, "val", settings.data.validation, seed), device=device)
-        parts = (source.lines(part) for part in which.split(JUDGED))
+        parts = (source.lines(part) for part in which.split(JUDGED) if len(part))
     for lines in parts:
         yield simulated(lines, settings.grid, settings.normalisation, settings.effects, generator)
 

@@ -144,7 +144,10 @@ def with_shards(settings: RunSettings, processes: int) -> RunSettings:
 def validated(network: nn.Module, settings: RunSettings, data: Data, device: torch.device) -> list[dict[str, Any]]:
     """The rows of a validation; none where no structure is held out."""
     batches = list(validation_batches(settings, data, device))
-    return validate(network, batches) if batches else []
+    if not batches:
+        progress.say("no structure is held out for validation, so the network is not judged", "note:", "yellow")
+        return []
+    return validate(network, batches)
 
 
 @contextmanager

@@ -79,7 +79,7 @@ def drawing_weights(table: LineTable, temper: float) -> np.ndarray:
     frequency = np.bincount(table.space_group, weights=weight, minlength=231)[table.space_group]
     weight = weight * np.maximum(frequency, 5) ** (temper - 1)
     weight = weight * np.array(SYSTEM_WEIGHT)[lattice.system_of_group()[table.space_group - 1]]
-    return weight / weight.sum()
+    return weight / max(weight.sum(), 1e-30)
 
 
 class RandomSource:
