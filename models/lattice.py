@@ -22,6 +22,9 @@ from alphadiffract_plugin.records import CRYSTAL_SYSTEMS
 LATTICE_TYPES = ("aP", "mP", "mC", "oP", "oC", "oI", "oF", "tP", "tI", "rP", "rR", "hP", "cP", "cI", "cF")
 """Crystal system (a triclinic, m, o, t, r trigonal, h hexagonal, c) and centring. oC also stands for A centring."""
 
+TRICLINIC, MONOCLINIC, ORTHORHOMBIC, TETRAGONAL, TRIGONAL, HEXAGONAL, CUBIC = range(len(CRYSTAL_SYSTEMS))
+"""Indices of the crystal systems; what is true from one on is asked by ``>=``."""
+
 SYSTEM_LETTERS = "amotrhc"
 """First letter of the lattice type, in the order of ``records.CRYSTAL_SYSTEMS``."""
 

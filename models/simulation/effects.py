@@ -26,8 +26,8 @@ Range = tuple[float, float] | float
 """Lowest and highest value, or one for both; 0 is off. As an attribute it is always a pair."""
 
 SHARES = ("kalpha2_share", "synchrotron_share", "texture_share", "impurity_share", "foreign_share", "cut_share")
-SIGNED = ("strain", "dilation", "v", "zero", "displacement", "leftover")
-"""Ranges that may hold negative values."""
+SIGNED = ("strain", "dilation", "u", "v", "w", "x", "y", "zero", "displacement", "leftover")
+"""Ranges that may hold negative values; refined widths of an instrument do."""
 POSITIVE = ("size", "texture", "counts")
 """Ranges that begin above 0, unless they are off."""
 
@@ -36,7 +36,7 @@ def _range(name: str, value: object) -> Range:
     pair = (value, value) if _is_number(value) else value
     if not (isinstance(pair, (tuple, list)) and len(pair) == 2 and all(map(_is_number, pair)) and pair[0] <= pair[1]):
         _refuse(name, value, "a number, or the lowest and the highest: [low, high]; 0 switches it off")
-    if name not in (*SIGNED, "u", "w", "x", "y") and pair[0] < 0:
+    if name not in SIGNED and pair[0] < 0:
         _refuse(name, value, "nothing below 0")
     if name in POSITIVE and pair[0] <= 0 < pair[1]:
         _refuse(name, value, "a range that begins above 0, or 0 for off")

@@ -7,14 +7,11 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from alphadiffract_plugin.records import CRYSTAL_SYSTEMS
-
 from .. import lattice
+from ..lattice import CUBIC, HEXAGONAL, MONOCLINIC, TETRAGONAL, TRICLINIC, TRIGONAL
 
 if TYPE_CHECKING:
     from .random_crystals import RandomSettings
-
-TRICLINIC, MONOCLINIC, ORTHORHOMBIC, TETRAGONAL, TRIGONAL, HEXAGONAL, CUBIC = range(len(CRYSTAL_SYSTEMS))
 
 
 def random_metrics(group: Tensor, volume: Tensor, settings: RandomSettings, generator: torch.Generator) -> Tensor:

@@ -16,8 +16,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from alphadiffract_plugin.records import CRYSTAL_SYSTEMS
-
 from .. import lattice
 from . import symmetry
 from .axes import standard_changes
@@ -188,12 +186,12 @@ def _merge(found: Reflections, intensity: Tensor, space_group: Tensor) -> Ragged
     """One line for all reflections at the same d in every cell of the crystal system."""
     system = torch.as_tensor(lattice.system_of_group(), device=space_group.device)[space_group][found.crystal]
     h, k, l = found.hkl.long().unbind(1)  # noqa: E741
-    hexagonal = (system == CRYSTAL_SYSTEMS.index("trigonal")) | (system == CRYSTAL_SYSTEMS.index("hexagonal"))
+    hexagonal = (system == lattice.TRIGONAL) | (system == lattice.HEXAGONAL)
     plane = h * h + k * k + hexagonal * h * k
-    cubic = system == CRYSTAL_SYSTEMS.index("cubic")
+    cubic = system == lattice.CUBIC
     plane, axis = plane + cubic * l * l, ~cubic * l * l
     own = torch.arange(len(h), device=h.device) + (1 << 39)  # below tetragonal no two classes share a line
-    form = torch.where(system < CRYSTAL_SYSTEMS.index("tetragonal"), own, (plane << 16) + axis)
+    form = torch.where(system < lattice.TETRAGONAL, own, (plane << 16) + axis)
     key, line = torch.unique((found.crystal << 40) + form, return_inverse=True)
     total = torch.zeros(len(key), device=intensity.device).index_add_(0, line, intensity)
     chosen = torch.full_like(key, len(h)).scatter_reduce_(0, line, torch.arange(len(h), device=h.device), "amin")
