@@ -78,18 +78,6 @@ def ties() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return tie, constant, free
 
 
-def parameters_from_metric(reciprocal_metric: np.ndarray, lattice_type: np.ndarray) -> np.ndarray:
-    """Free parameters q, shape (S, 6), zero where unused, of metrics (S, 3, 3) in 1/Å² of types (S,)."""
-    lower = np.linalg.cholesky(reciprocal_metric)
-    d = np.diagonal(lower, axis1=-2, axis2=-1)
-    p = np.concatenate(
-        (np.log(d), np.stack([lower[:, 1, 0] / d[:, 0], lower[:, 2, 0] / d[:, 0], lower[:, 2, 1] / d[:, 1]], -1)), -1
-    )
-    tie, constant, free = ties()
-    pseudo = np.linalg.pinv(tie)[lattice_type]
-    return np.einsum("sij,sj->si", pseudo, p - constant[lattice_type]) * free[lattice_type]
-
-
 def cell_from_parameters(q: np.ndarray, lattice_type: int) -> np.ndarray:
     """Conventional cells (S, 6) in Å and degrees of free parameters q, shape (S, 6), of one lattice type."""
     tie, constant, _ = ties()
@@ -106,43 +94,3 @@ def cell_from_metric(metric: np.ndarray) -> np.ndarray:
     lengths = np.sqrt(np.diagonal(metric, axis1=-2, axis2=-1))
     cosines = np.stack([metric[:, i, j] / (lengths[:, i] * lengths[:, j]) for i, j in ((1, 2), (0, 2), (0, 1))], -1)
     return np.concatenate((lengths, np.degrees(np.arccos(np.clip(cosines, -1, 1)))), -1)
-
-
-def standard_axes(metric: np.ndarray, space_group: int) -> np.ndarray:
-    """The change of axes (3, 3; new rows = change @ old rows) to the one cell that the network learns.
-
-    Orthorhombic axes ascend as far as the centring lets them; monoclinic cells are reduced in the a-c plane with an
-    obtuse β; the other systems stay as the International Tables have them (triclinic: as given, Niggli-reduced).
-    """
-    import gemmi
-
-    name = LATTICE_TYPES[type_of_group()[space_group - 1]]
-    change = np.eye(3, dtype=int)
-    if name[0] == "o":
-        if gemmi.find_spacegroup_by_number(space_group).centring_type() == "A":
-            change = change[[1, 2, 0]]
-        lengths = np.diagonal(change @ metric @ change.T)
-        order = np.argsort(lengths, kind="stable") if name != "oC" else [*np.argsort(lengths[:2], kind="stable"), 2]
-        change = change[order]
-    elif name[0] == "m":
-        change = _reduced_plane(metric, step=2 if name == "mC" else 1)
-    return change
-
-
-def _reduced_plane(metric: np.ndarray, *, step: int) -> np.ndarray:
-    """Shortest a and c of a monoclinic cell, b unique; with C centring (step 2) a changes by even multiples of c."""
-    a, c = np.array([1, 0, 0]), np.array([0, 0, 1])
-    for _ in range(50):
-        aa, cc, ac = a @ metric @ a, c @ metric @ c, a @ metric @ c
-        n, m = round(ac / aa), step * round(ac / (step * cc))
-        if n and (not m or aa <= cc):
-            c = c - n * a
-        elif m:
-            a = a - m * c
-        else:
-            break
-    if step == 1 and a @ metric @ a > c @ metric @ c:
-        a, c = c, a
-    if a @ metric @ c > 0:
-        c = -c
-    return np.array([a, [0, 1, 0], c])

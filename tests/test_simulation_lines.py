@@ -56,7 +56,7 @@ GYPSUM = (
 
 
 @pytest.fixture(scope="module")
-def known(request):
+def known():
     """The superconductors of the example file."""
     return read([ROOT / "examples" / "data" / "structures_3dsc.parquet"])
 
@@ -165,13 +165,20 @@ def test_an_edge_whose_indices_do_not_fit_is_refused_with_the_longest_that_does(
         lines.pack(table(long))
 
 
-def test_changes_of_axes_in_a_batch_are_those_of_one_cell(known):
-    which = np.flatnonzero(np.isin(lattice.system_of_group()[known.space_group - 1], (1, 2)))[:60]
+def test_monoclinic_superconductors_are_on_the_shortest_axes_that_their_centring_allows(known):
+    which = np.flatnonzero(lattice.system_of_group()[known.space_group - 1] == lattice.MONOCLINIC)
     atoms = lines.atoms_from_structures(known, which)
-    changes = standard_changes(atoms.metric, atoms.space_group).numpy()
-    for change, metric, group in zip(changes, atoms.metric.numpy(), known.space_group[which], strict=True):
-        one = lattice.standard_axes(metric, int(group))
-        assert np.allclose(change @ metric @ change.T, one @ metric @ one.T)
+    change = standard_changes(atoms.metric, atoms.space_group).numpy()
+    assert np.abs(np.linalg.det(change)) == pytest.approx(np.ones(len(which)))
+    metric = change @ atoms.metric.numpy() @ change.transpose(0, 2, 1)
+    aa, cc, ac = metric[:, 0, 0], metric[:, 2, 2], metric[:, 0, 2]
+    centred = np.isin(known.space_group[which], (5, 8, 9, 12, 15))
+    assert 0 < centred.sum() < len(which)
+    step = np.where(centred, 2, 1)
+    # neither a ± c (a ± 2c with C centring) is shorter than a, nor c ± a than c; β is obtuse
+    assert (aa <= aa - 2 * step * np.abs(ac) + step**2 * cc + 1e-6).all()
+    assert (cc <= cc - 2 * np.abs(ac) + aa + 1e-6).all()
+    assert (ac <= 1e-9).all() and (aa <= cc + 1e-6)[~centred].all()
 
 
 def test_zincite_is_the_same_alone_and_in_a_batch_and_weak_lines_are_dropped_first():

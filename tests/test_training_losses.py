@@ -15,6 +15,7 @@ from alphadiffract_plugin.models.niggli import niggli_from_metric, niggli_from_p
 from alphadiffract_plugin.models.open_network import OpenAnswer  # noqa: E402
 from alphadiffract_plugin.models.training.losses import LossSettings, loss  # noqa: E402
 from alphadiffract_plugin.models.training.records import Batch  # noqa: E402
+from alphadiffract_plugin.models.training.sources import true_parameters  # noqa: E402
 
 TERMS = ("space_group", "crystal_system", "gemd", "lattice")
 CRYSTALS = {  # conventional cell, space group, Niggli-reduced cell
@@ -30,13 +31,12 @@ CRYSTALS = {  # conventional cell, space group, Niggli-reduced cell
 def batch_of(*names: str) -> Batch:
     metrics = np.stack([np.linalg.inv(direct_metric_from_cell(CRYSTALS[name][0])) for name in names])
     group = np.array([CRYSTALS[name][1] - 1 for name in names])
+    basis = torch.as_tensor(np.linalg.cholesky(metrics))
     return Batch(
         x=torch.zeros(len(names), 2, 8),
         space_group=torch.as_tensor(group),
-        parameters=torch.as_tensor(
-            lattice.parameters_from_metric(metrics, lattice.type_of_group()[group]), dtype=torch.float32
-        ),
-        basis=torch.as_tensor(np.linalg.cholesky(metrics), dtype=torch.float32),
+        parameters=true_parameters(basis, torch.as_tensor(lattice.type_of_group()[group])),
+        basis=basis.float(),
     )
 
 

@@ -1,4 +1,8 @@
-"""The change of axes to the one cell that the network learns, for a batch; :func:`..lattice.standard_axes` is one."""
+"""The change of axes to the one cell that the network learns, for a batch of crystals.
+
+Orthorhombic axes ascend as far as the centring lets them, and A centring becomes C; monoclinic cells are reduced in the
+a-c plane, with an obtuse β; others stay as the International Tables have them (triclinic: as given, Niggli-reduced).
+"""
 
 from __future__ import annotations
 

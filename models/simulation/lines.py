@@ -17,12 +17,11 @@ from alphadiffract_plugin import progress
 from alphadiffract_plugin.crystal import direct_metric_from_cell
 from alphadiffract_plugin.errors import InputError
 
-from ..structures.table import ORIGINS, SPLITS, Structures
+from ..structures.table import Structures
 from .axes import standard_changes
 from .records import Atoms, Lines
-from .structure_factors import D_MIN, MOST_LINES, lines_from_atoms
+from .structure_factors import D_MIN, lines_from_atoms
 
-__all__ = ["D_MIN", "MOST_LINES", "ORIGINS", "SPLITS", "LineTable", "atoms_from_structures", "pack"]
 BATCH = 1024
 """Structures that are packed at a time."""
 
@@ -32,7 +31,7 @@ class LineTable:
     """The lines of S structures, one after the other; T lines in all."""
 
     hkl: np.ndarray
-    """Miller indices on the axes of :func:`lattice.standard_axes`, int8, shape (T, 3)."""
+    """Miller indices on the axes that the network learns (:mod:`.axes`), int8, shape (T, 3)."""
     intensity: np.ndarray
     """|F|²·m, the strongest of a structure at 1, float32, shape (T,)."""
     start: np.ndarray
@@ -42,9 +41,9 @@ class LineTable:
     space_group: np.ndarray
     """1 to 230, shape (S,)."""
     origin: np.ndarray
-    """Index into ``ORIGINS``, shape (S,)."""
+    """Index into ``table.ORIGINS``, shape (S,)."""
     split: np.ndarray
-    """Index into ``SPLITS``, shape (S,)."""
+    """Index into ``table.SPLITS``, shape (S,)."""
 
     def save(self, path: Path) -> None:
         """Write one ``.npz``."""
@@ -89,7 +88,7 @@ def atoms_from_structures(structures: Structures, which: np.ndarray, device: tor
 
 
 def pack(structures: Structures, *, d_min: float = D_MIN, device: torch.device | str = "cpu") -> LineTable:
-    """The lines of every structure; each at most ``MOST_LINES``, the strongest.
+    """The lines of every structure; each at most ``structure_factors.MOST_LINES``, the strongest.
 
     Parameters
     ----------

@@ -41,7 +41,7 @@ class Lines:
 
     hkl: Tensor
     """Miller indices of one reflection of each line, on the axes that the network learns
-    (:func:`..lattice.standard_axes`), float32, shape (N, K, 3)."""
+    (:mod:`.axes`), float32, shape (N, K, 3)."""
     intensity: Tensor
     """|F|²·m, the strongest of a crystal at 1, 0 where padded, float32, shape (N, K)."""
     basis: Tensor

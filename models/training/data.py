@@ -14,7 +14,8 @@ from alphadiffract_plugin.errors import OutputError, StructureError
 from alphadiffract_plugin.output import write_whole
 
 from .. import lattice
-from ..simulation.lines import D_MIN, MOST_LINES, LineTable, pack
+from ..simulation.lines import LineTable, pack
+from ..simulation.structure_factors import D_MIN, MOST_LINES
 from ..structures.leaks import leaks, read_benchmark
 from ..structures.table import SPLITS, Structures, read
 from .config import RunSettings
