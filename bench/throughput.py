@@ -15,7 +15,6 @@ import dataclasses
 import json
 import platform
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -106,11 +105,10 @@ def simulation(settings: Any, place: Any, seconds: float) -> Iterator[tuple[str,
 
 def training(settings: Any, device: str, seconds: float) -> Iterator[tuple[str, float]]:
     """Whole steps, and what of them is simulation: of structures, and of the mix that the configuration names."""
-    import torch
-
     from alphadiffract_plugin.models.training.data import open_data
-    from alphadiffract_plugin.models.training.loop import Trainer
     from alphadiffract_plugin.models.training.session import make_fabric, with_shards
+    from alphadiffract_plugin.models.training.trainer import Trainer
+    from alphadiffract_plugin.models.training.trial import step_seconds
 
     for said, share in (("structures", 0.0), ("the configured mix", settings.data.random)):
         run = dataclasses.replace(settings, data=dataclasses.replace(settings.data, random=share))
@@ -119,21 +117,15 @@ def training(settings: Any, device: str, seconds: float) -> Iterator[tuple[str, 
         trainer = Trainer(run, open_data(run, fabric.device, shards=1, cache=None), fabric, 1)
         trainer.initialise()
         trainer.launch()
-        spent = {"draw": 0.0, "learn": 0.0}
-        steps = -3  # to warm up
-        while steps < 3 or sum(spent.values()) < 3 * seconds:
-            began = clock(torch.device(device))
-            drawn = trainer.draw(trainer.done.step)
-            between = clock(torch.device(device))
-            trainer.learn(drawn)
-            trainer.update(trainer.rate())
-            ended = clock(torch.device(device))
-            steps += 1
-            if steps > 0:
-                spent["draw"] += between - began
-                spent["learn"] += ended - between
-        yield f"patterns trained, {said}", steps * run.training.batch / sum(spent.values())
-        yield f"share of simulation in a step, {said}", spent["draw"] / sum(spent.values())
+        for _ in range(3):  # to warm up
+            step_seconds(trainer)
+        drawing = whole = 0.0
+        steps = 0
+        while steps < 3 or whole < 3 * seconds:
+            parts = step_seconds(trainer)
+            drawing, whole, steps = drawing + parts[0], whole + sum(parts), steps + 1
+        yield f"patterns trained, {said}", steps * run.training.batch / whole
+        yield f"share of simulation in a step, {said}", drawing / whole
 
 
 def networks(place: Any, seconds: float) -> Iterator[tuple[str, float]]:
@@ -161,25 +153,18 @@ def networks(place: Any, seconds: float) -> Iterator[tuple[str, float]]:
 
 def per_second(work: Callable[[], Any], place: Any, seconds: float) -> float:
     """Calls a second: the best of three runs."""
+    from alphadiffract_plugin.models.training.trial import now
+
     for _ in range(2):
         work()
     best = 0.0
     for _ in range(3):
-        calls, began = 0, clock(place)
-        while (spent := clock(place) - began) < seconds / 3 or not calls:
+        calls, began = 0, now(place)
+        while (spent := now(place) - began) < seconds / 3 or not calls:
             work()
             calls += 1
         best = max(best, calls / spent)
     return best
-
-
-def clock(place: Any) -> float:
-    """Seconds, when the device has done all that it was told."""
-    import torch
-
-    if place.type == "cuda":
-        torch.cuda.synchronize()
-    return time.perf_counter()
 
 
 def table(columns: dict[str, dict[str, float]]) -> str:

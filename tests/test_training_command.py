@@ -11,7 +11,7 @@ pytest.importorskip("lightning")
 pytest.importorskip("pyarrow")
 
 from alphadiffract_plugin.models import checkpoint  # noqa: E402
-from alphadiffract_plugin.models.training import config, loop, session  # noqa: E402
+from alphadiffract_plugin.models.training import config, session, trainer  # noqa: E402
 from alphadiffract_plugin.models.training.run_folder import RunFolder, read_checkpoint  # noqa: E402
 
 
@@ -67,10 +67,10 @@ def test_training_goes_on_from_a_model_and_from_a_run(trained, tiny):
         settings = config.read(tiny / "fine.toml")
         fabric = session.make_fabric(settings, "cpu")
         data = session.open_data(settings, fabric.device, shards=1, cache=tiny / "packed")
-        trainer = loop.Trainer(settings, data, fabric, 1)
-        trainer.initialise()
+        started = trainer.Trainer(settings, data, fabric, 1)
+        started.initialise()
         expected = checkpoint.load(trained / "model").network.state_dict()
-        assert all(torch.equal(value, expected[name]) for name, value in trainer.network.state_dict().items())
+        assert all(torch.equal(value, expected[name]) for name, value in started.network.state_dict().items())
 
 
 def test_weights_of_another_network_are_refused(trained, tiny, cli):

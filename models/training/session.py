@@ -7,7 +7,7 @@ import logging
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,8 +20,9 @@ from alphadiffract_plugin.errors import SettingsError
 
 from .config import RunSettings
 from .data import Data, open_data, validation_batches
-from .loop import Progress, Trainer, run
+from .loop import run
 from .run_folder import RunFolder
+from .trainer import Progress, Trainer
 from .validation import validate
 
 if TYPE_CHECKING:
@@ -151,7 +152,7 @@ def validated(network: nn.Module, settings: RunSettings, data: Data, device: tor
 
 
 @contextmanager
-def interruptions() -> Iterator[Any]:
+def interruptions() -> Iterator[Callable[[], bool]]:
     """A function that tells whether SIGINT or SIGTERM has come; a second one ends the process at once."""
     came = threading.Event()
     if threading.current_thread() is not threading.main_thread():
@@ -182,17 +183,16 @@ def threads(n: int) -> Iterator[None]:
 
 
 @contextmanager
-def reporting(settings: RunSettings, done: Progress, *, quiet: bool) -> Iterator[Any]:
+def reporting(settings: RunSettings, done: Progress, *, quiet: bool) -> Iterator[Callable[..., None]]:
     """A bar with patterns/s, the loss and the time to go, and a line a validation; all on stderr."""
-    from rich.progress import BarColumn, Progress, TextColumn
+    from rich.progress import BarColumn, TextColumn
+    from rich.progress import Progress as Bar
 
     columns = (TextColumn("training"), BarColumn(), TextColumn("{task.percentage:4.1f} %  {task.fields[told]}"))
     total, before, spent = settings.training.patterns, done.patterns, done.seconds
-    bar = Progress(
-        *columns, console=progress.console(), disable=quiet or not progress.console().is_terminal, transient=True
-    )
+    bar = Bar(*columns, console=progress.console(), disable=quiet or not progress.console().is_terminal, transient=True)
 
-    def report(now: Any, losses: dict[str, float], rows: list[dict[str, Any]] | None) -> None:
+    def report(now: Progress, losses: dict[str, float], rows: list[dict[str, Any]] | None) -> None:
         pace = (now.patterns - before) / max(now.seconds - spent, 1e-9)
         left = clock(max(0, total - now.patterns) / pace)
         told = f"{pace:,.0f} patterns/s  loss {losses['total']:.3f}  {left} to go"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import Any
 
 import torch
 
@@ -12,8 +11,8 @@ from alphadiffract_plugin.records import CRYSTAL_SYSTEMS
 
 from .config import RunSettings
 from .data import open_data
-from .loop import Trainer
 from .session import clock, make_fabric, threads, with_shards
+from .trainer import Trainer
 
 WARM = 2
 """Steps before the clock runs: memory is taken, kernels are chosen or compiled."""
@@ -36,7 +35,7 @@ def trial(settings: RunSettings, *, device: str) -> str:
     steps, began = 0, time.monotonic()
     while steps < WARM + 1 or (steps < WARM + STEPS and time.monotonic() - began < SECONDS):
         with threads(settings.training.threads):
-            times = _step(trainer)
+            times = step_seconds(trainer)
         steps += 1
         if steps > WARM:
             for name, seconds in zip(spent, times, strict=True):
@@ -63,19 +62,20 @@ def trial(settings: RunSettings, *, device: str) -> str:
     return "\n".join(f"{name:<12}{value}" for name, value in rows.items())
 
 
-def _step(trainer: Trainer) -> tuple[float, ...]:
-    """Seconds of the simulation, of forward and backward, and of the optimisers."""
-    marks = [_now(trainer.device)]
+def step_seconds(trainer: Trainer) -> tuple[float, ...]:
+    """Take a step, each part of it waited for: seconds of simulation, of forward and backward, and of optimisers."""
+    marks = [now(trainer.device)]
     drawn = trainer.draw(trainer.done.step)
-    marks.append(_now(trainer.device))
+    marks.append(now(trainer.device))
     trainer.learn(drawn)
-    marks.append(_now(trainer.device))
+    marks.append(now(trainer.device))
     trainer.update(trainer.rate())
-    marks.append(_now(trainer.device))
+    marks.append(now(trainer.device))
     return tuple(after - before for before, after in zip(marks[:-1], marks[1:], strict=True))
 
 
-def _now(device: Any) -> float:
+def now(device: torch.device) -> float:
+    """Seconds on a clock that only goes forward, when the device has done all that it was told."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     return time.monotonic()
@@ -90,7 +90,7 @@ def _structures(settings: RunSettings, counts: tuple[int, ...]) -> str:
     return f"{sum(counts):,} to train on ({systems}); {made_up}"
 
 
-def _memory(device: Any) -> str:
+def _memory(device: torch.device) -> str:
     if device.type == "cuda":
         return f"{torch.cuda.max_memory_allocated(device) / 2**30:.1f} GiB of the GPU"
     if sys.platform == "win32":
