@@ -55,8 +55,8 @@ def settings_of_a_run() -> Iterator[tuple[str, str, str]]:
     from alphadiffract_plugin.models.compact_network import CompactConfig
     from alphadiffract_plugin.models.open_network import OpenConfig
     from alphadiffract_plugin.models.simulation.effects import Effects
-    from alphadiffract_plugin.models.training.config import DataSettings, TrainingSettings
     from alphadiffract_plugin.models.training.losses import LossSettings
+    from alphadiffract_plugin.models.training.settings import DataSettings, TrainingSettings
 
     sections = {"`[data]`": DataSettings, "`[training]`": TrainingSettings, "`[loss]`": LossSettings}
     sections |= {"`[effects]`": Effects, '`[network]`, `architecture = "compact"`': CompactConfig}

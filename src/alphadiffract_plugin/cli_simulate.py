@@ -95,19 +95,15 @@ def chosen_effects(name: str, instrument: Path | None) -> Effects:
     ------
     SettingsError : no such preset or file, or a setting of it makes no sense.
     """
-    from alphadiffract_plugin.models.simulation.effects import PRESETS, Effects, effects_from_instrument
+    from alphadiffract_plugin.models.simulation.effects import PRESETS
+    from alphadiffract_plugin.models.training.config import effects_of
     from alphadiffract_plugin.models.training.toml import Document
 
     if name not in PRESETS and not name.endswith(".toml"):
         raise SettingsError(f"no preset of effects {name!r}", mend=f"choose {', '.join(PRESETS)}, or give a .toml file")
-    document = Document({}, "", Path(name)) if name in PRESETS else Document.read(Path(name))
-    table = document.table("effects")
-    preset = table.pop("preset", name if name in PRESETS else "laboratory")
-    own = table.pop("instrument", None)
-    if preset not in PRESETS:
-        raise document.refuse(f"[effects] preset is {preset!r}", f"choose {', '.join(PRESETS)}", "effects", "preset")
-    base, file = PRESETS[preset], instrument or (own and document.path.resolve().parent / own)
-    return document.record(Effects, "effects", table, effects_from_instrument(Path(file), base) if file else base)
+    if name in PRESETS:
+        return effects_of(Document({"effects": {"preset": name}}, "", Path(name)), instrument)
+    return effects_of(Document.read(Path(name)), instrument)
 
 
 def _crystals(files: list[Path], count: int, random: int, generator: object) -> tuple[list[str], Lines]:
