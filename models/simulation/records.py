@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from torch import Tensor
 
@@ -48,3 +48,7 @@ class Lines:
     """Rows a*, b*, c* in 1/Å: Cholesky factor of the reciprocal metric on those axes, float32, shape (N, 3, 3)."""
     space_group: Tensor
     """0 to 229, int64, shape (N,)."""
+
+    def take(self, which: Tensor) -> Lines:
+        """Those of some of the crystals: indices, shape (M,); one may be taken several times."""
+        return Lines(*(getattr(self, field.name)[which] for field in fields(self)))

@@ -109,7 +109,7 @@ class RandomSource:
         """The lines of n crystals of the pool, drawn with replacement."""
         lines = self.pool[self.shard][1]
         which = torch.randint(len(lines.intensity), (n,), generator=generator, device=self.device)
-        return Lines(lines.hkl[which], lines.intensity[which], lines.basis[which], lines.space_group[which])
+        return lines.take(which)
 
     def _chunk(self, shard: int, number: int) -> Lines:
         return self.make(self.size, generator_of(self.device, self.seed, number, shard, 1))
@@ -120,8 +120,11 @@ class MixedSource:
     """Each crystal is of the second source with a given probability, else of the first."""
 
     first: Source
+    """Structures, for one."""
     second: Source
+    """Made-up crystals, for one."""
     share: float
+    """Of the second, 0 to 1."""
 
     def turn(self, step: int, shard: int) -> None:
         """Turn both."""
@@ -133,7 +136,7 @@ class MixedSource:
         both = joined([self.first.draw(n, generator), self.second.draw(n, generator)])
         second = torch.rand(n, generator=generator, device=both.hkl.device) < self.share
         which = torch.arange(n, device=both.hkl.device) + n * second
-        return Lines(both.hkl[which], both.intensity[which], both.basis[which], both.space_group[which])
+        return both.take(which)
 
 
 def joined(parts: Sequence[Lines]) -> Lines:

@@ -1,0 +1,131 @@
+"""Simulated patterns as files, with what is true of them, and as a sheet of pictures."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from alphadiffract_plugin.models.grid import COMPACT_GRID, COMPACT_NORMALISATION
+from alphadiffract_plugin.output import write_text, write_whole
+
+if TYPE_CHECKING:
+    from alphadiffract_plugin.models.simulation.sheet import Panel
+
+COUNTS = 10_000
+"""Intensity at the maximum of a pattern that is written as ``.xye``."""
+SHOWN = 24
+"""Most simulated patterns on the sheet."""
+
+
+@dataclass(frozen=True)
+class Simulated:
+    """N patterns on the compact network's grid of L points, with what is true of them."""
+
+    id: list[str]
+    """Of each crystal."""
+    space_group: np.ndarray
+    """1 to 230, shape (N,)."""
+    cell: np.ndarray
+    """Conventional cells as simulated, in Å and degrees, shape (N, 6)."""
+    intensity: np.ndarray
+    """0 to 1, shape (N, L)."""
+    coverage: np.ndarray
+    """1 where measured, else 0, shape (N, L)."""
+
+
+def two_theta() -> np.ndarray:
+    """The grid in degrees, shape (L,)."""
+    return np.linspace(COMPACT_GRID.two_theta_min, COMPACT_GRID.two_theta_max, COMPACT_GRID.length)
+
+
+def write_xye(made: Simulated, folder: Path) -> None:
+    """One ``.xye`` a pattern, numbered from 1: what was measured of it, :data:`COUNTS` at the maximum.
+
+    Raises
+    ------
+    OutputError : a file cannot be written.
+    """
+    from alphadiffract_plugin import load
+    from alphadiffract_plugin.records import Histogram
+
+    x, digits = two_theta(), len(str(len(made.intensity)))
+    for number, (y, seen) in enumerate(zip(made.intensity, made.coverage, strict=True), 1):
+        kept = seen > 0
+        counts = np.round(COUNTS * y[kept], 3)
+        histogram = Histogram(np.round(x[kept], 6), counts, None, (COMPACT_GRID.wavelength,))
+        load.write_xye(histogram, folder / f"{number:0{digits}d}.xye")
+
+
+def write_npz(made: Simulated, path: Path) -> None:
+    """All patterns and what is true of them in one ``.npz``, beside ``two_theta`` and ``wavelength``.
+
+    Raises
+    ------
+    OutputError : the file cannot be written.
+    """
+    columns = {"id": np.array(made.id), "space_group": made.space_group, "cell": made.cell}
+    columns |= {"intensity": made.intensity.astype(np.float32), "coverage": made.coverage.astype(np.uint8)}
+    shared = {"two_theta": two_theta(), "wavelength": COMPACT_GRID.wavelength}
+    write_whole(path, lambda scratch: np.savez_compressed(scratch, **shared, **columns))
+
+
+def write_truth(made: Simulated, path: Path) -> None:
+    """The space group and the cell of each pattern as CSV.
+
+    Raises
+    ------
+    OutputError : the file cannot be written.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["number", "id", "space_group", "a", "b", "c", "alpha", "beta", "gamma"])
+    for number, (name, group, cell) in enumerate(zip(made.id, made.space_group, made.cell, strict=True), 1):
+        writer.writerow([number, name, group, *(f"{value:.5f}" for value in cell)])
+    write_text(path, text.getvalue())
+
+
+def write_sheet(made: Simulated, measured: Sequence[Panel], path: Path) -> int:
+    """The first :data:`SHOWN` patterns among measured ones, as a picture; how many are shown.
+
+    Raises
+    ------
+    OutputError : the file cannot be written.
+    """
+    from alphadiffract_plugin.models.simulation.sheet import save_sheet
+
+    panels = [_panel(made, i) for i in range(min(SHOWN, len(made.id)))]
+    write_whole(path, lambda scratch: save_sheet([*panels, *measured], scratch))
+    return len(panels)
+
+
+def measured_panel(path: Path, wavelength: str | None) -> Panel:
+    """A measured pattern on the same axis, its background removed, as a network is fed with it.
+
+    Raises
+    ------
+    AlphaDiffractError : the file cannot be read, or the pattern cannot be put on the grid.
+    """
+    from alphadiffract_plugin.load import histogram_from_file
+    from alphadiffract_plugin.models.simulation.sheet import Panel
+    from alphadiffract_plugin.prepare import prepare
+
+    linear = dataclasses.replace(COMPACT_NORMALISATION, square_root=False)
+    intensity, coverage = prepare(histogram_from_file(path, wavelength=wavelength), COMPACT_GRID, linear)
+    return Panel(two_theta(), np.where(coverage > 0, intensity, np.nan), f"measured: {path.stem}", measured=True)
+
+
+def _panel(made: Simulated, index: int) -> Panel:
+    from alphadiffract_plugin.crystal import symbol_from_space_group
+    from alphadiffract_plugin.models.simulation.sheet import Panel
+
+    cell, coverage = made.cell[index], made.coverage[index]
+    lengths, angles = " ".join(f"{v:.2f}" for v in cell[:3]), " ".join(f"{v:.1f}" for v in cell[3:])
+    title = f"{made.id[index]}  {symbol_from_space_group(int(made.space_group[index]))}  {lengths}  {angles}"
+    return Panel(two_theta(), np.where(coverage > 0, made.intensity[index], np.nan), title)
