@@ -87,7 +87,8 @@ def show(model: str) -> ModelDetails:
     ------
     ModelError : there is no such model, or its config cannot be read.
     """
-    from .checkpoint import members, read_config
+    from .checkpoint import members
+    from .model_config import read_config
 
     folder = resolve(model)
     info = _info(folder, packaged=folder.parent == RELEASED)
@@ -195,7 +196,8 @@ def _fetch(hub_id: str, folder: Path) -> Path:
 
 
 def _info(folder: Path, *, packaged: bool) -> ModelInfo:
-    from .checkpoint import members, read_config
+    from .checkpoint import members
+    from .model_config import read_config
 
     parts = members(folder)
     config = read_config(parts[0])

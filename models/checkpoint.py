@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,19 +19,16 @@ from alphadiffract_plugin.errors import ModelError
 from alphadiffract_plugin.records import CRYSTAL_SYSTEMS
 
 from . import lattice
-from .grid import COMPACT_NORMALISATION, OPEN_GRID, OPEN_NORMALISATION, Grid, Normalisation
+from .grid import COMPACT_NORMALISATION, OPEN_NORMALISATION, Grid, Normalisation
+from .model_config import ARCHITECTURES, FORMAT, FROM_WHERE, read_config, understand
 
 if TYPE_CHECKING:
     from torch import nn
 
-FORMAT = 1
-"""Version of ``config.json``."""
-ARCHITECTURES = ("compact", "open")
 LATTICE_CONVENTION = {
     "compact": "free parameters of the Cholesky factor of the conventional cell's reciprocal metric, per lattice type",
     "open": "Niggli-reduced cell: a, b, c in angstrom, alpha, beta, gamma in degrees",
 }
-_FROM_WHERE = "give a folder with config.json and model.safetensors, or a name from `alphadiffract-plugin models list`"
 
 
 @dataclass(frozen=True)
@@ -73,13 +69,13 @@ def build(architecture: str, settings: Mapping[str, Any], *, where: Path | None 
         architecture
     ]
     if not isinstance(settings, Mapping):
-        raise ModelError("the field network of its config is no object", mend=_FROM_WHERE, where=where)
+        raise ModelError("the field network of its config is no object", mend=FROM_WHERE, where=where)
     try:
         config = config_class(**{k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()})
         return network_class(config)
     except (TypeError, ValueError, LookupError, AttributeError, RuntimeError, ArithmeticError) as error:
         raise ModelError(
-            f"its config makes no {architecture} network: {error}", mend=_FROM_WHERE, where=where
+            f"its config makes no {architecture} network: {error}", mend=FROM_WHERE, where=where
         ) from error
 
 
@@ -162,14 +158,14 @@ def load(folder: Path) -> Model:
     config = read_config(folder)
     file = folder / "model.safetensors"
     if not file.is_file():
-        raise ModelError("the weights are missing", mend=_FROM_WHERE, where=file)
+        raise ModelError("the weights are missing", mend=FROM_WHERE, where=file)
     try:
         weights = load_file(file)
     except (SafetensorError, OSError, ValueError) as error:
         raise ModelError(
             f"this is no whole safetensors file ({error})", mend="fetch or copy the model again", where=file
         ) from error
-    architecture, settings, grid, normalisation = _understand(config, weights, folder)
+    architecture, settings, grid, normalisation = understand(config, weights, folder)
     network = build(architecture, settings, where=folder / "config.json")
     if network.config.input_length != grid.length:
         raise ModelError(
@@ -189,111 +185,3 @@ def load(folder: Path) -> Model:
     if not all(torch.isfinite(p).all() for p in network.parameters()):
         raise ModelError("some weights are not finite", mend="fetch or copy the model again", where=file)
     return Model(folder.name, architecture, network.eval(), grid, normalisation, config)
-
-
-def read_config(folder: Path) -> dict[str, Any]:
-    """``config.json`` of a model folder.
-
-    Raises
-    ------
-    ModelError : the folder or the file is missing, or the file is no JSON object.
-    """
-    file = Path(folder) / "config.json"
-    if not Path(folder).is_dir():
-        raise ModelError("no such model folder", mend=_FROM_WHERE, where=folder)
-    try:
-        config = json.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise ModelError("config.json is missing", mend=_FROM_WHERE, where=file) from error
-    except (OSError, ValueError) as error:
-        raise ModelError(f"this is no JSON ({error})", mend="fetch or copy the model again", where=file) from error
-    if not isinstance(config, dict):
-        raise ModelError("this is no model config", mend=_FROM_WHERE, where=file)
-    return config
-
-
-def _understand(
-    config: dict[str, Any], weights: Mapping[str, Any], folder: Path
-) -> tuple[str, dict[str, Any], Grid, Normalisation]:
-    """Architecture, its settings, grid and normalisation from our own config or a released one's."""
-    try:
-        if "architecture" in config:
-            if config["format"] != FORMAT:
-                raise ModelError(
-                    f"config.json is of format {config['format']}; {FORMAT} is known",
-                    mend="use the alphadiffract-plugin that wrote it, or a newer one",
-                    where=folder / "config.json",
-                )
-            if config["architecture"] in ARCHITECTURES:
-                _refuse_other_classes(config, folder / "config.json")
-            architecture, settings = config["architecture"], config["network"]
-            grid, normalisation = Grid(**config["grid"]), Normalisation(**config["normalisation"])
-        else:
-            architecture, settings = "open", _released_settings(config, gemd="gemd_distance_matrix" in weights)
-            grid, normalisation = _released_input(config)
-        _check_input(grid, normalisation)
-        return architecture, settings, grid, normalisation
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ModelError(
-            f"this is neither a config of ours nor one of OpenAlphaDiffract: {type(error).__name__} {error}",
-            mend=_FROM_WHERE,
-            where=folder / "config.json",
-        ) from error
-
-
-def _refuse_other_classes(config: dict[str, Any], where: Path) -> None:
-    """Refuse a network whose classes stand in another order than ours, or are other ones."""
-    types = list(lattice.LATTICE_TYPES) if config["architecture"] == "compact" else []
-    ours = {"crystal_systems": list(CRYSTAL_SYSTEMS), "first_space_group": 1, "lattice_types": types}
-    for name, value in ours.items():
-        if config[name] != value:
-            raise ModelError(
-                f"{name} is not {value}: its answers would be misread",
-                mend="train the network with the classes of this version",
-                where=where,
-            )
-
-
-def _check_input(grid: Grid, normalisation: Normalisation) -> None:
-    """Raise TypeError or ValueError for a field of another type, or a value that no input can have."""
-    for record in (grid, normalisation):
-        for f in dataclasses.fields(record):
-            value = getattr(record, f.name)
-            allowed = {"float": (int, float), "int": (int,), "bool": (bool,)}[f.type]
-            if not isinstance(value, allowed) or (isinstance(value, bool) and f.type != "bool"):
-                raise TypeError(f"{f.name} is {value!r}, no {f.type}")
-            if not math.isfinite(value):
-                raise ValueError(f"{f.name} is {value}")
-    if not (grid.wavelength > 0 and 0 < grid.two_theta_min < grid.two_theta_max < 180 and grid.length > 1):
-        raise ValueError(f"no patterns lie on {grid}")
-    if not normalisation.top > 0:
-        raise ValueError(f"top is {normalisation.top}, not above 0")
-
-
-def _released_settings(config: dict[str, Any], *, gemd: bool) -> dict[str, Any]:
-    """The fields of ``OpenConfig`` from the config of a released OpenAlphaDiffract model."""
-    backbone, heads, tasks = config["backbone"], config["heads"], config["tasks"]
-    return {
-        "input_length": config["preprocessing"]["input_length"],
-        "channels": backbone["channels"],
-        "kernel_sizes": backbone["kernel_sizes"],
-        "strides": backbone["strides"],
-        "drop_path": backbone["drop_path_rate"],
-        "head_dropout": heads["head_dropout"],
-        "cs_hidden": heads["cs_hidden"],
-        "sg_hidden": heads["sg_hidden"],
-        "lp_hidden": heads["lp_hidden"],
-        "lp_bounds_min": tasks["lp_bounds_min"],
-        "lp_bounds_max": tasks["lp_bounds_max"],
-        "gemd": gemd,
-    }
-
-
-def _released_input(config: dict[str, Any]) -> tuple[Grid, Normalisation]:
-    """The paper's grid, and the scaling that the released config gives."""
-    preprocessing = config["preprocessing"]
-    low, high = preprocessing["normalize_range"]
-    if low != 0:
-        raise KeyError(f"normalize_range starts at {low}, not at 0")
-    grid = dataclasses.replace(OPEN_GRID, length=preprocessing["input_length"])
-    return grid, dataclasses.replace(OPEN_NORMALISATION, top=float(high))

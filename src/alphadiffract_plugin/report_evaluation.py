@@ -37,7 +37,8 @@ BLUE, AMBER, GREY = "#2563eb", "#b45309", "#9ca3af"
 
 def document(name: str, folder: Path, sections: Sequence[Section]) -> dict[str, Any]:
     """What ``evaluation.json`` holds of a model folder that goes by a name; the weights are named by their sha256."""
-    from alphadiffract_plugin.models.checkpoint import members, read_config
+    from alphadiffract_plugin.models.checkpoint import members
+    from alphadiffract_plugin.models.model_config import read_config
 
     parts = members(folder)
     about = {"format": FORMAT, "model": name, "architecture": read_config(parts[0]).get("architecture", "open")}
