@@ -195,6 +195,9 @@ def test_a_damaged_model_is_an_error_and_no_row_of_wrong_answers(index, tmp_path
         ({"space_group_number": "231"}, "line 2"),
         ({"niggli": "4.1 4.1 4.1"}, "line 2"),
         ({"crystal_system": "isometric"}, "name of a crystal system"),
+        ({"sg_alternatives": "33;29a"}, "sg_alternatives is '33;29a'"),
+        ({"radiation": "electron"}, "radiation is 'electron'"),
+        ({"wavelength_A": "Cu tube"}, "'Cu tube'"),
         ({"wavelength_A": None}, "lacks wavelength_A"),
         ({"path": "gone.xy"}, "no pattern gone.xy"),
     ],
@@ -208,3 +211,10 @@ def test_a_fault_of_an_index_is_named_with_its_line(index, change, told, cli):
         rows[0] |= change
     said = cli("evaluate", "default", "--benchmark", write(index, rows))
     assert said.code == 2 and told in said.err
+
+
+def test_an_index_without_a_scored_row_is_refused(index, cli):
+    with index.open(encoding="utf-8") as file:
+        rows = [row | {"tier": "C-tentative"} for row in csv.DictReader(file)]
+    said = cli("evaluate", "default", "--benchmark", write(index, rows))
+    assert said.code == 2 and "no" in said.err and "tier that is scored" in said.err and not said.out

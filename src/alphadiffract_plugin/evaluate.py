@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +28,7 @@ COLUMNS = ("path", "wavelength_A", "radiation", "space_group_number", "crystal_s
 """What an index must have; ``kalpha2_ratio``, ``sg_alternatives``, ``niggli``, ``tier`` and ``family`` may be there."""
 SCORED = ("A", "B-sg-only")
 """Tiers that count: cell and space group known, and space group alone."""
+RADIATIONS = ("xray", "neutron")
 
 
 @dataclass(frozen=True)
@@ -124,26 +125,66 @@ def read_index(path: Path) -> list[dict[str, str]]:
         raise InputError(f"this index lacks {', '.join(lacking)}" if rows else "no row is there", mend=mend, where=path)
     for line, row in enumerate(rows, 2):
         row["tier"] = row.get("tier") or ("A" if row.get("niggli") else "B-sg-only")
-        try:
-            groups, cell = true_groups(row), true_cell(row)
-            wrong = not groups or not all(1 <= g <= 230 for g in groups) or len(cell) != 6
-        except ValueError:
-            wrong = True
-        if wrong or row["crystal_system"].lower() not in CRYSTAL_SYSTEMS:
-            raise InputError(
-                "space_group_number, sg_alternatives, crystal_system or niggli is none",
-                mend="give numbers from 1 to 230, the name of a crystal system, and six numbers or nothing",
-                where=path,
-                line=line,
-            )
-        if not (path.parent / row["path"]).is_file():
+        for name, (is_wrong, mend) in CHECKS.items():
+            if is_wrong(row):
+                raise InputError(f"{name} is {row.get(name)!r}", mend=mend, where=path, line=line)
+        if not (path.parent / (row["path"] or "")).is_file():
             raise InputError(
                 f"there is no pattern {row['path']}",
                 mend="give its path from the folder of the index",
                 where=path,
                 line=line,
             )
-    return [row for row in rows if row["tier"] in SCORED]
+    scored = [row for row in rows if row["tier"] in SCORED]
+    if not scored:
+        mend = f"give a row the tier {' or '.join(SCORED)}, or leave it empty"
+        raise InputError("none of its rows is of a tier that is scored", mend=mend, where=path)
+    return scored
+
+
+def _no_group(words: str) -> bool:
+    """Whether a number that should be of a space group is none; several are parted by blanks, commas or semicolons."""
+    try:
+        return not all(1 <= float(word) <= 230 for word in words.replace(";", " ").replace(",", " ").split())
+    except ValueError:
+        return True
+
+
+def _no_cell(row: dict[str, str]) -> bool:
+    try:
+        return true_cell(row).shape != (6,)
+    except ValueError:
+        return True
+
+
+def _no_wavelength(row: dict[str, str]) -> bool:
+    from alphadiffract_plugin.radiation import radiation_from_text
+
+    try:
+        radiation_from_text(wavelength_of(row))
+    except (AlphaDiffractError, TypeError):
+        return True
+    return False
+
+
+CHECKS: dict[str, tuple[Callable[[dict[str, str]], bool], str]] = {
+    "space_group_number": (
+        lambda row: not (row["space_group_number"] or "").strip().isdecimal() or _no_group(row["space_group_number"]),
+        "give a whole number from 1 to 230",
+    ),
+    "sg_alternatives": (
+        lambda row: _no_group(row.get("sg_alternatives") or ""),
+        "give numbers from 1 to 230, parted by blanks, or nothing",
+    ),
+    "crystal_system": (
+        lambda row: (row["crystal_system"] or "").lower() not in CRYSTAL_SYSTEMS,
+        f"give the name of a crystal system: {', '.join(CRYSTAL_SYSTEMS)}",
+    ),
+    "niggli": (_no_cell, "give six numbers parted by blanks, or nothing"),
+    "wavelength_A": (_no_wavelength, "give one number in Å, or Kα1/Kα2, and their ratio in kalpha2_ratio"),
+    "radiation": (lambda row: row["radiation"] not in RADIATIONS, f"give one of {', '.join(RADIATIONS)}"),
+}
+"""What may be wrong with the value of a column, and the mend."""
 
 
 def true_groups(row: dict[str, str]) -> set[int]:
@@ -156,6 +197,12 @@ def true_cell(row: dict[str, str]) -> np.ndarray:
     """The Niggli cell in Å and degrees, shape (6,); NaN where the tier knows none."""
     known = row["tier"].startswith("A") and row.get("niggli")
     return np.array([float(word) for word in row["niggli"].split()]) if known else np.full(6, np.nan)
+
+
+def wavelength_of(row: dict[str, str]) -> str:
+    """The wavelength of a row, or the doublet with its ratio, as ``--wavelength`` takes it."""
+    doublet = "/" in row["wavelength_A"] and row.get("kalpha2_ratio")
+    return f"{row['wavelength_A']}/{row['kalpha2_ratio']}" if doublet else row["wavelength_A"]
 
 
 def judge_rows(
@@ -177,10 +224,9 @@ def judge_rows(
     groups, systems = np.zeros((len(rows), 230)), np.zeros((len(rows), 7))
     cells, failed = np.full((len(rows), 6), np.nan), {}
     for i, row in enumerate(track(rows, "measured patterns")):
-        ratio = f"/{row['kalpha2_ratio']}" if "/" in row["wavelength_A"] and row.get("kalpha2_ratio") else ""
         try:
             histogram = histogram_from_file(
-                index.parent / row["path"], wavelength=row["wavelength_A"] + ratio, radiation=row["radiation"]
+                index.parent / row["path"], wavelength=wavelength_of(row), radiation=row["radiation"]
             )
             said = predict(dataclasses.replace(histogram, name=NEUTRAL, source=NEUTRAL), settings)
         except (ModelError, SettingsError):  # the fault of no pattern
