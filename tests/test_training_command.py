@@ -126,6 +126,22 @@ def test_a_folder_of_one_chemical_system_trains_unjudged_or_is_refused_before_th
     assert refused.code == 2 and "other chemical systems" in refused.err and not (tiny / "untaught").exists()
 
 
+def test_two_files_of_one_name_are_both_packed_whatever_was_packed_before(tiny, examples):
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(examples / "structures_3dsc.parquet")
+    for folder, first in (("mine", 0), ("yours", 40)):
+        (tiny / folder).mkdir()
+        pq.write_table(table.slice(first, 30), tiny / folder / "same.parquet")
+    held = []
+    for named in ('"yours/same.parquet"', '"mine/same.parquet", "yours/same.parquet"'):
+        (tiny / "same.toml").write_text(f"[data]\nstructures = [{named}]\n")
+        settings = config.read(tiny / "same.toml")
+        held.append(session.open_data(settings, torch.device("cpu"), shards=1, cache=tiny / "packed"))
+    assert [len(data.table.space_group) for data in held] == [30, 60]
+    assert [len(data.sha256) for data in held] == [1, 2]
+
+
 def test_a_loss_that_is_no_number_stops_and_the_last_good_checkpoint_stays(tiny, cli, trained):
     text = small((tiny / "tiny.toml").read_text(), learning_rate=1e30, checkpoint_minutes=0, warmup=0)
     (tiny / "nan.toml").write_text(text)

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from alphadiffract_plugin.errors import OutputError, StructureError
-from alphadiffract_plugin.output import write_whole
+from alphadiffract_plugin.errors import StructureError
+from alphadiffract_plugin.output import make_folder, write_whole
 
 from .. import lattice
 from ..simulation.lines import LineTable, pack
@@ -21,12 +21,10 @@ from ..structures.table import SPLITS, Structures, read
 from .config import RunSettings
 from .records import Batch
 from .sources import CHUNKS, MixedSource, RandomSource, Source, TableSource, generator_of, simulated
-from .validation import stratified
+from .validation import PATTERNS, stratified
 
 PACKING = 2
 """Version of what packed lines hold; raised when packing changes."""
-JUDGED = 64
-"""Patterns that are judged at a time."""
 LISTED = 5
 """Leaking structures that a message names."""
 
@@ -40,7 +38,7 @@ class Data:
     table: LineTable | None
     """Lines of all structures, of the validation split too; None if crystals are all made up."""
     sha256: dict[str, str]
-    """Of each file that went in, by its name."""
+    """Of each file that went in, by its name; one of several of a name by its number too."""
     structures: tuple[int, ...] = (0,) * 7
     """Structures of the train split in each crystal system."""
 
@@ -76,8 +74,9 @@ def open_data(
                 where=files[0],
             )
         counts = np.bincount(lattice.system_of_group()[train - 1], minlength=7)
-        sha256 = {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
-        table = packed(structures, list(sha256.values()), cache, sample, device)
+        hashes = [hashlib.sha256(file.read_bytes()).hexdigest() for file in files]
+        sha256 = dict(zip(_distinct([file.name for file in files]), hashes, strict=True))
+        table = packed(structures, hashes, cache, sample, device)
         if settings.data.random < 1:
             sources.append(TableSource(table, device, temper=settings.data.temper))
     if settings.data.random:
@@ -94,11 +93,11 @@ def validation_batches(settings: RunSettings, data: Data, device: torch.device) 
     seed = settings.training.seed
     generator = generator_of(device, seed, 0, 0, 4)
     if data.table is None:
-        parts = [data.source.make(JUDGED, generator) for _ in range(-(-7 * settings.data.validation // JUDGED))]
+        parts = [data.source.make(PATTERNS, generator) for _ in range(-(-7 * settings.data.validation // PATTERNS))]
     else:
         source = TableSource(data.table, device)
         which = torch.as_tensor(stratified(data.table, "val", settings.data.validation, seed), device=device)
-        parts = (source.lines(part) for part in which.split(JUDGED) if len(part))
+        parts = (source.lines(part) for part in which.split(PATTERNS) if len(part))
     for lines in parts:
         yield simulated(lines, settings.grid, settings.normalisation, settings.effects, generator)
 
@@ -138,7 +137,21 @@ def refuse_leaks(structures: Structures, settings: RunSettings) -> None:
 def packed(
     structures: Structures, sha256: Sequence[str], cache: Path | None, sample: int | None, device: torch.device
 ) -> LineTable:
-    """The lines of structures, read from the cache if they were packed before."""
+    """The lines of structures, read from the cache if they were packed before.
+
+    Parameters
+    ----------
+    structures : of the files with these hashes, in their order.
+    sha256 : of each file.
+    cache : folder of packed lines, or None.
+    sample : pack so many of the train split; with a cache, those would be taken for all.
+    device : where to compute.
+
+    Raises
+    ------
+    InputError : see :func:`..simulation.lines.pack`, or the packed file is damaged.
+    OutputError : the cache cannot be written.
+    """
     key = hashlib.sha256(" ".join([*sha256, f"{PACKING} {D_MIN} {MOST_LINES}"]).encode()).hexdigest()[:16]
     file = cache / f"lines-{key}.npz" if cache else None
     if file and file.is_file():
@@ -150,11 +163,11 @@ def packed(
         structures = take(structures, np.random.default_rng(0).permutation(train)[:sample])
     table = pack(structures, device=device)
     if file:
-        try:
-            file.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise OutputError(
-                f"cannot be made: {error.strerror}", mend="choose another place", where=file.parent
-            ) from error
+        make_folder(file.parent)
         write_whole(file, table.save)
     return table
+
+
+def _distinct(names: Sequence[str]) -> list[str]:
+    """The names, those that occur more than once with their place in the list."""
+    return [name if names.count(name) == 1 else f"{name} ({place})" for place, name in enumerate(names, 1)]
