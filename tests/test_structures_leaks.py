@@ -102,6 +102,18 @@ def test_a_monoclinic_lattice_is_known_under_another_choice_of_axes(crystal, tmp
     assert not leaks(crystal(15, longer(other, 1.05)), path).any()
 
 
+def test_an_index_of_niggli_cells_as_evaluate_takes_it_knows_halite(crystal, tmp_path):
+    """The primitive cell of halite, F m -3 m, has 5.6402 / sqrt(2) Å and 60 degrees."""
+    path = tmp_path / "index.csv"
+    head = "path,wavelength_A,radiation,space_group_number,crystal_system,niggli\n"
+    path.write_text(
+        head + "h.xy,1.5406,xray,225,cubic,3.98823 3.98823 3.98823 60 60 60\nx.xy,1.5406,xray,14,monoclinic,\n"
+    )
+    assert read_benchmark(path).without_cell == 1
+    assert leaks(crystal(225, (5.64, 5.64, 5.64, 90, 90, 90)), path).all()
+    assert not leaks(crystal(225, (3.99, 3.99, 3.99, 90, 90, 90)), path).any()
+
+
 def test_filter_takes_a_planted_leak_out_and_says_so(examples, crystal, cli, tmp_path, index):
     table = read_table([examples / "structures_3dsc.parquet"])
     rows = table.to_pylist()
@@ -139,6 +151,7 @@ def test_files_that_are_joined_lose_their_notes(examples):
         (HEAD + "x,225,5.6,5.6,5.6,90,90,ninety\n", "no number", 2),
         (HEAD + "x,231,5.6,5.6,5.6,90,90,90\n", "no lattice", 2),
         (HEAD + "x,225,5.6,5.6,-5.6,90,90,90\n", "no lattice", 2),
+        ("id,space_group_number,niggli\nx,225,5.6 5.6 5.6\n", "no lattice", 2),
     ],
 )
 def test_an_index_that_is_none_is_refused_with_the_line(text, told, line, tmp_path):

@@ -33,7 +33,8 @@ ANGLE_TOLERANCE = 1.0
 """Difference of angles in degrees that still counts as the same lattice."""
 STAMP = b"alphadiffract.filtered"
 """Key of the parquet metadata that says against which benchmarks a file was filtered."""
-INDEX_COLUMNS = ("space_group_number", "a", "b", "c", "alpha", "beta", "gamma")
+CELL_COLUMNS = ("a", "b", "c", "alpha", "beta", "gamma")
+"""Of an index that gives conventional cells; one that gives Niggli cells has the column ``niggli``."""
 _COARSE = 0.06
 """Shortest vectors of lattices that match agree within this fraction: 2 % in lengths and the strain of 1 degree."""
 _PAIRS_AT_ONCE = 400
@@ -54,11 +55,15 @@ class Benchmark:
     space_group: np.ndarray
     """1 to 230, of the R rows with a cell, shape (R,)."""
     cell: np.ndarray
-    """Conventional cells in the standard setting, Å and degrees, shape (R, 6)."""
+    """Conventional cells in the standard setting, or Niggli cells, Å and degrees, shape (R, 6)."""
+    niggli: np.ndarray
+    """Which cells are Niggli cells, bool, shape (R,)."""
 
 
 def read_benchmark(index: Path) -> Benchmark:
-    """The lattices of an index: CSV with ``INDEX_COLUMNS``; the cell may be empty, further columns are ignored.
+    """The lattices of an index: CSV with ``space_group_number`` and a cell, further columns are ignored.
+
+    The cell stands in ``CELL_COLUMNS``, or where these lack or are empty in ``niggli``, six numbers; both may be empty.
 
     Raises
     ------
@@ -73,16 +78,19 @@ def read_benchmark(index: Path) -> Benchmark:
         rows, header = list(table), table.fieldnames or []
     except (UnicodeDecodeError, csv.Error) as error:
         raise StructureError("this is no CSV file", mend="name a benchmark's index.csv", where=index) from error
-    missing = [name for name in INDEX_COLUMNS if name not in header]
+    needed = ("space_group_number",) if "niggli" in header else ("space_group_number", *CELL_COLUMNS)
+    missing = [name for name in needed if name not in header]
     if missing:
-        mend = f"a benchmark index has the columns {', '.join(INDEX_COLUMNS)}"
+        mend = f"a benchmark index has the column space_group_number, and niggli or {', '.join(CELL_COLUMNS)}"
         raise StructureError(f"has no column {', '.join(missing)}", mend=mend, where=index)
     if not rows:
         raise StructureError("holds no rows", mend="name a benchmark's index.csv", where=index)
-    group, cell = [], []
+    group, cell, niggli = [], [], []
     for line, row in enumerate(rows, 2):
-        six = [(row[name] or "").strip() for name in INDEX_COLUMNS[1:]]
-        if "" in six or not (row["space_group_number"] or "").strip():
+        six = [(row.get(name) or "").strip() for name in CELL_COLUMNS]
+        reduced = "" in six
+        six = (row.get("niggli") or "").split() if reduced else six
+        if not six or not (row["space_group_number"] or "").strip():
             continue
         try:
             group.append(int(float(row["space_group_number"])))
@@ -90,7 +98,8 @@ def read_benchmark(index: Path) -> Benchmark:
         except ValueError as error:
             mend = "mend the row, or leave its cell empty"
             raise StructureError(f"a value is no number: {error}", mend=mend, where=index, line=line) from error
-        if not (is_cell(np.array(cell[-1:])).all() and 1 <= group[-1] <= 230):
+        niggli.append(reduced)
+        if not (len(six) == 6 and is_cell(np.array(cell[-1:])).all() and 1 <= group[-1] <= 230):
             told = f"space group {group[-1]} with the cell {' '.join(six)} is no lattice"
             raise StructureError(told, mend="mend the row, or leave its cell empty", where=index, line=line)
     return Benchmark(
@@ -100,6 +109,7 @@ def read_benchmark(index: Path) -> Benchmark:
         without_cell=len(rows) - len(cell),
         space_group=np.array(group, dtype=np.int64),
         cell=np.array(cell, dtype=float).reshape(-1, 6),
+        niggli=np.array(niggli, dtype=bool),
     )
 
 
@@ -133,7 +143,7 @@ def _standard_centring(benchmark: Benchmark) -> np.ndarray:
 
     letters = np.array([gemmi.get_spacegroup_reference_setting(int(n)).centring_type() for n in benchmark.space_group])
     rhombohedral = (letters == "R") & (np.abs(benchmark.cell[:, 5] - 120) > 0.01)
-    return np.where(rhombohedral, "P", letters)
+    return np.where(rhombohedral | benchmark.niggli, "P", letters)
 
 
 def primitive(cell: np.ndarray, centring: np.ndarray) -> np.ndarray:
