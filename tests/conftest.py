@@ -98,6 +98,26 @@ def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> Calla
 
 
 @pytest.fixture(scope="session")
+def micro_settings() -> Callable[..., str]:
+    """TOML of a training run of seconds, in float32 on one thread, by which losses can be compared to the last digit.
+
+    ``micro_settings(training={"patterns": 480})`` changes keys of a section.
+    """
+    from alphadiffract_plugin.models.training.toml import written
+
+    usual = {
+        "network": {"channels": [16, 24], "blocks": [1, 1], "hidden": 32},
+        "data": {"structures": [str(EXAMPLES / "structures_3dsc.parquet")], "validation": 2},
+        "training": {"batch": 8, "shards": 2, "precision": "32-true", "threads": 1},
+    }
+
+    def make(**changes: dict[str, object]) -> str:
+        return written({name: keys | changes.get(name, {}) for name, keys in usual.items()})
+
+    return make
+
+
+@pytest.fixture(scope="session")
 def anglesite(pbso4_xray: Histogram) -> Weighed:
     """All that is known of ``pbso4_xray`` before its answers are ranked: it is searched once a session."""
     from alphadiffract_plugin.pipeline import weigh

@@ -11,28 +11,6 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("lightning")
 pytest.importorskip("pyarrow")
 
-MICRO = """\
-[network]
-channels = [16, 24]
-blocks = [1, 1]
-hidden = 32
-dropout = 0.0
-
-[data]
-structures = ["{structures}"]
-random = 0.5
-pool = 32
-validation = 2
-
-[training]
-patterns = 160
-batch = 8
-shards = 2
-precision = "32-true"
-threads = 1
-validate_every = 160
-"""
-
 
 def columns(path):
     with open(path, newline="") as handle:
@@ -41,9 +19,11 @@ def columns(path):
 
 
 @pytest.mark.skipif(not torch.distributed.is_available(), reason="this torch has no distributed part")
-def test_two_processes_have_the_loss_curve_of_one_and_only_the_first_writes(tmp_path, examples, cli):
+def test_two_processes_have_the_loss_curve_of_one_and_only_the_first_writes(tmp_path, micro_settings, cli):
     config = tmp_path / "micro.toml"
-    config.write_text(MICRO.format(structures=examples / "structures_3dsc.parquet"))
+    config.write_text(
+        micro_settings(network={"dropout": 0.0}, data={"random": 0.5, "pool": 32}, training={"patterns": 160})
+    )
     one = cli("train", "--config", config, "-o", tmp_path / "one", "--device", "cpu")
     assert one.code == 0
     launched = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]

@@ -12,33 +12,13 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("lightning")
 pytest.importorskip("pyarrow")
 
-MICRO = """\
-[network]
-channels = [16, 24]
-blocks = [1, 1]
-hidden = 32
-
-[data]
-structures = ["{structures}"]
-validation = 2
-
-[training]
-patterns = 480
-batch = 8
-shards = 2
-precision = "32-true"
-threads = 1
-checkpoint_minutes = {minutes}
-validate_every = 240
-"""
-
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory, examples):
+def folder(tmp_path_factory, micro_settings):
     """A folder with a small run's settings: ``micro.toml``, and one that writes a checkpoint at every step."""
     folder = tmp_path_factory.mktemp("runs")
     for name, minutes in (("micro", 5.0), ("careful", 0.0)):
-        text = MICRO.format(structures=examples / "structures_3dsc.parquet", minutes=minutes)
+        text = micro_settings(training={"patterns": 480, "checkpoint_minutes": minutes, "validate_every": 240})
         (folder / f"{name}.toml").write_text(text)
     return folder
 
