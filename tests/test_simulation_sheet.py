@@ -136,6 +136,7 @@ def test_fewer_structures_than_patterns_are_drawn_again_with_other_effects(angle
     [
         ((), "name structure files"),
         (("none.parquet",), "check the path"),
+        (("none.cif",), "there is no such file"),
         (("--random", "1", "--effects", "labratory"), "choose laboratory"),
         (("--random", "1", "--effects", "none.toml"), "TOML"),
         (("--random", "1", "--instrument", "none.instprm"), "check the path"),
@@ -155,6 +156,14 @@ def test_what_is_there_is_not_replaced_unasked(tmp_path, capsys):
     (tmp_path / "mine.txt").write_text("mine")
     assert run("--random", 1, "-o", tmp_path) == 2
     assert "--overwrite" in capsys.readouterr().err
+
+
+def test_a_smaller_set_replaces_a_larger_one_whole_and_leaves_what_is_not_its_own(tmp_path):
+    assert run("--random", 10, "-o", tmp_path / "out") == 0
+    (tmp_path / "out" / "99.xye").write_text("mine")
+    assert run("--random", 2, "-o", tmp_path / "out", "--overwrite") == 0
+    names = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert names == ["1.xye", "2.xye", "99.xye", "sheet.png", "truth.csv"]
 
 
 def test_effects_come_from_a_preset_a_file_or_both_with_a_hint_for_a_misspelt_one(tmp_path):

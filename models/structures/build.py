@@ -80,7 +80,8 @@ def cifs_in(folder: Path, origin: str) -> list[Reported]:
     if folder.is_file() and folder.suffix.lower() == ".cif":
         return [Reported(f"{folder.parent.resolve().name}:{folder.stem}", origin, str(folder))]
     if not folder.is_dir():
-        told = "is no CIF" if folder.exists() else "there is no such folder"
+        named = "file" if folder.suffix.lower() == ".cif" else "folder"
+        told = "is no CIF" if folder.exists() else f"there is no such {named}"
         mend = "name a folder of .cif files, one .cif file, or mp for the Materials Project"
         raise StructureError(told, mend=mend, where=folder)
     files = sorted(path for path in folder.rglob("*") if path.suffix.lower() == ".cif" and path.is_file())

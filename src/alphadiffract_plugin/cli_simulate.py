@@ -72,6 +72,7 @@ def simulate(
     names, lines = _crystals(structures or [], count, random, generator)
     made = _simulated(names, lines, settings, generator)
     make_folder(output)
+    report.remove_earlier(output)
     if form is Format.npz:
         report.write_npz(made, output / "patterns.npz")
     else:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from alphadiffract_plugin.errors import OutputError
 from alphadiffract_plugin.models.grid import COMPACT_GRID, COMPACT_NORMALISATION
 from alphadiffract_plugin.output import write_text, write_whole
 
@@ -55,12 +56,38 @@ def write_xye(made: Simulated, folder: Path) -> None:
     from alphadiffract_plugin import load
     from alphadiffract_plugin.records import Histogram
 
-    x, digits = two_theta(), len(str(len(made.intensity)))
-    for number, (y, seen) in enumerate(zip(made.intensity, made.coverage, strict=True), 1):
+    x, names = two_theta(), xye_names(len(made.intensity))
+    for name, y, seen in zip(names, made.intensity, made.coverage, strict=True):
         kept = seen > 0
         counts = np.round(COUNTS * y[kept], 3)
         histogram = Histogram(np.round(x[kept], 6), counts, None, (COMPACT_GRID.wavelength,))
-        load.write_xye(histogram, folder / f"{number:0{digits}d}.xye")
+        load.write_xye(histogram, folder / name)
+
+
+def xye_names(count: int) -> list[str]:
+    """The files of ``count`` patterns."""
+    return [f"{number:0{len(str(count))}d}.xye" for number in range(1, count + 1)]
+
+
+def remove_earlier(folder: Path) -> None:
+    """Take out the patterns that an earlier run wrote to a folder, as its ``truth.csv`` counts them.
+
+    Raises
+    ------
+    OutputError : a file cannot be removed.
+    """
+    try:
+        with open(folder / "truth.csv", newline="", encoding="utf-8") as file:
+            count = len(list(csv.DictReader(file)))
+    except (OSError, UnicodeDecodeError, csv.Error):
+        return
+    for path in [folder / "patterns.npz", *(folder / name for name in xye_names(count))]:
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise OutputError(
+                f"cannot be replaced: {error.strerror}", mend="choose another place", where=path
+            ) from error
 
 
 def write_npz(made: Simulated, path: Path) -> None:
