@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -17,7 +18,7 @@ from alphadiffract_plugin.output import write_whole
 from alphadiffract_plugin.progress import track
 
 from .standardise import Rejection, row_from_structure
-from .table import ORIGINS
+from .table import CELL, ORIGINS
 
 if TYPE_CHECKING:
     import pyarrow
@@ -201,8 +202,6 @@ def without_duplicates(rows: list[dict[str, Any]]) -> tuple[list[dict[str, Any]]
 
 def _rounded(row: dict[str, Any]) -> tuple | str:
     """The formula; atomic fractions to two decimals where it is disordered."""
-    import re
-
     if row["ordered"]:
         return row["formula"]
     return tuple((s, round(float(f), 2)) for s, f in re.findall(r"([A-Z][a-z]?)([\d.]+)", row["formula"]))
@@ -214,7 +213,7 @@ def table_from_rows(rows: list[dict[str, Any]]) -> pyarrow.Table:
 
     real, small, lists = pa.float32(), pa.int16(), pa.list_
     kinds = {name: pa.string() for name in ("id", "source", "origin", "formula", "chemkey", "wyckoff", "split")}
-    kinds |= {name: real for name in ("a", "b", "c", "alpha", "beta", "gamma", "volume", "n_atoms")}
+    kinds |= {name: real for name in (*CELL, "volume", "n_atoms")}
     kinds |= {name: lists(real) for name in ("occ", "x", "y", "z")}
     kinds |= {"elem": lists(pa.uint8()), "mult": lists(pa.uint16()), "ordered": pa.bool_()}
     kinds |= {"sg": pa.uint8(), "hall": small, "n_sites": small}

@@ -10,7 +10,7 @@ import numpy as np
 
 from alphadiffract_plugin.errors import StructureError
 
-from .table import ATOM_COLUMNS, BUILD, COLUMNS, HEAVIEST, ORIGINS, SPLITS
+from .table import ATOM_COLUMNS, BUILD, CELL, COLUMNS, HEAVIEST, ORIGINS, SPLITS
 
 if TYPE_CHECKING:
     import pyarrow
@@ -79,7 +79,7 @@ def _faults(table: pyarrow.Table) -> list:
     group, hall = value["sg"].astype(int), value["hall"].astype(int)
     groups = np.append(group_of_hall(), 0)
     hall_known = np.where((hall >= 1) & (hall <= 530), hall, 531)
-    cell = np.stack([value[name].astype(float) for name in ("a", "b", "c", "alpha", "beta", "gamma")], 1)
+    cell = np.stack([value[name].astype(float) for name in CELL], 1)
     return [
         *faults,
         (
@@ -106,7 +106,10 @@ def _atom_faults(table: pyarrow.Table, counts: np.ndarray) -> list:
     number, occupancy = atom["elem"].astype(int), atom["occ"].astype(float)
     return [
         (lambda i: f"an atomic number is not in 1 to {HEAVIEST}", rows((number < 1) | (number > HEAVIEST))),
-        (lambda i: "an occupancy is not in 0 to 1", rows(~((occupancy > 0) & (occupancy <= MOST_OCCUPANCY)))),
+        (
+            lambda i: f"an occupancy is not above 0 and up to {MOST_OCCUPANCY}",
+            rows(~((occupancy > 0) & (occupancy <= MOST_OCCUPANCY))),
+        ),
         (lambda i: "a coordinate is NaN or infinite", rows(~np.isfinite(atom["x"] + atom["y"] + atom["z"]))),
         (lambda i: "a multiplicity is below 1", rows(atom["mult"].astype(int) < 1)),
     ]

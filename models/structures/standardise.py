@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .split import chemical_system, split_of
-from .table import HEAVIEST
+from .table import ATOM_COLUMNS, CELL, HEAVIEST
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure
@@ -31,7 +31,9 @@ MOST_ATOMS = 500
 CLOSEST, CLOSEST_TO_HYDROGEN = 0.85, 0.35
 """Å; of sites that are occupied together."""
 LEAST_OCCUPANCY = 1e-3
+"""An element that holds less of a site is not there."""
 _SAME_PLACE = 0.02
+"""Å; images of an atom that are closer are one."""
 
 
 class Rejection(Exception):
@@ -55,11 +57,8 @@ def row_from_structure(structure: Structure, *, identity: str, origin: str) -> d
     ------
     Rejection : the crystal fails a filter.
     """
-    basis, position, sites = (
-        np.array(structure.lattice.matrix),
-        np.array(structure.frac_coords),
-        compositions(structure),
-    )
+    basis, position = np.array(structure.lattice.matrix), np.array(structure.frac_coords)
+    sites = compositions(structure)
     kept = [i for i, site in enumerate(sites) if site]
     if not kept:
         raise Rejection("no atoms")
@@ -113,7 +112,7 @@ def check_distances(structure: Structure, sites: list[dict[int, float]]) -> None
 
 
 def stable_symmetry(cell: tuple) -> Any:
-    """The symmetry dataset of spglib at the smallest tolerance, if every tolerance gives the same group.
+    """The symmetry dataset of spglib at the smallest distance and the largest angle, if all give the same group.
 
     Raises
     ------
@@ -168,7 +167,7 @@ def _row(found: Any, kinds: list[tuple], *, identity: str, origin: str) -> dict[
     a, b, c = np.sqrt(np.diag(metric))
     cosines = (metric[1, 2] / (b * c), metric[0, 2] / (a * c), metric[0, 1] / (a * b))
     alpha, beta, gamma = (round(float(np.degrees(np.arccos(x))), 5) for x in cosines)
-    columns = dict(zip(("elem", "occ", "x", "y", "z", "mult"), map(list, zip(*(atom[:6] for atom in atoms), strict=True)), strict=True))  # fmt: skip # noqa: E501
+    columns = dict(zip(ATOM_COLUMNS, map(list, zip(*(atom[:6] for atom in atoms), strict=True)), strict=True))
     return {
         "id": identity,
         "source": identity.partition(":")[0],
@@ -178,7 +177,7 @@ def _row(found: Any, kinds: list[tuple], *, identity: str, origin: str) -> dict[
         "ordered": ordered,
         "sg": int(found.number),
         "hall": int(found.hall_number),
-        **{"a": float(a), "b": float(b), "c": float(c), "alpha": alpha, "beta": beta, "gamma": gamma},
+        **dict(zip(CELL, (float(a), float(b), float(c), alpha, beta, gamma), strict=True)),
         "volume": float(abs(np.linalg.det(basis))),
         "n_sites": len(position),
         "n_atoms": float(total),

@@ -25,13 +25,17 @@ if TYPE_CHECKING:
 ORIGINS = ("experiment", "dft_known", "dft", "dft_hypothetical", "experiment_mof")
 """How a structure is known."""
 SPLITS = ("train", "val", "test")
-COLUMNS = ("id", "origin", "split", "sg", "hall", "a", "b", "c", "alpha", "beta", "gamma")
+"""What a structure is for; see :func:`.split.split_of`."""
+CELL = ("a", "b", "c", "alpha", "beta", "gamma")
+"""Columns of the conventional cell, Å and degrees."""
+COLUMNS = ("id", "origin", "split", "sg", "hall", *CELL)
 """Columns of one value a structure that must be there."""
 ATOM_COLUMNS = ("elem", "occ", "x", "y", "z", "mult")
 """Columns of one value an atom of the asymmetric unit."""
 HEAVIEST = 98
 """Californium: the last element with a tabulated form factor."""
 BUILD = "make it with 'alphadiffract-plugin structures build'"
+"""The mend of a file that is none of ours."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +59,7 @@ class Structures:
     number: np.ndarray
     """Atomic number, int64, shape (M,)."""
     occupancy: np.ndarray
-    """0 to 1, shape (M,)."""
+    """0 to 1, refined ones up to 1.05, shape (M,)."""
     position: np.ndarray
     """Fractional coordinates, float64, shape (M, 3)."""
     multiplicity: np.ndarray
@@ -120,6 +124,7 @@ def _parquet(path: Path) -> pyarrow.Table:
 
 def unpack(table: pyarrow.Table) -> Structures:
     """The structures of a checked table; no loop over rows."""
+    import pyarrow as pa
     import pyarrow.compute as pc
 
     def column(name: str, kind: type) -> np.ndarray:
@@ -129,8 +134,6 @@ def unpack(table: pyarrow.Table) -> Structures:
         return pc.list_flatten(table[name]).to_numpy().astype(kind)
 
     def place(name: str, words: tuple[str, ...]) -> np.ndarray:
-        import pyarrow as pa
-
         return pc.index_in(table[name], pa.array(words)).to_numpy().astype(np.int64)
 
     counts = pc.list_value_length(table["elem"]).to_numpy()
@@ -138,7 +141,7 @@ def unpack(table: pyarrow.Table) -> Structures:
         id=np.array(table["id"].to_pylist(), dtype=str),
         space_group=column("sg", np.int64),
         hall=column("hall", np.int64),
-        cell=np.stack([column(name, float) for name in ("a", "b", "c", "alpha", "beta", "gamma")], 1),
+        cell=np.stack([column(name, float) for name in CELL], 1),
         origin=place("origin", ORIGINS),
         split=place("split", SPLITS),
         start=np.concatenate(([0], np.cumsum(counts, dtype=np.int64))),
@@ -175,10 +178,9 @@ def write(rows: pyarrow.Table, path: Path) -> Path:
 
     from alphadiffract_plugin.output import write_whole
 
-    packed = {name: "BYTE_STREAM_SPLIT" for name in ("a", "b", "c", "alpha", "beta", "gamma")}
-    encodings = {f"{name}.list.element": "BYTE_STREAM_SPLIT" for name in ("x", "y", "z")}
-    floats = [n for n in packed if str(rows.schema.field(n).type) == "float"] + list(encodings)
-    words = [field.name for field in rows.schema if str(field.type) == "string"]
+    kinds = {field.name: str(field.type) for field in rows.schema}
+    words = [name for name, kind in kinds.items() if kind == "string"]
+    floats = [name for name in CELL if kinds[name] == "float"] + [f"{name}.list.element" for name in "xyz"]
     return write_whole(
         path,
         lambda scratch: pq.write_table(
