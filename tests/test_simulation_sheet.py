@@ -10,9 +10,11 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("pyarrow")
 
+from alphadiffract_plugin import crystal  # noqa: E402
 from alphadiffract_plugin.cli import main  # noqa: E402
 from alphadiffract_plugin.cli_simulate import chosen_effects  # noqa: E402
 from alphadiffract_plugin.errors import SettingsError  # noqa: E402
+from alphadiffract_plugin.find_peaks import find_peaks  # noqa: E402
 from alphadiffract_plugin.load import histogram_from_file  # noqa: E402
 from alphadiffract_plugin.models.simulation import sheet  # noqa: E402
 from alphadiffract_plugin.models.simulation.effects import PRESETS  # noqa: E402
@@ -85,12 +87,28 @@ def axes(row):
     return sorted(float(row[axis]) for axis in "abc")
 
 
-def test_anglesite_of_a_perfect_instrument_is_found_by_index(anglesite, tmp_path):
+def test_the_lines_of_a_perfect_instrument_stand_where_the_told_cell_and_group_put_them(anglesite, tmp_path):
     assert run(anglesite, "-o", tmp_path / "out", "--count", 1, "--effects", "still") == 0
     (told,) = truth(tmp_path / "out")
     assert told["space_group"] == "62"
-    assert axes(told) == pytest.approx([5.398, 6.958, 8.480], rel=1e-5)
-    assert indexed(tmp_path / "out" / "1.xye", "CuKa1") == pytest.approx(axes(told), rel=1e-3)
+    cell = tuple(float(told[name]) for name in ("a", "b", "c", "alpha", "beta", "gamma"))
+    assert cell == pytest.approx((8.480, 5.398, 6.958, 90, 90, 90), rel=1e-5)  # as P n m a has them
+    peaks = find_peaks(histogram_from_file(tmp_path / "out" / "1.xye", wavelength="CuKa1"))
+    lines = crystal.two_theta_from_inv_d2(crystal.lines(cell, 62, 0.7), 1.540593)
+    strong = np.argsort(peaks.area)[-15:]
+    off = np.abs(peaks.two_theta[strong][:, None] - lines).min(1)
+    assert np.median(off) < 0.001 and off.max() < 0.02  # a step: two lines that overlap may be found as one
+
+
+def test_monoclinic_cells_are_told_in_the_setting_of_their_structures(tmp_path):
+    from alphadiffract_plugin.models.structures.table import read
+
+    assert run(SUPERCONDUCTORS, "-o", tmp_path / "out", "--count", 504, "--effects", "still", "--format", "npz") == 0
+    known = read([SUPERCONDUCTORS])
+    by_id = dict(zip(known.id.tolist(), known.cell, strict=True))
+    for row in truth(tmp_path / "out"):
+        cell = [float(row[name]) for name in ("a", "b", "c", "alpha", "beta", "gamma")]
+        assert cell == pytest.approx(by_id[row["id"]], rel=1e-4), row["id"]
 
 
 def test_a_pure_anglesite_of_a_laboratory_is_found_by_index(anglesite, tmp_path):

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import torch
 
     from alphadiffract_plugin.models.simulation.effects import Effects
-    from alphadiffract_plugin.models.simulation.records import Lines
+    from alphadiffract_plugin.models.simulation.records import Atoms
     from alphadiffract_plugin.report_simulation import Simulated
 
 BATCH = 128
@@ -69,8 +69,7 @@ def simulate(
     settings = chosen_effects(effects, instrument)
     measured_panels = [report.measured_panel(path, wavelength) for path in measured or ()]
     generator = torch.Generator().manual_seed(seed)
-    names, lines = _crystals(structures or [], count, random, generator)
-    made = _simulated(names, lines, settings, generator)
+    made = _simulated(*_crystals(structures or [], count, random, generator), settings, generator)
     make_folder(output)
     report.remove_earlier(output)
     if form is Format.npz:
@@ -79,7 +78,9 @@ def simulate(
         report.write_xye(made, output)
     report.write_truth(made, output / "truth.csv")
     shown = report.write_sheet(made, measured_panels, output / "sheet.png")
-    print(f"{len(names)} patterns from {grid.two_theta_min:g} to {grid.two_theta_max:g} degrees at {grid.wavelength} Å")
+    print(
+        f"{len(made.id)} patterns from {grid.two_theta_min:g} to {grid.two_theta_max:g} degrees at {grid.wavelength} Å"
+    )
     print(f"{output / 'sheet.png'} shows {shown} of them; {output / 'truth.csv'} tells their cells")
 
 
@@ -101,29 +102,27 @@ def chosen_effects(name: str, instrument: Path | None) -> Effects:
     return effects_of(Document.read(Path(name)), instrument)
 
 
-def _crystals(files: list[Path], count: int, random: int, generator: torch.Generator) -> tuple[list[str], Lines]:
-    """Names and lines: ``count`` structures of the files in random order, again and again, then random crystals."""
+def _crystals(files: list[Path], count: int, random: int, generator: torch.Generator) -> tuple[list[str], list[Atoms]]:
+    """Names and atoms: ``count`` structures of the files in random order, again and again, then random crystals."""
     import torch
 
     from alphadiffract_plugin.models.simulation.lines import atoms_from_structures
-    from alphadiffract_plugin.models.simulation.structure_factors import lines_from_atoms
     from alphadiffract_plugin.models.structures.table import unpack
-    from alphadiffract_plugin.models.training.sources import joined
 
     names: list[str] = []
-    found: list[Lines] = []
+    found: list[Atoms] = []
     if files:
         structures = unpack(_table(files))
         order = torch.randperm(len(structures), generator=generator)
         which = order.repeat(-(-count // len(order)))[:count].numpy()
         names += [str(name) for name in structures.id[which]]
-        found.append(lines_from_atoms(atoms_from_structures(structures, which)))
+        found.append(atoms_from_structures(structures, which))
     if random:
-        from alphadiffract_plugin.models.simulation.random_crystals import random_lines
+        from alphadiffract_plugin.models.simulation.random_crystals import random_crystals
 
         names += [f"random:{i}" for i in range(1, random + 1)]
-        found.append(random_lines(random, generator))
-    return names, joined(found)
+        found.append(random_crystals(random, generator))
+    return names, found
 
 
 def _table(files: list[Path]) -> pyarrow.Table:
@@ -149,20 +148,24 @@ def _table(files: list[Path]) -> pyarrow.Table:
     return pa.concat_tables(tables, promote_options="permissive")
 
 
-def _simulated(names: list[str], lines: Lines, effects: Effects, generator: torch.Generator) -> Simulated:
-    """One pattern of each crystal, its cell strained first."""
+def _simulated(names: list[str], crystals: list[Atoms], effects: Effects, generator: torch.Generator) -> Simulated:
+    """One pattern of each crystal, its cell strained first; cells are told in the setting of the crystal."""
     import torch
 
     from alphadiffract_plugin import progress
     from alphadiffract_plugin.models import lattice
     from alphadiffract_plugin.models.grid import COMPACT_GRID
     from alphadiffract_plugin.models.simulation import patterns
+    from alphadiffract_plugin.models.simulation.axes import standard_changes
+    from alphadiffract_plugin.models.simulation.structure_factors import lines_from_atoms
+    from alphadiffract_plugin.models.training.sources import joined
     from alphadiffract_plugin.report_simulation import Simulated
 
-    lines = patterns.strain(lines, effects, generator)
-    metric = torch.linalg.inv((lines.basis @ lines.basis.mT).double())
+    lines = patterns.strain(joined([lines_from_atoms(atoms) for atoms in crystals]), effects, generator)
+    back = torch.cat([torch.linalg.inv(standard_changes(atoms.metric, atoms.space_group)) for atoms in crystals])
+    metric = back @ torch.linalg.inv((lines.basis @ lines.basis.mT).double()) @ back.mT
     made = []
-    for part in progress.track(torch.arange(len(metric)).split(BATCH), "simulating"):
+    for part in progress.track(torch.arange(len(names)).split(BATCH), "simulating"):
         made.append(patterns.simulate(lines.take(part), COMPACT_GRID, effects, generator))
     intensity, coverage = (torch.cat(column).double().numpy() for column in zip(*made, strict=True))
     cells = lattice.cell_from_metric(metric.numpy())

@@ -34,7 +34,7 @@ class Simulated:
     space_group: np.ndarray
     """1 to 230, shape (N,)."""
     cell: np.ndarray
-    """Conventional cells as simulated, in Å and degrees, shape (N, 6)."""
+    """Conventional cells as simulated, standard setting, in Å and degrees, shape (N, 6)."""
     intensity: np.ndarray
     """0 to 1, shape (N, L)."""
     coverage: np.ndarray
