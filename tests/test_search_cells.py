@@ -25,9 +25,14 @@ MINERALS = {
 }
 """Cell, space group, and the place down to which the search may put the cell; the monoclinic one is bethanechol."""
 
-SEED = {"wollastonite": 2}
-"""Seeds of the noise, 0 if not named. The triclinic cell is found in two of the first four only: weak low lines count
-as probably spurious, and a large cell of low symmetry has many of them."""
+ALBITE = (8.142, 12.785, 7.159, 94.19, 116.61, 87.68)
+"""Low albite (Harlow & Brown 1980, Am. Mineral. 65, 986), space group C -1."""
+ALBITE_SEEN = np.array(
+    [(1, 0, 0), (-1, 1, 1), (1, 1, 0), (1, 0, 1), (0, -1, 2), (-1, -1, 2), (0, -2, 1), (-2, 0, 1), (-1, 0, 2)]
+    + [(-2, 1, 0), (-2, 1, 1), (2, 0, 0), (0, 0, 2), (0, 2, 0), (-1, -2, 1), (-2, 0, 2), (-1, -2, 2), (1, -1, 2)]
+    + [(-2, -1, 2), (2, -1, 1)]
+)
+"""Indices on the primitive cell of lines that patterns of feldspars show; its lowest others are too weak."""
 
 BETHANECHOL = (8.875, 16.408, 7.137, 90.0, 93.84, 90.0)
 BETHANECHOL_LINES = {
@@ -99,13 +104,32 @@ def few_lattices(monkeypatch):
 @pytest.mark.parametrize("name", MINERALS)
 def test_the_cell_of_a_mineral_is_found_from_22_lines_two_strangers_and_a_zero_shift(name):
     cell, space_group, lowest = MINERALS[name]
-    trials = search_cells.search_cells(measured(cell, space_group, SEED.get(name, 0)), SearchSettings())
+    trials = search_cells.search_cells(measured(cell, space_group), SearchSettings())
     trials = search_cells.distinct_lattices(trials, 20)
     place = place_of(cell, crystal.symbol_from_space_group(space_group)[0], trials)
     assert place is not None
     assert place <= lowest
     assert trials[place - 1].zero_shift == pytest.approx(0.05, abs=0.03)
     assert trials[place - 1].origin == "search"
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_the_triclinic_cell_is_found_whatever_the_noise(seed):
+    cell, space_group, _ = MINERALS["wollastonite"]
+    trials = search_cells.search_cells(measured(cell, space_group, seed), SearchSettings())
+    assert place_of(cell, "P", search_cells.distinct_lattices(trials, 5)) is not None
+
+
+def test_albite_is_found_though_the_shortest_lines_are_absent():
+    """Of the three shortest reciprocal axes of the primitive cell one alone is seen, and few sums of two."""
+    cell = crystal.cell_from_direct_metric(reduced(ALBITE, "C"))
+    two_theta = crystal.two_theta_from_inv_d2(
+        crystal.quadratic_form(ALBITE_SEEN) @ crystal.metric_from_cell(cell), COPPER
+    )
+    noise = np.random.default_rng(3).normal(0, 0.005, len(two_theta))
+    peaks = peaks_at(np.sort(two_theta + 0.03 + noise), esd=0.004)
+    trials = search_cells.distinct_lattices(search_cells.search_cells(peaks, SearchSettings()), 3)
+    assert place_of(ALBITE, "C", trials) == 1
 
 
 def test_half_a_cell_is_doubled_to_the_true_one():
@@ -255,16 +279,15 @@ def test_there_are_fourteen_lattices_with_as_many_parameters_as_textbooks_say():
     }
 
 
-@pytest.mark.parametrize("lattice", LATTICES, ids=lambda lattice: f"{lattice.family}-{lattice.centring}")
+@pytest.mark.parametrize("lattice", LATTICES[:-1], ids=lambda lattice: f"{lattice.family}-{lattice.centring}")
 def test_low_index_assignments_hold_the_one_that_gives_the_cell_back(lattice):
     """Among all that a few of the first lines may be is one that gives the parameters of a general cell."""
     metric = np.array([0.0271, 0.0188, 0.0132, 0.0011, 0.0023, 0.0017])
-    parameters = {1: [0.0271], 2: [0.0271, 0.0132], 3: metric[:3], 4: metric[[0, 1, 2, 4]], 6: metric}[lattice.free]
+    parameters = {1: [0.0271], 2: [0.0271, 0.0132], 3: metric[:3], 4: metric[[0, 1, 2, 4]]}[lattice.free]
     design = lattice.design(lattice.indices(27))
     lines = np.sort(design @ parameters)[:9]
-    order = itertools.permutations if lattice.free == 6 else itertools.combinations
-    few = {1: 3, 2: 5, 3: 6, 4: 6, 6: 8}[lattice.free]
-    chosen = np.array(list(order(range(few), lattice.free)))
+    few = {1: 3, 2: 5, 3: 6, 4: 6}[lattice.free]
+    chosen = np.array(list(itertools.combinations(range(few), lattice.free)))
     found = np.einsum("tij,sj->sti", lattice.assignments(), lines[chosen]).reshape(-1, lattice.free)
     volume = np.abs(np.linalg.det(crystal.tensor_from_metric(found @ lattice.metric_map)))
     truth = np.linalg.det(crystal.tensor_from_metric(np.array(parameters) @ lattice.metric_map))

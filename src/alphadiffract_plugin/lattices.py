@@ -97,10 +97,6 @@ class Lattice:
         return inverse[[*order, *fixed]]
 
     def _index_tuples(self) -> np.ndarray:
-        if self.family == "triclinic":
-            return np.array(
-                [[(1, 0, 0), (0, 1, 0), (0, 0, 1), (0, 1, 1), (1, 0, 1), last] for last in ((1, 1, 0), (1, -1, 0))]
-            )
         if self.family == "monoclinic":
             return self._monoclinic_tuples()
         longest = {"cubic": 27, "tetragonal": 13, "hexagonal": 11, "orthorhombic": 6}[self.family]

@@ -1,7 +1,8 @@
 """Screen millions of cells of one Bravais lattice by table look-up; the same torch code on the CPU and the GPU.
 
 Low indices are assigned to as many of the first lines as there are free parameters, which gives a cell each by one
-small matrix product. Which lines a cell explains is then read, as bits, from a table over 1/d².
+small matrix product; triclinic cells are put together from zones (:mod:`zones`). Which lines a cell explains is then
+read, as bits, from a table over 1/d².
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import numpy as np
 from alphadiffract_plugin.lattices import Lattice
 from alphadiffract_plugin.observed import Observed
 from alphadiffract_plugin.settings import SearchSettings
+from alphadiffract_plugin.zones import triclinic_parameters
 
 if TYPE_CHECKING:
     import torch
@@ -57,11 +59,16 @@ def _screening_indices(lattice: Lattice) -> np.ndarray:
     return lattice.indices(longest[lattice.family])
 
 
+def _window(observed: Observed, inv_d2: np.ndarray) -> np.ndarray:
+    """Half-width in 1/Å² within which each line counts as explained, shape (n,)."""
+    return (_WINDOW + observed.sigma) * observed.inv_d2_slope() + 0.0012 * inv_d2
+
+
 def _line_table(observed: Observed, inv_d2: np.ndarray, device: str) -> tuple[torch.Tensor, float]:
     """For each narrow bin of 1/d² the set of observed lines within reach, as bits; and bins per 1/Å²."""
     import torch
 
-    window = (_WINDOW + observed.sigma) * observed.inv_d2_slope() + 0.0012 * inv_d2
+    window = _window(observed, inv_d2)
     bins = 1 << 14
     scale = bins / (inv_d2.max() + 3 * window.max())
     table = np.zeros(bins + 1, np.int32)
@@ -75,7 +82,7 @@ def _chance(observed: Observed, inv_d2: np.ndarray, lattice: Lattice, device: st
     """Expected number of calculated lines in each window per Å³ of conventional cell, and the priors; shape (3, n)."""
     import torch
 
-    window = (_WINDOW + observed.sigma) * observed.inv_d2_slope() + 0.0012 * inv_d2
+    window = _window(observed, inv_d2)
     density = 2 * np.pi * np.sqrt(inv_d2) / (lattice.points * lattice.multiplicity)
     hit, miss = np.log(1 - observed.spurious), np.log(observed.spurious)
     return torch.tensor(np.stack([2 * window * density, hit, miss]), dtype=torch.float32, device=device)
@@ -85,15 +92,13 @@ def _proposals(observed: Observed, inv_d2: np.ndarray, lattice: Lattice, device:
     """Free parameters of every low-index assignment, in chunks of shape (≤ 65536, p)."""
     import torch
 
+    if lattice.family == "triclinic":
+        yield from triclinic_parameters(observed, inv_d2, _window(observed, inv_d2), _CHUNK, device)
+        return
     inverse = torch.tensor(lattice.assignments(), dtype=torch.float32, device=device)
     trusted = np.flatnonzero(observed.spurious < 0.5)
-    first = {1: 10, 2: 12, 3: 11, 4: 9, 6: 12}[lattice.free]
-    if lattice.free == 6:
-        basis = np.array(list(itertools.combinations(trusted[:first], 3)))
-        cross = np.array(list(itertools.product(trusted[:15], repeat=3)))
-        chosen = np.concatenate([np.repeat(basis, len(cross), 0), np.tile(cross, (len(basis), 1))], 1)
-    else:
-        chosen = np.array(list(itertools.combinations(trusted[:first], lattice.free)))
+    first = {1: 10, 2: 12, 3: 11, 4: 9}[lattice.free]
+    chosen = np.array(list(itertools.combinations(trusted[:first], lattice.free)))
     if len(chosen) == 0:
         return
     q = torch.tensor(inv_d2, dtype=torch.float32, device=device)
@@ -117,13 +122,7 @@ def _plausible(
         reduced = torch.minimum(2 * a if lattice.centring == "C" else a, c)
         good = (torch.stack([a, b, c]) > shortest).all(0) & (e.abs() <= 1.05 * reduced)
     else:
-        a, b, c, d, e, f = parameters.unbind(1)
-        good = (
-            (a > shortest)
-            & (d.abs() <= 1.02 * torch.minimum(b, c))
-            & (e.abs() <= 1.02 * torch.minimum(a, c))
-            & (f.abs() <= 1.02 * torch.minimum(a, b))
-        )
+        good = (parameters[:, :3] > shortest).all(1)
     parameters = parameters[good]
     metric = parameters @ torch.tensor(lattice.metric_map, dtype=torch.float32, device=parameters.device)
     a, b, c, d, e, f = metric.unbind(1)

@@ -42,6 +42,10 @@ _AXES = {
     "other": [np.eye(3)],
 }
 """Changes of the reciprocal axes (rows) that bring a centring to the letter of the lattice."""
+_SYMMETRISED = 20
+"""So many of the best triclinic cells are tried with the symmetry that they nearly have."""
+_NEARLY = 0.01
+"""Fraction by which their lattice points may move for it."""
 _DOUBLED = 30
 """So many of the best lattices are tried with twice their volume."""
 _TWICE = np.array(
@@ -55,9 +59,9 @@ _TWICE = np.array(
 def search_cells(peaks: Peaks, settings: SearchSettings, device: str = "cpu") -> list[Trial]:
     """Cells of all Bravais lattices that explain the first lines, best score first.
 
-    Every lattice is searched, then the best primitive ones are tried with each centring of their axes, and the best of
-    all with twice their volume: half a cell leaves only its weak lines over. After ``settings.seconds`` no further
-    lattice is begun.
+    Every lattice is searched, then the best primitive ones are tried with each centring of their axes, the best
+    triclinic ones with the symmetry that their shape nearly has, and the best of all with twice their volume: half a
+    cell leaves only its weak lines over. After ``settings.seconds`` no further lattice is begun.
     """
     observed = observed_from_peaks(peaks, settings.lines)
     began = time.monotonic()
@@ -73,6 +77,7 @@ def search_cells(peaks: Peaks, settings: SearchSettings, device: str = "cpu") ->
         trials += pull_onto_lines(observed, lattice, np.concatenate(found), "search")
     trials.sort(key=lambda trial: -trial.score)
     trials += _centred_versions(observed, trials[:_CENTRED])
+    trials += _symmetrised(observed, [trial for trial in trials if trial.lattice.family == "triclinic"][:_SYMMETRISED])
     if time.monotonic() - began <= settings.seconds:
         trials += doubled(observed, sorted(trials, key=lambda trial: -trial.score), settings)
     return sorted(trials, key=lambda trial: -trial.score)
@@ -93,6 +98,23 @@ def _centred_versions(observed: Observed, trials: list[Trial]) -> list[Trial]:
                 metric = np.array([g[0, 0], g[1, 1], g[2, 2], 2 * g[1, 2], 2 * g[0, 2], 2 * g[0, 1]])
                 start = np.append(metric @ np.linalg.pinv(lattice.metric_map), trial.zero_shift)
                 starts.setdefault(lattice, []).append(start)
+    return _pulled(observed, starts)
+
+
+def _symmetrised(observed: Observed, trials: list[Trial]) -> list[Trial]:
+    """Triclinic cells as those of the Bravais lattice that they nearly are; none of those that are triclinic."""
+    starts: dict[Lattice, list[np.ndarray]] = {}
+    for trial in trials:
+        found = bravais_from_basis(primitive_basis(cell_from_metric(trial.metric), "P"), _NEARLY)
+        if found.family != "triclinic":
+            lattice = Lattice(found.family, found.centring)
+            parameters = metric_from_cell(found.cell) @ np.linalg.pinv(lattice.metric_map)
+            starts.setdefault(lattice, []).append(np.append(parameters, trial.zero_shift))
+    return _pulled(observed, starts)
+
+
+def _pulled(observed: Observed, starts: dict[Lattice, list[np.ndarray]]) -> list[Trial]:
+    """Free parameters and zero shifts of some lattices, pulled onto the lines."""
     return [
         t for lattice, start in starts.items() for t in pull_onto_lines(observed, lattice, np.array(start), "search")
     ]
@@ -112,9 +134,7 @@ def doubled(observed: Observed, trials: list[Trial], settings: SearchSettings) -
                 continue
             parameters = metric_from_cell(found.cell) @ np.linalg.pinv(lattice.metric_map)
             starts.setdefault(lattice, []).append(np.append(parameters, trial.zero_shift))
-    return [
-        t for lattice, start in starts.items() for t in pull_onto_lines(observed, lattice, np.array(start), "search")
-    ]
+    return _pulled(observed, starts)
 
 
 def distinct_lattices(trials: list[Trial], keep: int) -> list[Trial]:

@@ -1,0 +1,182 @@
+"""Say what went wrong with every pattern of known cell whose first answer has another one.
+
+    python bench/failures.py INDEX.csv ANSWERS.jsonl [-o FAILURES.csv] [--jobs N]
+
+ANSWERS.jsonl is what ``bench/measured.py`` wrote. Each such pattern of tier A goes through the flow again, up to the
+ranking, and is put under the first of these reasons that holds:
+
+    peaks    fewer than half of the first 20 found lines lie within 0.03° of a reflection of the known cell, after
+             the shift (zero and displacement) that suits them best
+    search   the known lattice (within 1 %, 1°) is not among the cells that were handed to the whole-pattern fit
+    no cell  it is, and the first answer is the network's opinion, without a cell
+    ranking  it is, and another cell comes first: its volume over that of the known one is told
+
+Prints the table as Markdown and the count by reason.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import os
+import sys
+from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parent))
+from measured import histogram_of, one_thread
+
+LINES, NEAR = 20, 0.03
+SHIFTS = np.linspace(-0.15, 0.15, 31)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """One pattern whose first cell is wrong."""
+
+    id: str
+    reason: str
+    space_group: int
+    """The known one."""
+    volume: float
+    """Of the known primitive cell, Å³."""
+    explained: float
+    """Share of the first found lines that the known cell explains."""
+    fitted: bool
+    """Whether the known lattice was among the fitted ones."""
+    place: int | None
+    """Of the first answer with the known cell, from 1; None if there is none."""
+    first_volume: float | None
+    """Primitive volume of the first answer's cell over the known one's; None without a cell."""
+    first_group: int
+    """Space group of the first answer."""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Command line; the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("index", type=Path)
+    parser.add_argument("answers", type=Path)
+    parser.add_argument("-o", "--output", type=Path, metavar="FAILURES.csv")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
+    args = parser.parse_args(argv)
+    from alphadiffract_plugin.progress import track
+
+    with args.answers.open(encoding="utf-8") as file:
+        answers = {answer["id"]: answer for answer in map(json.loads, filter(str.strip, file))}
+    with args.index.open(newline="", encoding="utf-8") as file:
+        rows = [row | {"path": str(args.index.parent / row["path"])} for row in csv.DictReader(file)]
+    rows = [row for row in rows if row["tier"] == "A" and row["id"] in answers]
+    wrong = [row for row in rows if place_of_truth(row, answers[row["id"]]["candidates"]) != 1]
+    os.environ["OMP_NUM_THREADS"] = "1"
+    with ProcessPoolExecutor(args.jobs, get_context("spawn"), one_thread) as pool:
+        jobs = pool.map(failure, wrong, [answers[row["id"]]["candidates"] for row in wrong])
+        failures = list(track(jobs, "look", total=len(wrong)))
+    failures.sort(key=lambda failure: (failure.reason, failure.id))
+    print(table(failures))
+    counts = Counter(failure.reason for failure in failures)
+    print(f"\n{len(failures)} of {len(rows)}: " + ", ".join(f"{reason} {n}" for reason, n in counts.most_common()))
+    if args.output:
+        with args.output.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, list(Failure.__dataclass_fields__))
+            writer.writeheader()
+            writer.writerows(map(asdict, failures))
+    return 0
+
+
+def failure(row: dict[str, str], candidates: list[dict]) -> Failure:
+    """Send one pattern through the flow again and say where the known cell was lost."""
+    from pymatgen.core import Lattice
+
+    from alphadiffract_plugin.crystal import cell_from_metric, lines, primitive_basis
+    from alphadiffract_plugin.errors import AlphaDiffractError
+    from alphadiffract_plugin.pipeline import weigh
+    from alphadiffract_plugin.settings import Settings
+
+    truth = known_lattice(row)
+    try:
+        known = weigh(histogram_of(row), Settings())
+        explained = share_explained(known.lines.peaks, lines, truth.parameters)
+        fitted = any(
+            same(truth, Lattice(primitive_basis(cell_from_metric(fit.trial.metric), fit.trial.lattice.centring)))
+            for fit in known.fits
+        )
+    except AlphaDiffractError:
+        explained, fitted = 0.0, False
+    first = candidates[0] if candidates else {}
+    cell = primitive(first) if first.get("cell") else None
+    reason = "peaks" if explained < 0.5 else "search" if not fitted else "ranking" if cell else "no cell"
+    return Failure(
+        id=row["id"],
+        reason=reason,
+        space_group=int(row["space_group_number"]),
+        volume=round(truth.volume, 1),
+        explained=round(explained, 2),
+        fitted=fitted,
+        place=place_of_truth(row, candidates),
+        first_volume=round(cell.volume / truth.volume, 3) if cell else None,
+        first_group=first.get("space_group", 0),
+    )
+
+
+def share_explained(peaks, lines, cell: tuple[float, ...]) -> float:
+    """Share of the first found lines near a reflection of a triclinic cell, at the best shift of all."""
+    found = peaks.two_theta[:LINES]
+    reach = (2 * np.sin(np.radians((found[-1] + 0.5) / 2)) / peaks.wavelength) ** 2
+    places = 2 * np.degrees(np.arcsin(np.sqrt(lines(cell, 1, reach)) * peaks.wavelength / 2))
+    off = np.abs(found[:, None, None] + SHIFTS[:, None] - places).min(-1)
+    return float((off < NEAR).mean(0).max())
+
+
+def place_of_truth(row: dict[str, str], candidates: list[dict]) -> int | None:
+    """Place of the first answer with the known lattice, from 1."""
+    truth = known_lattice(row)
+    for place, candidate in enumerate(candidates, 1):
+        if candidate.get("cell") and same(truth, primitive(candidate)):
+            return place
+    return None
+
+
+def known_lattice(row: dict[str, str]):
+    """The known Niggli cell, a pymatgen Lattice."""
+    from pymatgen.core import Lattice
+
+    return Lattice.from_parameters(*map(float, row["niggli"].split()))
+
+
+def primitive(candidate: dict):
+    """Primitive lattice of an answer."""
+    from pymatgen.core import Lattice
+
+    from alphadiffract_plugin.crystal import primitive_basis, symbol_from_space_group
+
+    return Lattice(primitive_basis(candidate["cell"], symbol_from_space_group(candidate["space_group"])[0]))
+
+
+def same(truth, lattice) -> bool:
+    """Whether two lattices agree within 1 % and 1°."""
+    if abs(lattice.volume / truth.volume - 1) > 0.04:
+        return False
+    lattice = lattice.get_niggli_reduced_lattice()
+    return truth.find_mapping(lattice, ltol=0.01, atol=1.0, skip_rotation_matrix=True) is not None
+
+
+def table(failures: list[Failure]) -> str:
+    """The failures in Markdown."""
+    names = ("id", "reason", "known group", "V / Å³", "explained", "place", "first V / known V", "first group")
+    lines = [f"| {' | '.join(names)} |", "|---" * len(names) + "|"]
+    for f in failures:
+        first = "-" if f.first_volume is None else f"{f.first_volume:.3f}"
+        shown = (f.id, f.reason, f.space_group, f.volume, f.explained, f.place or "-", first, f.first_group)
+        lines.append(f"| {' | '.join(map(str, shown))} |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
