@@ -166,6 +166,16 @@ def test_the_published_network_is_judged_on_the_same_structures(structures, tmp_
     assert section["figures"]["all"]["lattice"]["length_mae"] > 100  # untrained: the middle of 0 to 500 Å
 
 
+def test_a_run_of_made_up_crystals_alone_is_judged_on_others(tmp_path, cli):
+    torch.manual_seed(1)
+    folder = checkpoint.save(CompactNetwork(SMALL), COMPACT_GRID, tmp_path / "small", provenance={})
+    (tmp_path / "run.toml").write_text('[data]\nrandom = 1\nprior = "flat"\n')
+    printed = cli("evaluate", folder, "--run", tmp_path, "--each", 3, "--json")
+    [section] = json.loads(printed.out)["sections"]
+    assert section["title"] == "crystals made up at random" and section["about"]["prior"] == "flat"
+    assert section["figures"]["all"]["n"] == 21 and len(section["figures"]) > 4
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [

@@ -18,7 +18,7 @@ def evaluate(
         typer.Option(metavar="FILE", help="Structure files (.parquet) to simulate; may be given several times."),
     ] = None,
     run: Annotated[
-        Path | None, typer.Option(metavar="RUN", help="Simulate the structures of this run, with its effects.")
+        Path | None, typer.Option(metavar="RUN", help="Simulate the crystals of this run, with its effects.")
     ] = None,
     benchmark: Annotated[
         Path | None, typer.Option(metavar="INDEX.csv", help="An index of measured patterns; see docs/training.md.")
@@ -91,24 +91,32 @@ def release(
     print(packing.release(sources, output / name, evaluation=evaluation))
 
 
-def _simulated(folder: Path, structures: list[Path] | None, run: Path | None, preset: str, **how: object) -> Section:
+def _simulated(
+    folder: Path,
+    structures: list[Path] | None,
+    run: Path | None,
+    preset: str,
+    *,
+    split: str,
+    each: int,
+    seed: int,
+    device: str,
+) -> Section:
+    """On structures with a preset, on those of a run with its effects, or on made-up crystals if it had no others."""
     from alphadiffract_plugin.errors import OutputError, SettingsError
-    from alphadiffract_plugin.evaluate import on_structures
+    from alphadiffract_plugin.evaluate import on_random, on_structures
     from alphadiffract_plugin.models.simulation.effects import PRESETS
 
     if run is None:
         if preset not in PRESETS:
             raise SettingsError(f"there are no effects {preset!r}", mend=f"choose one of {', '.join(PRESETS)}")
-        return on_structures(folder, structures, PRESETS[preset], **how)
+        return on_structures(folder, structures, PRESETS[preset], split=split, each=each, seed=seed, device=device)
     from alphadiffract_plugin.models.training.config import read
 
     if not (run / "run.toml").is_file():
         raise OutputError("this folder holds no run", mend="give the folder that `train -o` made", where=run)
     settings = read(run / "run.toml")
     if not settings.data.structures:
-        raise SettingsError(
-            "this run was trained on made-up crystals alone",
-            mend="give --structures FILE: made-up crystals say little of how good a network is",
-            where=run,
-        )
-    return on_structures(folder, [Path(name) for name in settings.data.structures], settings.effects, **how)
+        return on_random(folder, settings, each=each, seed=seed, device=device)
+    files = [Path(name) for name in settings.data.structures]
+    return on_structures(folder, files, settings.effects, split=split, each=each, seed=seed, device=device)

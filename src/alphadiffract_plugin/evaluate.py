@@ -20,6 +20,7 @@ from alphadiffract_plugin.records import CRYSTAL_SYSTEMS
 
 if TYPE_CHECKING:
     from alphadiffract_plugin.models.simulation.effects import Effects
+    from alphadiffract_plugin.models.training.config import RunSettings
     from alphadiffract_plugin.models.training.figures import Judged
 
 NEUTRAL = "pattern"
@@ -82,6 +83,36 @@ def on_structures(
     about = {"files": [path.name for path in files], "split": split, "most_each": each, "seed": seed}
     about["effects"] = dataclasses.asdict(effects)
     return Section("simulated", f"{split} split of {', '.join(about['files'])}", about, by_system(judged))
+
+
+def on_random(model: Path, settings: RunSettings, *, each: int, seed: int, device: str) -> Section:
+    """Figures on simulated patterns of crystals made up as a run made them: seven times ``each``, of any system.
+
+    Raises
+    ------
+    ModelError : the model does not load.
+    SettingsError : there is no such device, or the prior is none.
+    """
+    from alphadiffract_plugin.models.checkpoint import load_members
+    from alphadiffract_plugin.models.training.data import random_source
+    from alphadiffract_plugin.models.training.figures import by_system
+    from alphadiffract_plugin.models.training.sources import generator_of, simulated
+    from alphadiffract_plugin.models.training.validation import PATTERNS, judge
+    from alphadiffract_plugin.predict import choose_device
+    from alphadiffract_plugin.progress import track
+
+    chosen = choose_device(device)
+    members = load_members(model)
+    grid, normalisation, effects = members[0].grid, members[0].normalisation, settings.effects
+    source = random_source(settings, chosen, shards=1)
+    generator = generator_of(chosen, seed, 0, 0, 4)  # training draws its crystals by others
+    sizes = [min(PATTERNS, 7 * each - done) for done in range(0, 7 * each, PATTERNS)]
+    batches = (simulated(source.make(n, generator), grid, normalisation, effects, generator) for n in sizes)
+    networks = [member.network.to(chosen) for member in members]
+    judged = judge(networks, track(batches, "simulated patterns", total=len(sizes)))
+    about = {"files": [], "prior": Path(settings.data.prior).name, "patterns": 7 * each, "seed": seed}
+    about["effects"] = dataclasses.asdict(effects)
+    return Section("simulated", "crystals made up at random", about, by_system(judged))
 
 
 def on_index(model: Path, index: Path, *, device: str, seed: int) -> Section:
