@@ -71,6 +71,14 @@ def test_the_resolved_file_holds_every_setting_and_reads_back_equal(toml, tmp_pa
         ("zero = 0", "zero = [2, 1]", 11, "the lowest and the highest"),
         ("= 1000", "= = 1000", 14, "this is no TOML"),
         ('["mine.parquet"]', "[]", 7, "name parquet files"),
+        ("= [16, 24]", "= [16, 0]", 3, "give at least 1"),
+        ("blocks = [1, 1]", "blocks = [1]", 1, "as many numbers as channels"),
+        ("blocks = [1, 1]", "segments = 1000", 1, "multiple of segments"),
+        ("blocks = [1, 1]", "dropout = 1", 4, "a share below 1"),
+        ("blocks = [1, 1]", "two_theta = [80, 5]", 4, "the lower first"),
+        ("blocks = [1, 1]", "two_theta = [0, 200]", 4, "between 0 and 180"),
+        ("blocks = [1, 1]", "input_length = 1", 4, "give at least 2"),
+        ("blocks = [1, 1]", "warped_length = 9_000_000_000", 4, "give at most 131072"),
     ],
 )
 def test_a_fault_is_told_with_its_file_and_line_and_the_mend(toml, before, after, line, told):

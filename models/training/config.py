@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from alphadiffract_plugin.errors import ModelError
+
 from .settings import DataSettings, TrainingSettings
 from .toml import Document, written
 
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
     from .losses import LossSettings
 
 SECTIONS = ("network", "data", "effects", "loss", "training", "versions")
+MOST_POINTS = 131072
+"""Of a pattern, that a network may take; the published one takes 8192."""
 MAY_CHANGE = ("minutes", "checkpoint_minutes", "validate_every", "compile", "threads")
 """Settings of ``[training]`` that a resumed run may have otherwise than it began."""
 
@@ -163,7 +167,50 @@ def _network(document: Document) -> CompactConfig | OpenConfig:
             "network",
             "architecture",
         )
-    return document.record(configs[architecture], "network", table)
+    config = document.record(configs[architecture], "network", table)
+    _check_values(document, config)
+    _check_shapes(document, architecture, config)
+    return config
+
+
+def _check_values(document: Document, config: CompactConfig | OpenConfig) -> None:
+    """Refuse a size, a share or a range that no network can have."""
+    for name, value in dataclasses.asdict(config).items():
+        sizes = [one for one in (value if isinstance(value, tuple) else (value,)) if type(one) is int]
+        least = 2 if name.endswith("length") else 1
+        mend = ""
+        if sizes and min(sizes) < least:
+            mend = f"give at least {least}"
+        elif name.endswith("length") and value > MOST_POINTS:
+            mend = f"give at most {MOST_POINTS}"
+        elif name in ("dropout", "head_dropout", "drop_path") and not 0 <= value < 1:
+            mend = "give 0, or a share below 1"
+        elif name == "two_theta" and not 0 < value[0] < value[1] < 180:
+            mend = "give two angles between 0 and 180 degrees, the lower first"
+        if mend:
+            given = list(value) if isinstance(value, tuple) else value
+            raise document.refuse(f"[network] {name} is {given!r}", mend, "network", name)
+
+
+def _check_shapes(document: Document, architecture: str, config: CompactConfig | OpenConfig) -> None:
+    """Refuse sizes that do not go together, by asking such a network about one empty pattern."""
+    import torch
+
+    from ..checkpoint import build
+
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        try:
+            network = build(architecture, dataclasses.asdict(config)).eval()
+            network(torch.zeros((1, config.input_length) if architecture == "open" else (1, 2, config.input_length)))
+        except (ModelError, RuntimeError, LookupError, ArithmeticError) as error:
+            told = error.what if isinstance(error, ModelError) else str(error)
+            mend = (
+                "channels, kernel_sizes and strides are of one length, and the strides leave points enough"
+                if architecture == "open"
+                else "give blocks as many numbers as channels; warped_length / patch, halved once less than there are "
+                "channels, is a multiple of segments"
+            )
+            raise document.refuse(f"[network] these sizes make no network: {told}", mend, "network") from error
 
 
 def effects_of(document: Document, instrument: Path | None) -> Effects:
