@@ -178,6 +178,12 @@ def test_a_damaged_checkpoint_is_told(tmp_path):
         RunFolder(tmp_path).load()
 
 
+def test_a_run_goes_on_with_its_own_instrument_and_says_so(trained, tmp_path, cli):
+    (tmp_path / "mine.instprm").write_text("Type:PXC\nLam:0.4133\nU:2\nV:-1\nW:3\n")
+    answer = cli("train", "-o", trained, "--resume", "--instrument", tmp_path / "mine.instprm")
+    assert answer.code == 2 and "leave out --instrument" in answer.err
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [

@@ -89,16 +89,22 @@ def _resumed(config: Path | None, folder: Path, instrument: Path | None) -> RunS
     before = folder / "run.toml"
     if not before.is_file():
         raise OutputError("this folder holds no run", mend="begin one with --config, without --resume", where=folder)
+    if config is None and instrument is not None:
+        raise SettingsError(
+            "a run goes on with the instrument that it began with",
+            mend="leave out --instrument, or begin a new run with --config FILE.toml --instrument FILE.instprm",
+            where=folder,
+        )
     old = read(before)
-    if config is None and instrument is None:
+    if config is None:
         return old
-    new = read(config or before, instrument=instrument)
+    new = read(config, instrument=instrument)
     changed = difference(old, new)
     if changed:
         raise SettingsError(
             f"this run began with other settings: {changed}",
             mend="leave out --config to go on as it began, or begin a new run (start_from takes this one's weights)",
-            where=config or instrument,
+            where=config,
         )
     shards = dataclasses.replace(new.training, shards=old.training.shards)
     return dataclasses.replace(new, training=shards)
