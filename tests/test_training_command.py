@@ -126,6 +126,23 @@ def test_a_folder_of_one_chemical_system_trains_unjudged_or_is_refused_before_th
     assert refused.code == 2 and "other chemical systems" in refused.err and not (tiny / "untaught").exists()
 
 
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_a_network_that_looks_beyond_80_degrees_is_fed_lines_there(tiny, examples, share):
+    (tiny / "far.toml").write_text(
+        f'[network]\ntwo_theta = [5, 130]\n[data]\nstructures = ["{examples}/structures_3dsc.parquet"]\n'
+        f'validation = 2\nrandom = {share}\npool = 32\n[effects]\npreset = "still"\n'
+    )
+    settings = config.read(tiny / "far.toml")
+    data = session.open_data(settings, torch.device("cpu"), shards=1, cache=None)
+    data.source.turn(0, 0)
+    lines = data.source.draw(50, torch.Generator().manual_seed(1))
+    d = 1 / (lines.hkl @ lines.basis).norm(dim=-1)[lines.intensity > 0]
+    assert 0.82 < d.min() < 0.85  # λ / 2 / sin 65° is 0.8500 Å, and there is room for shifts
+    judged = list(session.validation_batches(settings, data, torch.device("cpu")))[0]
+    beyond = judged.x[:, 0, int(4096 * 90 / 125) :]  # from 95 degrees on
+    assert (beyond.amax(1) > 0.02).float().mean() > 0.5
+
+
 def test_two_files_of_one_name_are_both_packed_whatever_was_packed_before(tiny, examples):
     import pyarrow.parquet as pq
 

@@ -17,13 +17,14 @@ import torch
 from torch import Tensor
 
 from .. import lattice
+from ..grid import COMPACT_GRID, Grid
 from . import symmetry
 from .axes import standard_changes
 from .records import Atoms, Lines
 from .reflections import Reflections, box_sizes, ragged, reflections
 
 D_MIN = 1.16
-"""Smallest d in Å: beyond 2θ = 80° of Cu Kα, with room for shifts and strain."""
+"""Smallest d in Å: beyond 2θ = 80° of Cu Kα, the end of the usual grid, with room for shifts and strain."""
 MOST_LINES = 256
 """Only so many lines a crystal are kept, the strongest at Cu Kα."""
 FAINTEST = 1e-4
@@ -47,6 +48,12 @@ class RaggedLines:
     """1/d² in 1/Å², float64, shape (T,)."""
     intensity: Tensor
     """|F|²·m in electrons², float32, shape (T,)."""
+
+
+def d_min_of_grid(grid: Grid) -> float:
+    """Smallest d in Å of lines that a pattern on a grid may show: :data:`D_MIN`, or less where it goes further."""
+    reach, usual = (g.wavelength / 2 / math.sin(math.radians(g.two_theta_max / 2)) for g in (grid, COMPACT_GRID))
+    return D_MIN * min(1.0, reach / usual)
 
 
 def lines_from_atoms(

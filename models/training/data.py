@@ -15,7 +15,7 @@ from alphadiffract_plugin.output import make_folder, write_whole
 
 from .. import lattice
 from ..simulation.lines import LineTable, pack
-from ..simulation.structure_factors import D_MIN, MOST_LINES
+from ..simulation.structure_factors import MOST_LINES, d_min_of_grid
 from ..structures.leaks import leaks, read_benchmark
 from ..structures.table import SPLITS, Structures, read
 from .config import RunSettings
@@ -76,7 +76,7 @@ def open_data(
         counts = np.bincount(lattice.system_of_group()[train - 1], minlength=7)
         hashes = [hashlib.sha256(file.read_bytes()).hexdigest() for file in files]
         sha256 = dict(zip(_distinct([file.name for file in files]), hashes, strict=True))
-        table = packed(structures, hashes, cache, sample, device)
+        table = packed(structures, hashes, cache, sample, device, d_min=d_min_of_grid(settings.grid))
         if settings.data.random < 1:
             sources.append(TableSource(table, device, temper=settings.data.temper))
     if settings.data.random:
@@ -106,11 +106,11 @@ def random_source(settings: RunSettings, device: torch.device, shards: int) -> R
     """Made-up crystals at the pace that ``reuse`` asks for."""
     from ..simulation.random_crystals import prior_from_name, random_lines
 
-    prior = prior_from_name(settings.data.prior)
+    prior, d_min = prior_from_name(settings.data.prior), d_min_of_grid(settings.grid)
     pool = max(CHUNKS, settings.data.pool // shards)
     each_step = settings.data.random * settings.training.batch / shards
     return RandomSource(
-        lambda n, generator: random_lines(n, generator, prior=prior, device=device),
+        lambda n, generator: random_lines(n, generator, prior=prior, device=device, d_min=d_min),
         device,
         pool=pool,
         steps=max(1, round(settings.data.reuse * (pool // CHUNKS) / each_step)),
@@ -135,7 +135,13 @@ def refuse_leaks(structures: Structures, settings: RunSettings) -> None:
 
 
 def packed(
-    structures: Structures, sha256: Sequence[str], cache: Path | None, sample: int | None, device: torch.device
+    structures: Structures,
+    sha256: Sequence[str],
+    cache: Path | None,
+    sample: int | None,
+    device: torch.device,
+    *,
+    d_min: float,
 ) -> LineTable:
     """The lines of structures, read from the cache if they were packed before.
 
@@ -146,13 +152,14 @@ def packed(
     cache : folder of packed lines, or None.
     sample : pack so many of the train split; with a cache, those would be taken for all.
     device : where to compute.
+    d_min : smallest d of the lines, Å.
 
     Raises
     ------
     InputError : see :func:`..simulation.lines.pack`, or the packed file is damaged.
     OutputError : the cache cannot be written.
     """
-    key = hashlib.sha256(" ".join([*sha256, f"{PACKING} {D_MIN} {MOST_LINES}"]).encode()).hexdigest()[:16]
+    key = hashlib.sha256(" ".join([*sha256, f"{PACKING} {d_min} {MOST_LINES}"]).encode()).hexdigest()[:16]
     file = cache / f"lines-{key}.npz" if cache else None
     if file and file.is_file():
         return LineTable.load(file)
@@ -161,7 +168,7 @@ def packed(
 
         train = np.flatnonzero(structures.split == SPLITS.index("train"))
         structures = take(structures, np.random.default_rng(0).permutation(train)[:sample])
-    table = pack(structures, device=device)
+    table = pack(structures, d_min=d_min, device=device)
     if file:
         make_folder(file.parent)
         write_whole(file, table.save)

@@ -48,12 +48,13 @@ def held_out(
 ) -> Iterator[Batch]:
     """One pattern of each structure of ``which`` (indices, shape (N,)); the same again for the same arguments."""
     from ..simulation.lines import atoms_from_structures
-    from ..simulation.structure_factors import lines_from_atoms
+    from ..simulation.structure_factors import d_min_of_grid, lines_from_atoms
     from .sources import generator_of, simulated
 
     mixed = np.random.default_rng(seed).permutation(which)  # impurities are other crystals of the batch: of any system
     for number, first in enumerate(range(0, len(mixed), PATTERNS)):
-        lines = lines_from_atoms(atoms_from_structures(structures, mixed[first : first + PATTERNS], device))
+        atoms = atoms_from_structures(structures, mixed[first : first + PATTERNS], device)
+        lines = lines_from_atoms(atoms, d_min=d_min_of_grid(grid))
         yield simulated(lines, grid, normalisation, effects, generator_of(device, seed, number))
 
 
