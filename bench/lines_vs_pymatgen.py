@@ -15,12 +15,22 @@ import sys
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+if TYPE_CHECKING:
+    from pymatgen.core import Structure
+    from torch import Tensor
+
+    from alphadiffract_plugin.models.structures.table import Structures
+
 WAVELENGTH = 1.54056
+"""Å."""
 RANGE = (5.0, 80.0)
+"""Degrees of two_theta."""
 POSITION, HEIGHT = 1e-6, 0.01
+"""What passes: relative difference of d, difference of height over the strongest."""
 FAINT = 2e-5
 """Lines below so much of the strongest have no place to be compared: pymatgen drops them below 1e-5."""
 
@@ -30,7 +40,9 @@ class Comparison:
     """One structure on both sides."""
 
     id: str
+    """Of the structure."""
     space_group: int
+    """1 to 230."""
     lines: int
     """Lines of ours in the range."""
     position: float
@@ -44,8 +56,8 @@ class Comparison:
         return self.position < POSITION and self.height < HEIGHT
 
 
-def pymatgen_form_factor(number, stol2):
-    """Pymatgen's Z - 41.78214 s² sum a exp(-b s²), with the table of XRDCalculator."""
+def pymatgen_form_factor(number: Tensor, stol2: Tensor) -> Tensor:
+    """Pymatgen's Z - 41.78214 s² sum a exp(-b s²), with the table of XRDCalculator; s² = (sin θ / λ)² in 1/Å²."""
     import torch
     from pymatgen.analysis.diffraction.xrd import ATOMIC_SCATTERING_PARAMS
     from pymatgen.core import Element
@@ -56,7 +68,7 @@ def pymatgen_form_factor(number, stol2):
     return number - 41.78214 * stol2 * (a * (-b * stol2[:, None]).exp()).sum(1)
 
 
-def expanded(structures, index: int):
+def expanded(structures: Structures, index: int) -> Structure:
     """A structure as pymatgen has it, every atom written out."""
     from pymatgen.core import Element, Lattice, Structure
 
@@ -69,14 +81,15 @@ def expanded(structures, index: int):
         images = (rotation @ structures.position[atom] + translation / DENOMINATOR) % 1.0
         near = frame.get_all_distances(images, images) < 0.02
         images = images[~np.tril(near, -1).any(1)]
-        assert len(images) == structures.multiplicity[atom]
+        if len(images) != structures.multiplicity[atom]:
+            raise ValueError(f"{structures.id[index]}: {len(images)} images, not {structures.multiplicity[atom]}")
         name = Element.from_Z(int(structures.number[atom])).symbol
         species += [{name: min(1.0, float(structures.occupancy[atom]))}] * len(images)
         positions.append(images)
     return Structure(frame, species, np.concatenate(positions))
 
 
-def chosen(structures, number: int, seed: int) -> np.ndarray:
+def chosen(structures: Structures, number: int, seed: int) -> np.ndarray:
     """Indices of as many structures of each crystal system as can be."""
     from alphadiffract_plugin.models import lattice
 
@@ -89,7 +102,7 @@ def chosen(structures, number: int, seed: int) -> np.ndarray:
     return shuffled[np.argsort(turn[shuffled], kind="stable")][:number]
 
 
-def compare(structures, which: np.ndarray) -> list[Comparison]:
+def compare(structures: Structures, which: np.ndarray) -> list[Comparison]:
     """Both sides of each structure; ours in one batch."""
     from pymatgen.analysis.diffraction.xrd import XRDCalculator
 
@@ -120,7 +133,9 @@ def compare(structures, which: np.ndarray) -> list[Comparison]:
     return found
 
 
-def differences(d: np.ndarray, height: np.ndarray, their_d: np.ndarray, their_height: np.ndarray) -> tuple:
+def differences(
+    d: np.ndarray, height: np.ndarray, their_d: np.ndarray, their_height: np.ndarray
+) -> tuple[float, float]:
     """Largest relative difference of d and of height; pymatgen joins lines within 1e-5 degrees, so clusters count."""
     top = their_height.max()
     order = np.argsort(np.concatenate((d, their_d)), kind="stable")
