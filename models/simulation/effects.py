@@ -31,6 +31,19 @@ SIGNED = ("strain", "dilation", "u", "v", "w", "x", "y", "zero", "displacement",
 POSITIVE = ("size", "texture", "counts")
 """Ranges that begin above 0, unless they are off."""
 
+MOST = {
+    "strain": 0.5,
+    "dilation": 0.5,
+    "b_iso": 100.0,
+    "sh_l": 1.0,
+    "kalpha2_ratio": 1.0,
+    "kalpha2_rest": 1.0,
+    "zero": 5.0,
+    "displacement": 5.0,
+    "noise": 1.0,
+}
+"""What neither end of a range may exceed in magnitude: beyond it no pattern is left, or no cell."""
+
 
 def _range(name: str, value: object) -> Range:
     pair = (value, value) if _is_number(value) else value
@@ -40,6 +53,8 @@ def _range(name: str, value: object) -> Range:
         _refuse(name, value, "nothing below 0")
     if name in POSITIVE and pair[0] <= 0 < pair[1]:
         _refuse(name, value, "a range that begins above 0, or 0 for off")
+    if max(-pair[0], pair[1]) > MOST.get(name, math.inf):
+        _refuse(name, value, f"nothing beyond {MOST[name]:g}")
     if name == "polarisation" and pair[1] > 1:
         _refuse(name, value, "a range within 0 to 1")
     return float(pair[0]), float(pair[1])
@@ -147,6 +162,8 @@ class Effects:
                 most = 1.0 if field.name in SHARES else 5.0
                 if not (_is_number(value) and 0 <= value <= most):
                     _refuse(field.name, value, f"a number from 0 to {most:g}")
+                if field.name == "kalpha2_wavelength" and not 1 <= value <= 1.1:
+                    _refuse(field.name, value, "a number from 1 to 1.1: that of copper is 1.0025")
                 object.__setattr__(self, field.name, float(value))
             else:
                 object.__setattr__(self, field.name, _range(field.name, value))
