@@ -195,6 +195,13 @@ def test_a_damaged_checkpoint_is_told(tmp_path):
         RunFolder(tmp_path).load()
 
 
+def test_a_run_below_a_file_is_refused_before_the_structures_are_packed(tiny, tmp_path, cli):
+    (tmp_path / "notes.txt").write_text("mine")
+    answer = cli("train", "--config", tiny / "tiny.toml", "-o", tmp_path / "notes.txt" / "run", "--device", "cpu")
+    assert answer.code == 2 and "notes.txt: is a file" in answer.err
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
 def test_a_run_goes_on_with_its_own_instrument_and_says_so(trained, tmp_path, cli):
     (tmp_path / "mine.instprm").write_text("Type:PXC\nLam:0.4133\nU:2\nV:-1\nW:3\n")
     answer = cli("train", "-o", trained, "--resume", "--instrument", tmp_path / "mine.instprm")

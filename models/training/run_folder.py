@@ -65,12 +65,12 @@ class RunFolder:
         OutputError : there is a run already, or the folder cannot be written.
         """
         self.refuse_a_second_run()
-        check_folder(self.path)
         self.path.mkdir(parents=True, exist_ok=True)
         write_text(self.settings, settings.to_toml())
 
     def refuse_a_second_run(self) -> None:
-        """Raise OutputError if the folder holds a run."""
+        """Raise OutputError if the folder holds a run, or cannot be made or written into."""
+        check_folder(self.path)
         if self.settings.exists():
             raise OutputError(
                 "this folder holds a run already",
