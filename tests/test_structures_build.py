@@ -204,6 +204,8 @@ def test_output_that_is_there_or_cannot_be_written_is_refused_before_the_work(fo
     again = build()[0]
     assert again.code == 2 and "already there" in again.err and "--overwrite" in again.err
     assert build("--overwrite")[0].code == 0
+    table = cli("structures", "build", folder, "-o", tmp_path / "out.csv")
+    assert table.code == 2 and "-o out.parquet" in table.err and not (tmp_path / "out.csv").exists()
     nowhere = cli("structures", "build", folder, "-o", tmp_path / "missing" / "out.parquet")
     assert nowhere.code == 2 and "no such folder" in nowhere.err
 

@@ -58,6 +58,7 @@ def build(
         raise SettingsError(f"there is no origin {origin!r}", mend=f"give one of {', '.join(ORIGINS)}")
     if (elements or ids or stable) and MATERIALS_PROJECT not in sources:
         raise SettingsError("--elements, --ids and --stable ask the Materials Project", mend="name 'mp' as a source")
+    _check_name(output)
     for path in (output, listed):
         check_file(path, overwrite=overwrite)
     require_pyarrow()
@@ -77,7 +78,7 @@ def build(
     if not built.rows:
         raise StructureError("none of the structures was kept", mend=f"read the reasons in {listed}")
     write(making.table_from_rows(built.rows), output)
-    print(f"{output}: {len(built.rows):,} structures")
+    print(f"{output}: {len(built.rows):,} structure{'s' * (len(built.rows) != 1)}")
 
 
 @structures.command("stats")
@@ -125,6 +126,7 @@ def filter_structures(
 
     if benchmark is None and source is None and per_system is None:
         raise SettingsError("nothing to filter by", mend="give --benchmark INDEX.csv, --source or --per-system")
+    _check_name(output)
     check_file(output, overwrite=overwrite)
     known = read_benchmark(benchmark) if benchmark else None
     table = read_table(files)
@@ -148,6 +150,14 @@ def filter_structures(
         raise StructureError("no structure is left", mend="filter less, or name other files")
     write(table, output)
     print(f"{output}: {len(table):,} of {total:,} structures")
+
+
+def _check_name(output: Path) -> None:
+    """Refuse a name that promises another format than parquet."""
+    from alphadiffract_plugin.errors import OutputError
+
+    if output.suffix.lower() != ".parquet":
+        raise OutputError("is no name of a parquet file", mend=f"say -o {output.stem}.parquet", where=output)
 
 
 def _of_sources(table: pyarrow.Table, wanted: list[str]) -> pyarrow.Table:
