@@ -203,7 +203,7 @@ def _check_shapes(document: Document, architecture: str, config: CompactConfig |
             network = build(architecture, dataclasses.asdict(config)).eval()
             network(torch.zeros((1, config.input_length) if architecture == "open" else (1, 2, config.input_length)))
         except (ModelError, RuntimeError, LookupError, ArithmeticError) as error:
-            told = error.what if isinstance(error, ModelError) else str(error)
+            told = error.__cause__ if isinstance(error, ModelError) else error
             mend = (
                 "channels, kernel_sizes and strides are of one length, and the strides leave points enough"
                 if architecture == "open"
