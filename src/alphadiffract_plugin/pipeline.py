@@ -11,6 +11,7 @@ from importlib.metadata import version
 import numpy as np
 
 from alphadiffract_plugin import crystal
+from alphadiffract_plugin.doubt_wavelength import doubts_about_wavelength
 from alphadiffract_plugin.find_peaks import Lines, find_lines
 from alphadiffract_plugin.fit_pattern import FittedClass, fit_pattern
 from alphadiffract_plugin.propose import conventional_cell, trials_from_prediction
@@ -73,6 +74,7 @@ def weigh(histogram: Histogram, settings: Settings) -> Weighed:
     notes: list[str] = []
     with _timed(timings, "find_peaks"):
         lines = find_lines(histogram, settings.peaks)
+    notes.extend(doubts_about_wavelength(histogram, lines.peaks))
     with _timed(timings, "predict"):
         prediction = _opinion(histogram, settings, notes)
     with _timed(timings, "search_cells"):
