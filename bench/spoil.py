@@ -1,0 +1,161 @@
+"""Spoil a measured pattern in known ways, one thing at a time.
+
+``CURVES`` says what can be done and how far it goes; :func:`spoilt` does it, the same again for the same seed.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+LOWEST, HIGHEST, APART = 0.02, 0.2, 2.5
+"""Lines of another phase: their heights over the strongest line's, and how many FWHM they are from every other."""
+CU_KALPHA1 = 1.5405929
+"""Å."""
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One way to spoil a pattern."""
+
+    name: str
+    """As in the names of the files."""
+    title: str
+    """Of its panel and its table."""
+    axis: str
+    """What the values are, with their unit."""
+    values: tuple[float | str, ...]
+    """All of them, the one that leaves the pattern as it was measured too."""
+    untouched: float | str
+    """That one."""
+    how: str
+    """How it is done, for the page."""
+    doubtful: bool = False
+    """Whether an answer should say that something is wrong."""
+
+
+CURVES = (
+    Curve(
+        "zero",
+        "Zero shift",
+        "shift of 2θ / degrees",
+        (-0.1, -0.05, 0.0, 0.05, 0.1),
+        0.0,
+        "added to every angle, on top of the shift that the pattern has",
+    ),
+    Curve(
+        "noise",
+        "Added noise",
+        "noise / % of the highest point",
+        (0.0, 1.0, 2.0, 5.0),
+        0.0,
+        "normal, of this standard deviation in every point; the esds are told where the file has esds",
+    ),
+    Curve(
+        "impurities",
+        "Impurity lines",
+        "lines of another phase",
+        (0, 1, 3, 5),
+        0,
+        f"of the pattern's own profile, {100 * LOWEST:g} to {100 * HIGHEST:g} % as high as its strongest line, "
+        f"anywhere among its first 20 lines but {APART:g} FWHM from each",
+    ),
+    Curve(
+        "missing",
+        "Missing low-angle lines",
+        "lines cut off",
+        (0, 1, 3, 5),
+        0,
+        "the pattern begins between two lines: so many of the lines found are cut off",
+    ),
+    Curve(
+        "end",
+        "Cut at the high end",
+        "last 2θ / degrees, for Cu Kα",
+        ("all", 60.0, 50.0, 40.0),
+        "all",
+        "at the same d for other wavelengths",
+    ),
+    Curve(
+        "wavelength",
+        "Wrong wavelength",
+        "error / %",
+        (-0.1, 0.0, 0.1, 0.2),
+        0.0,
+        "Kα1 and Kα2, or the one wavelength, given longer by this",
+        doubtful=True,
+    ),
+    Curve(
+        "one",
+        "One wavelength for a doublet",
+        "given",
+        ("Kα1, Kα2", "Kα1", "mean Kα"),
+        "Kα1, Kα2",
+        "of the patterns with Kα1 and Kα2 alone",
+        doubtful=True,
+    ),
+)
+
+
+def spoilt(histogram, curve: str, value: float | str, *, seed: int):
+    """The histogram with one thing changed; ``seed`` fixes what is drawn, more of which holds the less."""
+    draw = np.random.default_rng(seed)
+    if curve == "zero":
+        return cut(replace(histogram, two_theta=histogram.two_theta + value), low=0.0)
+    if curve == "noise":
+        return with_noise(histogram, value / 100, draw)
+    if curve == "impurities":
+        return replace(histogram, intensity=histogram.intensity + impurities(histogram, value, draw))
+    if curve == "missing":
+        lines = found(histogram).peaks.two_theta
+        return cut(histogram, low=float(lines[value - 1 : value + 1].mean()))
+    if curve == "end":
+        sine = math.sin(math.radians(value / 2)) * histogram.wavelength / CU_KALPHA1
+        return cut(histogram, high=2 * math.degrees(math.asin(min(sine, 1.0))))
+    if curve == "wavelength":
+        return replace(histogram, wavelengths=tuple(w * (1 + value / 100) for w in histogram.wavelengths))
+    if curve == "one":
+        first, second = histogram.wavelengths
+        given = first if value == "Kα1" else (2 * first + second) / 3
+        return replace(histogram, wavelengths=(given,), kalpha2_ratio=0.0)
+    return histogram
+
+
+def cut(histogram, low: float = 0.0, high: float = 180.0):
+    """What lies between two angles in degrees."""
+    keep = (histogram.two_theta > low) & (histogram.two_theta < high)
+    esd = None if histogram.esd is None else histogram.esd[keep]
+    return replace(histogram, two_theta=histogram.two_theta[keep], intensity=histogram.intensity[keep], esd=esd)
+
+
+def with_noise(histogram, part: float, draw: np.random.Generator):
+    """Normal noise, a part of the highest point, added to every point."""
+    spread = part * float(histogram.intensity.max())
+    noise = spread * draw.standard_normal(len(histogram.intensity))
+    esd = None if histogram.esd is None else np.hypot(histogram.esd, spread)
+    return replace(histogram, intensity=histogram.intensity + noise, esd=esd)
+
+
+def impurities(histogram, number: int, draw: np.random.Generator) -> np.ndarray:
+    """Intensity of so many foreign lines in counts, shape (N,)."""
+    from alphadiffract_plugin.profile import profiles
+
+    lines = found(histogram)
+    taken = lines.peaks.two_theta
+    low, high = taken[0], taken[:20][-1]
+    for place in draw.uniform(low, high, 10_000):
+        if len(taken) < len(lines.peaks) + number and np.abs(place - taken).min() > APART * lines.shape.fwhm(place):
+            taken = np.append(taken, place)
+    drawn = profiles(histogram.two_theta, taken[len(lines.peaks) :], lines.shape).value.toarray()
+    heights = np.exp(draw.uniform(math.log(LOWEST), math.log(HIGHEST), drawn.shape[1]))
+    return drawn / drawn.max(0) @ heights * float((histogram.intensity - lines.background).max())
+
+
+def found(histogram):
+    """The lines of the untouched histogram."""
+    from alphadiffract_plugin.find_peaks import find_lines
+    from alphadiffract_plugin.settings import PeakSettings
+
+    return find_lines(histogram, PeakSettings())
