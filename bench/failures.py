@@ -159,12 +159,12 @@ def primitive(candidate: dict):
     return Lattice(primitive_basis(candidate["cell"], symbol_from_space_group(candidate["space_group"])[0]))
 
 
-def same(truth, lattice) -> bool:
-    """Whether two lattices agree within 1 % and 1°."""
-    if abs(lattice.volume / truth.volume - 1) > 0.04:
+def same(truth, lattice, *, length: float = 0.01, angle: float = 1.0) -> bool:
+    """Whether two lattices agree within so large a part of each length and so many degrees."""
+    if abs(lattice.volume / truth.volume - 1) > 4 * length:
         return False
     lattice = lattice.get_niggli_reduced_lattice()
-    return truth.find_mapping(lattice, ltol=0.01, atol=1.0, skip_rotation_matrix=True) is not None
+    return truth.find_mapping(lattice, ltol=length, atol=angle, skip_rotation_matrix=True) is not None
 
 
 def table(failures: list[Failure]) -> str:

@@ -1,7 +1,12 @@
 """GSAS-II's own indexing of our lines, as a peer: its search in a process of its own, under a time limit.
 
-GSAS-II (``GSASIIindex.DoIndexPeaks``: random starts, one Bravais lattice after the other) ranks by a figure that does
-not count calculated lines, so that supercells win; the cells are ranked here by de Wolff's M20.
+GSAS-II (``GSASIIindex.DoIndexPeaks``: random starts, one Bravais lattice after the other) is asked as its window asks
+when every lattice is ticked: 4 calculated lines an observed one, volumes from 25 Å³, M20 halved, thirded, ... for
+lines left out. It searches without a zero shift, which is refined with each cell afterwards, by GSAS-II too. Three
+things differ from the window: only the 20 lowest lines are given, and none below 1 % of the strongest one's area; the
+settings of a lattice that GSAS-II lists twice are left out; and time is shared out among the lattices. The window
+shows cells by a figure that does not count calculated lines, so that supercells win; here they are ranked by de
+Wolff's M20. Time is that of the processor, so that a busy machine finds what an idle one does.
 """
 
 from __future__ import annotations
@@ -15,7 +20,7 @@ import subprocess
 import sys
 import threading
 import time
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 
@@ -51,6 +56,9 @@ LEAST_SECONDS = 0.2
 
 START_SECONDS = 15
 """Allowed for Python and GSAS-II to start, beyond the seconds of the search."""
+
+PATIENCE = 10
+"""A machine that gives the search less than a part in so many of its time is not waited for."""
 
 
 def index(histogram: Histogram, settings: Settings) -> IndexingResult:
@@ -104,18 +112,23 @@ def _search(peaks: Peaks, settings: Settings, found: gsasii.Installation) -> tup
         "wavelength": peaks.wavelength,
         "seed": settings.random_seed,
     }
-    names, rows, left_out = list(LATTICES), [], []
-    end = time.monotonic() + settings.search.seconds
-    while names and (seconds := end - time.monotonic()) > LEAST_SECONDS:
+    names, rows, left_out, seconds = list(LATTICES), [], [], settings.search.seconds
+    while names and seconds > LEAST_SECONDS:
         answers = _ask(task | {"seconds": seconds, "lattices": names}, found)
-        rows += [row for answer in answers for row in answer]
-        left_out += names[len(answers) : len(answers) + 1]  # GSAS-II stalled in it; go on behind it
-        names = names[len(answers) + 1 :]
+        rows += [row for _, cells in answers for row in cells or ()]
+        tried, names = names[: len(answers)], names[len(answers) :]
+        if not answers or answers[-1][1] is not None:
+            break
+        left_out += tried[-1:]  # GSAS-II stalled in it; go on behind it
+        seconds -= answers[-1][0]
     return rows, left_out + names
 
 
-def _ask(task: dict[str, Any], found: gsasii.Installation) -> list[list[list[float]]]:
-    """What a process of its own answers to a task: the rows of each lattice, as far as it came."""
+def _ask(task: dict[str, Any], found: gsasii.Installation) -> list[list[Any]]:
+    """What a process of its own answers to a task, as far as it came.
+
+    For each lattice the seconds used until then, and its rows; None for rows where the search stalled or was killed.
+    """
     process = subprocess.Popen(
         [sys.executable, "-m", "alphadiffract_plugin.index_gsasii"],
         stdin=subprocess.PIPE,
@@ -125,14 +138,15 @@ def _ask(task: dict[str, Any], found: gsasii.Installation) -> list[list[list[flo
         env=os.environ | {gsasii.FOLDER_VARIABLE: str(found.folder)},
     )
     try:
-        out, fault = process.communicate(json.dumps(task), timeout=task["seconds"] + START_SECONDS)
+        out, fault = process.communicate(json.dumps(task), timeout=PATIENCE * task["seconds"] + START_SECONDS)
     except subprocess.TimeoutExpired:
         process.kill()
         out, fault = process.communicate()
     if process.returncode == 1:
         reason = (fault.strip().splitlines() or ["no message"])[-1]
         raise GSASIIError(f"GSAS-II's indexing failed: {reason}", mend="choose another --indexer")
-    return [json.loads(line) for line in out.splitlines() if line.endswith("]")]
+    answers = [json.loads(line) for line in out.splitlines() if line.endswith("]")]
+    return answers if process.returncode == 0 else [*answers, [task["seconds"], None]]
 
 
 def _ranked(rows: list[list[float]], peaks: Peaks, settings: Settings) -> tuple[Candidate, ...]:
@@ -184,42 +198,56 @@ def _judged(group: int, cell: Cell, zero_shift: float, peaks: Peaks) -> Candidat
 
 
 def _work(task: dict[str, Any]) -> None:
-    """Search lattice by lattice, from cubic to triclinic, and print the cells of each as one line of JSON."""
-    search = gsasii.module("GSASIIindex").DoIndexPeaks
+    """Search lattice by lattice, from cubic to triclinic; print seconds used and cells of each as one line of JSON."""
+    search, out = gsasii.module("GSASIIindex").DoIndexPeaks, sys.stdout
     lines = [
         [two_theta, area, True, False, 0, 0, 0, task["wavelength"] / (2 * math.sin(math.radians(two_theta / 2))), 0.0]
         for two_theta, area in zip(task["two_theta"], task["area"], strict=True)
     ]
     random.seed(task["seed"])
-    end = time.monotonic() + task["seconds"]
+    clock = _Clock(out)
+    threading.Thread(target=clock.guard, daemon=True).start()
     for done, name in enumerate(task["lattices"]):
-        left = end - time.monotonic()
+        left = task["seconds"] - clock.used
         if left < LEAST_SECONDS:
             return
-        share = left / (len(task["lattices"]) - done)
-        guard = threading.Timer(2 * share + 1, os._exit, (0,))  # it has loops that no time limit ends
-        guard.daemon = True
-        guard.start()
+        clock.allow(left / (len(task["lattices"]) - done))
         with gsasii.quiet():
             flags = [lattice == name for lattice in BRAVAIS]
-            cells = search(lines, [0, 0.0, 4, 25.0], flags, _Clock(time.monotonic() + share), timeout=share)[2]
+            cells = search(lines, [0, 0.0, 4, 25.0], flags, clock)[2]
             rows = [_with_zero(cell, lines, task["wavelength"]) for cell in cells]
-        guard.cancel()
-        print(json.dumps(rows), flush=True)
+        print(json.dumps([clock.used, rows]), file=out, flush=True)
 
 
 class _Clock:
-    """Stands where GSAS-II expects its progress dialog, and says Cancel when the time is up."""
+    """Stands where GSAS-II expects its progress dialog, and says Cancel when the processor time is up."""
 
-    def __init__(self, end: float) -> None:
-        self.end = end
+    def __init__(self, out: TextIO) -> None:
+        self.out, self.began = out, time.process_time()
+        self.end = self.last = math.inf
+
+    @property
+    def used(self) -> float:
+        """Seconds of processor time since the search began."""
+        return time.process_time() - self.began
+
+    def allow(self, seconds: float) -> None:
+        """Set the time for the next lattice; twice as much, and the guard ends the process."""
+        self.end, self.last = self.used + seconds, self.used + 2 * seconds + 1
+
+    def guard(self) -> None:
+        """End the process where GSAS-II is in one of its loops that no Cancel ends."""
+        while self.used < self.last:
+            time.sleep(0.1)
+        print(json.dumps([self.used, None]), file=self.out, flush=True)
+        os._exit(0)
 
     def Raise(self) -> None:  # noqa: N802 (GSAS-II's name)
         """There is no window to raise."""
 
     def Update(self, *_: Any, **__: Any) -> tuple[bool, bool]:  # noqa: N802
         """Whether to go on, and whether to skip; called before every trial cell."""
-        return time.monotonic() < self.end, False
+        return self.used < self.end, False
 
 
 def _with_zero(found: list[Any], lines: list[list[Any]], wavelength: float) -> list[float]:
