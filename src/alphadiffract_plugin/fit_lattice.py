@@ -9,6 +9,7 @@ are columns of their own, so that an impurity costs a bounded amount.
 from __future__ import annotations
 
 import functools
+import itertools
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ import numpy as np
 
 from alphadiffract_plugin.crystal import centred, indices_within, quadratic_form, two_theta_from_inv_d2
 from alphadiffract_plugin.extinction import ExtinctionClass
-from alphadiffract_plugin.observed import line_likelihood_ratio
+from alphadiffract_plugin.observed import line_likelihood
 from alphadiffract_plugin.pattern_data import PatternData
 from alphadiffract_plugin.profile import Profiles, profiles
 from alphadiffract_plugin.refine_cells import Trial
@@ -32,6 +33,13 @@ ZERO_PRIOR = 0.02
 """Standard deviation in degrees of the zero shift of a goniometer."""
 DISPLACEMENT_PRIOR = 0.06
 """Standard deviation in degrees of the shift at 2θ = 0 by a displaced sample, which goes with cos θ."""
+_PARITIES = np.array([p for p in itertools.product((0, 1), repeat=3) if any(p)])
+"""Sums of h, k and l that a sublattice of half the volume makes even."""
+_PRICE_OF_SUPERSTRUCTURE = 1.0
+"""Minus the logarithm of how common superstructures are, in nats."""
+_WEAK, _MOST_WEAK = 0.05, 0.3
+"""Of lines much lower than this, relative to the strong ones, a superstructure's own share is this; it falls off as the
+square of the height above."""
 _STEPS = 2
 """Gauss-Newton steps of the axis of each cell."""
 
@@ -112,10 +120,48 @@ class FittedLattice:
         return allowed
 
     def line_ratio(self, allowed: np.ndarray) -> float:
-        """Log-likelihood ratio of the found lines, given which reflections there are."""
-        places = self.place[allowed]
-        off = np.abs(self.data.position[:, None] - places[None]).min(1, initial=360.0)
-        return float(line_likelihood_ratio(self.data.observed, off, (len(places) + 1) * self.data.density).sum())
+        """Log-likelihood ratio of the found lines, given which reflections there are.
+
+        In a superstructure nearly all strong lines are main reflections, and the others only share the weak ones.
+        """
+        ratio = self._ratio(allowed)
+        for main in self.main:
+            if (allowed & main).any() and (allowed & ~main).any():
+                price = _PRICE_OF_SUPERSTRUCTURE + np.log(len(self.main))
+                ratio = np.logaddexp(ratio, self._ratio(allowed & main, allowed & ~main) - price)
+        return float(ratio)
+
+    def _ratio(self, allowed: np.ndarray, weak: np.ndarray | None = None) -> float:
+        observed, density = self.data.observed, self.data.density
+        likelihood = line_likelihood(observed, self._off(allowed)) / ((allowed.sum() + 1) * density)
+        if weak is not None:
+            share = _MOST_WEAK / (1 + (observed.height / _WEAK) ** 2)
+            between = line_likelihood(observed, self._off(weak)) / ((weak.sum() + 1) * density)
+            likelihood = (1 - share) * likelihood + share * between
+        return float(np.log((1 - observed.spurious) * likelihood + observed.spurious).sum())
+
+    def _off(self, allowed: np.ndarray) -> np.ndarray:
+        return self.distance[:, allowed].min(1, initial=360.0)
+
+    @functools.cached_property
+    def distance(self) -> np.ndarray:
+        """From each found line to each reflection in degrees, shape (L, R)."""
+        return np.abs(self.data.position[:, None] - self.place[None])
+
+    @functools.cached_property
+    def main(self) -> np.ndarray:
+        """Main reflections, shape (M, R), if the cell is a superstructure of one of half or a quarter its volume.
+
+        They are those whose indices fulfil one or two conditions "h even", "h + k even", ... that the symmetry of the
+        lattice keeps.
+        """
+        odd = (self.hkl @ _PARITIES.T) % 2 == 1
+        first = np.flatnonzero(np.diff(self.group, prepend=-1))
+        some, all_ = np.logical_or.reduceat(odd, first), np.logical_and.reduceat(odd, first)
+        kept = (some == all_).all(0) & some.any(0)
+        half = ~some[:, kept].T
+        pairs = [a & b for a, b in itertools.combinations(half, 2)]
+        return np.unique(np.array([*half, *pairs], bool).reshape(-1, len(first)), axis=0)
 
 
 def _inverse(matrix: np.ndarray) -> np.ndarray:
