@@ -81,7 +81,7 @@ CURVES = (
     Curve(
         "wavelength",
         "Wrong wavelength",
-        "error / %",
+        "error of λ / %",
         (-0.1, 0.0, 0.1, 0.2),
         0.0,
         "Kα1 and Kα2, or the one wavelength, given longer by this",
