@@ -2,11 +2,12 @@
 
     python bench/fit_ranking.py INDEX.csv --cache FOLDER [-o src/alphadiffract_plugin/data/ranking.json] [--jobs N]
 
-Every pattern of tier A goes through the flow up to the ranking once (kept in FOLDER, so that a run goes on where it
-stopped). The weights maximise the probability of the true cell with the true space group among all answers, or of
+Every pattern goes through the flow up to the ranking once (kept in FOLDER, so that a run goes on where it stopped). The
+weights maximise the probability of the true cell with the true space group among all answers, or of
 "none of these" where the truth was not found (conditional logit, a little ridge). Then three numbers make honest
 probabilities of the scores, and the share of missed cells is counted by crystal system. The figures printed and kept
-are those of five folds: each pattern is judged by numbers that were fitted without it. Patterns of tier B are not used.
+are those of five folds: each pattern is judged by numbers that were fitted without it. Patterns of tier B, of which
+only the space group is known, fit nothing; they are judged by numbers fitted to all of tier A.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import csv
 import json
 import os
 import sys
+import time
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, fields
 from multiprocessing import get_context
@@ -24,10 +26,19 @@ from pathlib import Path
 import numpy as np
 
 from alphadiffract_plugin.crystal import crystal_system_from_space_group
-from alphadiffract_plugin.rank import LEAST_OPINION, MOST_OPINIONS, Weights, opinion_without_cell, shared_probability
+from alphadiffract_plugin.rank import (
+    LEAST_OPINION,
+    MOST_OPINIONS,
+    Weights,
+    first_of_each_cell,
+    opinion_without_cell,
+    shared_probability,
+)
 from alphadiffract_plugin.records import CRYSTAL_SYSTEMS
+from alphadiffract_plugin.settings import RankSettings
 
 sys.path.insert(0, str(Path(__file__).parent))
+from failures import known_lattice, same
 from measured import histogram_of, one_thread
 
 SEED, FOLDS, RIDGE = 20261121, 5, 0.002
@@ -38,7 +49,9 @@ SENSE = [(0, None)] + 3 * [(None, 0)] + 2 * [(0, None)] + [(None, None)]
 """Which way each term may speak: misfit, free parameters and shifts never for a cell."""
 STIFFNESS = np.array([1, 1, 1, 1, 10, 10, 0.1])
 """How stiffly each weight is held to its start, relative to the others' scale."""
-FIGURES = ("cell@1", "cell@20", "fine@1", "sg@1", "sg@5")
+FIGURES = ("cs@1", "sg@1", "sg@5", "cell@1", "cell@5", "cell@20", "fine@1")
+KEEP = RankSettings().keep
+OF_CELLS = FIGURES[3:]
 
 
 @dataclass(frozen=True)
@@ -58,6 +71,16 @@ class Case:
     """The true space group and those that also count as right."""
     network: np.ndarray
     """The network's probability of each space group, shape (230,); all 0 where it was not asked."""
+    tier: str
+    """A or B-sg-only."""
+    rruff: bool
+    """Whether it counts in the row of RRUFF."""
+    seconds: float
+    """Of the flow up to the ranking."""
+    answer_groups: np.ndarray
+    """Space group of each answer, shape (S,)."""
+    answer_cells: np.ndarray
+    """Number of the cell of each answer, shape (S,)."""
 
     @property
     def system(self) -> int:
@@ -79,21 +102,25 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     args = parser.parse_args(argv)
     cases = gathered(args.index, args.cache, args.jobs)
-    weights = calibrated(cases, fitted(cases, START))
-    figures = out_of_fold(cases)
+    known = [case for case in cases if case.tier == "A"]
+    weights = calibrated(known, fitted(known, START))
+    judged = out_of_fold(known) | {case.id: judge(case, weights) for case in cases if case.tier != "A"}
+    figures = summary(known, judged)
     print(json.dumps({"weights": asdict(weights), "out_of_fold": figures}, indent=1))
+    print(table(cases, judged))
     if args.output:
-        args.output.write_text(json.dumps(document(weights, figures, cases), indent=1) + "\n", encoding="utf-8")
+        args.output.write_text(json.dumps(document(weights, figures, known), indent=1) + "\n", encoding="utf-8")
     return 0
 
 
 def gathered(index: Path, cache: Path, jobs: int) -> list[Case]:
-    """The cases of all patterns of tier A, from the cache where they are there."""
+    """The cases of all patterns of tiers A and B, from the cache where they are there."""
     from alphadiffract_plugin.progress import track
 
     cache.mkdir(parents=True, exist_ok=True)
     with index.open(newline="", encoding="utf-8") as file:
-        rows = [row | {"path": str(index.parent / row["path"])} for row in csv.DictReader(file) if row["tier"] == "A"]
+        rows = [row | {"path": str(index.parent / row["path"])} for row in csv.DictReader(file)]
+    rows = [row for row in rows if row["tier"] in ("A", "B-sg-only")]
     left = [row for row in rows if not (cache / f"{row['id']}.npz").exists()]
     os.environ["OMP_NUM_THREADS"] = "1"
     with ProcessPoolExecutor(jobs, get_context("spawn"), one_thread) as pool:
@@ -112,11 +139,12 @@ def gather(row: dict[str, str], cache: Path) -> None:
     from alphadiffract_plugin.rank import term_table
     from alphadiffract_plugin.settings import Settings
 
-    truth = Lattice.from_parameters(*map(float, row["niggli"].split()))
+    truth = known_lattice(row) if row["tier"] == "A" else None
     groups = {int(row["space_group_number"])} | {
         int(float(g)) for g in row["sg_alternatives"].replace(";", " ").split()
     }
     network = np.zeros(230)
+    began = time.perf_counter()
     try:
         known = weigh(histogram_of(row), Settings())
         table, owner = term_table(known.fits, known.prediction)
@@ -125,15 +153,14 @@ def gather(row: dict[str, str], cache: Path) -> None:
     except AlphaDiffractError:
         table, owner = np.zeros((0, 6)), []
 
-    def same(fit, length, angle):
+    seconds = time.perf_counter() - began
+
+    def right(fit, length, angle):
         lattice = Lattice(primitive_basis(cell_from_metric(fit.trial.metric), fit.trial.lattice.centring))
-        if abs(lattice.volume / truth.volume - 1) > 4 * length:
-            return False
-        reduced = lattice.get_niggli_reduced_lattice()
-        return truth.find_mapping(reduced, ltol=length, atol=angle, skip_rotation_matrix=True) is not None
+        return truth is not None and same(truth, lattice, length=length, angle=angle)
 
     trials = {id(fit.trial): fit for fit, _ in owner}
-    coarse, fine = ({k: same(fit, *tol) for k, fit in trials.items()} for tol in ((0.01, 1.0), (0.002, 0.2)))
+    coarse, fine = ({k: right(fit, *within) for k, fit in trials.items()} for within in ((0.01, 1.0), (0.002, 0.2)))
     np.savez(
         cache / f"{row['id']}.npz",
         terms=table,
@@ -142,13 +169,19 @@ def gather(row: dict[str, str], cache: Path) -> None:
         true_group=np.array([setting.space_group in groups for _, setting in owner], bool),
         groups=np.array([int(row["space_group_number"]), *groups]),
         network=network,
+        tier=row["tier"],
+        rruff=row["radiation"] == "xray" and "RRUFF" in row["family"],
+        seconds=seconds,
+        answer_groups=np.array([setting.space_group for _, setting in owner], int),
+        answer_cells=np.array([list(trials).index(id(fit.trial)) for fit, _ in owner], int),
     )
 
 
 def load(name: str, cache: Path) -> Case:
     """A case from the cache."""
     with np.load(cache / f"{name}.npz") as kept:
-        return Case(name, **{field.name: kept[field.name] for field in fields(Case)[1:]})
+        values = {field.name: kept[field.name] for field in fields(Case)[1:]}
+    return Case(name, **{key: value if value.ndim else value.item() for key, value in values.items()})
 
 
 def fitted(cases: list[Case], start: np.ndarray) -> np.ndarray:
@@ -202,14 +235,20 @@ def calibrated(cases: list[Case], weights: np.ndarray) -> Weights:
     return Weights(*of_terms, *numbers, missed=tuple(round(float(v), 3) for v in missed[0] / missed[1]))
 
 
-def out_of_fold(cases: list[Case]) -> dict[str, float]:
-    """Percentages right, and how well the claimed probabilities hold, each case judged by the other folds' weights."""
+def out_of_fold(cases: list[Case]) -> dict[str, dict[str, float]]:
+    """How each case comes out, by its id, judged by the other folds' weights."""
     fold = np.random.default_rng(SEED).permutation(len(cases)) % FOLDS
-    judged = []
+    judged = {}
     for k in range(FOLDS):
         others = [case for case, f in zip(cases, fold, strict=True) if f != k]
         weights = calibrated(others, fitted(others, START))
-        judged += [judge(case, weights) for case, f in zip(cases, fold, strict=True) if f == k]
+        judged |= {case.id: judge(case, weights) for case, f in zip(cases, fold, strict=True) if f == k}
+    return judged
+
+
+def summary(cases: list[Case], judgements: dict[str, dict[str, float]]) -> dict[str, float]:
+    """Percentages right, and how well the claimed probabilities hold."""
+    judged = [judgements[case.id] for case in cases]
     share = {key: 100 * float(np.mean([j[key] for j in judged])) for key in FIGURES}
     sure = [j for j in judged if j["probability"] >= 0.9]
     claimed = np.array([j["probability"] for j in judged])
@@ -227,21 +266,45 @@ def out_of_fold(cases: list[Case]) -> dict[str, float]:
     }
 
 
+def table(cases: list[Case], judged: dict[str, dict[str, float]]) -> str:
+    """Percentages right of each row of the index's own score program, and the seconds."""
+    rows = {"all": cases, "RRUFF": [case for case in cases if case.rruff]}
+    rows |= {f"tier {tier}": [case for case in cases if case.tier == tier] for tier in ("A", "B-sg-only")}
+    rows |= {name: [case for case in cases if case.system == k] for k, name in enumerate(CRYSTAL_SYSTEMS)}
+    lines = [f"{'':16}" + "".join(f"{key:>9}" for key in FIGURES)]
+    for name, members in rows.items():
+        counted = {k: [judged[c.id][k] for c in members if c.tier == "A" or k not in OF_CELLS] for k in FIGURES}
+        figures = (f"{100 * np.mean(values):9.1f}" if values else f"{'-':>9}" for values in counted.values())
+        lines.append(f"{name:16}" + "".join(figures) + f"   n={len(members)}")
+    spent = np.sort([case.seconds for case in cases])
+    middle, late = spent[len(spent) // 2], spent[int(0.95 * (len(spent) - 1))]
+    return "\n".join([*lines, f"seconds a pattern up to the ranking: median {middle:.2f}, 95th percentile {late:.2f}"])
+
+
 def judge(case: Case, weights: Weights) -> dict[str, float]:
     """How one case comes out; ``right``: the first answer's group, and its cell if it has one."""
     share, none = shared_probability(case.terms @ weights.of_terms, weights)
-    found = zip(share, case.true_group, case.true_cell, case.fine_cell, case.true, strict=True)
-    answers = sorted(found, key=lambda answer: -answer[0])[:20]
+    systems = {crystal_system_from_space_group(int(group)) for group in case.groups}
+    system = np.array([crystal_system_from_space_group(int(group)) in systems for group in case.answer_groups], bool)
+    listed = first_of_each_cell(case.answer_cells, np.argsort(-share, kind="stable"), KEEP)
+    found = list(zip(share, case.true_group, case.true_cell, case.fine_cell, case.true, system, strict=True))
+    answers = [found[i] for i in listed]
     if case.network.any():
         opinion = none * opinion_without_cell(case.network, weights)
         first = [g for g in np.argsort(-opinion)[:MOST_OPINIONS] if opinion[g] >= LEAST_OPINION]
-        answers += [(opinion[g], g + 1 in case.groups, False, False, g + 1 in case.groups) for g in first]
-    answers = sorted(answers, key=lambda answer: -answer[0])[:20]
+        answers += [
+            (opinion[g], right, False, False, right, crystal_system_from_space_group(int(g) + 1) in systems)
+            for g in first
+            for right in [g + 1 in case.groups]
+        ]
+    answers = sorted(answers, key=lambda answer: -answer[0])[:KEEP]
     if not answers:
         return dict.fromkeys((*FIGURES, "right", "probability"), 0.0)
-    probability, group, cell, fine, right = (np.array(column) for column in zip(*answers, strict=True))
+    probability, group, cell, fine, right, system = (np.array(column) for column in zip(*answers, strict=True))
     return {
+        "cs@1": system[0],
         "cell@1": cell[0],
+        "cell@5": cell[:5].any(),
         "cell@20": cell.any(),
         "fine@1": fine[0],
         "sg@1": group[0],

@@ -11,6 +11,8 @@ from __future__ import annotations
 import functools
 import json
 import math
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 
@@ -110,9 +112,8 @@ def rank(
     table, owner = term_table(fits, prediction)
     probability, none = shared_probability(table @ weights().of_terms, weights())
     order = np.argsort(-probability, kind="stable")
-    answers = [owner[i] for i in order]
-    chosen = _varied([fit for fit, _ in answers], settings.keep)
-    found = [_candidate(*answers[i], float(probability[order[i]]), lines) for i in chosen]
+    chosen = first_of_each_cell([id(fit.trial) for fit, _ in owner], order, settings.keep)
+    found = [_candidate(*owner[i], float(probability[i]), lines) for i in chosen]
     if prediction is not None:
         opinion = none * opinion_without_cell(prediction.space_group_probability, weights())
         first = [
@@ -161,13 +162,13 @@ def term_table(
     return np.array(table), owner
 
 
-def _varied(fits: list[FittedClass], keep: int) -> list[int]:
-    taken: dict[int, int] = {}
+def first_of_each_cell(cells: Sequence[int], order: Sequence[int], keep: int) -> list[int]:
+    """The first ``keep`` answers in this order, at most six of each cell; ``cells`` numbers the cell of each answer."""
+    taken: Counter[int] = Counter()
     chosen = []
-    for i, fit in enumerate(fits):
-        count = taken.get(id(fit.trial), 0)
-        if count < _GROUPS_PER_CELL:
-            taken[id(fit.trial)] = count + 1
+    for i in order:
+        if taken[cells[i]] < _GROUPS_PER_CELL:
+            taken[cells[i]] += 1
             chosen.append(i)
         if len(chosen) == keep:
             break
