@@ -1,13 +1,15 @@
 """Run an indexer over an index of measured patterns, and write the answers for the index's own score program.
 
     python bench/measured.py INDEX.csv -o ANSWERS.jsonl [--indexer NAME] [--sample N] [--jobs N] [--ids FILE]
+                             [--wrong-network]
 
 Of INDEX.csv it reads ``id``, ``path`` (relative to the index), ``wavelength_A``, ``kalpha2_ratio`` and ``radiation``;
 a sample is stratified by ``crystal_system``. No other column is looked at, and no indexer learns the id or the name of
 the file. ANSWERS.jsonl gets one line a pattern as soon as it is known, ``{"id", "seconds", "candidates":
 [{"space_group", "cell", "crystal_system", "probability"}]}``, a null for what is not known, and an
 ``"error"`` where a pattern failed. Run it again,
-and it goes on where it stopped.
+and it goes on where it stopped. With ``--wrong-network`` the network is shown another pattern of the list in place of
+each: what a network is worth that knows nothing of the pattern, and what it can spoil.
 """
 
 from __future__ import annotations
@@ -22,7 +24,9 @@ import random
 import sys
 import time
 from collections import defaultdict
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
 from pathlib import Path
 
 READ = ("id", "path", "wavelength_A", "kalpha2_ratio", "radiation")
@@ -42,6 +46,7 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("--seed", type=int, default=0, help="of the sample")
     parser.add_argument("--ids", type=Path, metavar="FILE", help="only these ids, one a line")
+    parser.add_argument("--wrong-network", action="store_true", help="show the network the next pattern of the list")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes, one thread each")
     args = parser.parse_args(argv)
 
@@ -54,6 +59,8 @@ def main(argv: list[str] | None = None) -> int:
     except PluginError as error:
         sys.exit(f"error: {error}")
     rows = chosen_rows(args.index, sample=args.sample, seed=args.seed, ids=args.ids)
+    if args.wrong_network:
+        rows = [row | {"shown": other} for row, other in zip(rows, rows[1:] + rows[:1], strict=True)]
     done = answered(args.output)
     left = [row for row in rows if row["id"] not in done]
     print(f"{len(rows)} patterns, {len(rows) - len(left)} answered already, {args.jobs} processes", file=sys.stderr)
@@ -120,7 +127,8 @@ def answer(row: dict[str, str], indexer: str, model: str, device: str) -> dict:
     start = time.perf_counter()
     try:
         settings = Settings(network=NetworkSettings(model=model, device=device))
-        result = plugins().indexer(indexer).index(histogram_of(row), settings)
+        with network_shown(histogram_of(row["shown"]) if "shown" in row else None):
+            result = plugins().indexer(indexer).index(histogram_of(row), settings)
     except Exception as error:  # one failing pattern must not end the run
         return line | {"seconds": time.perf_counter() - start, "error": f"{type(error).__name__}: {error}"}
     candidates = [
@@ -133,6 +141,20 @@ def answer(row: dict[str, str], indexer: str, model: str, device: str) -> dict:
         for candidate in result.candidates
     ]
     return line | {"seconds": time.perf_counter() - start, "candidates": candidates}
+
+
+@contextmanager
+def network_shown(other) -> Iterator[None]:
+    """Whatever the network is asked meanwhile, it is asked of this histogram; None changes nothing."""
+    from unittest.mock import patch
+
+    from alphadiffract_plugin.predict import predict
+
+    if other is None:
+        yield
+    else:
+        with patch("alphadiffract_plugin.predict.predict", lambda _, settings: predict(other, settings)):
+            yield
 
 
 def histogram_of(row: dict[str, str]):

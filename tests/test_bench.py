@@ -122,3 +122,26 @@ def test_an_unknown_indexer_ends_the_run_before_it_starts(index, tmp_path):
     with pytest.raises(SystemExit, match="choose one of alphadiffract"):
         measured.main([str(index), "-o", str(tmp_path / "a.jsonl"), "--indexer", "nobody"])
     assert not (tmp_path / "a.jsonl").exists()
+
+
+def test_a_wrong_network_is_shown_another_pattern_and_the_indexer_its_own(index, monkeypatch):
+    """LaB6 is searched, while the network looks at zincite."""
+    from alphadiffract_plugin import predict
+
+    asked, searched = [], []
+    monkeypatch.setattr(predict, "predict", lambda histogram, settings: asked.append(histogram.intensity))
+
+    def spy(histogram, settings):
+        searched.append(histogram.intensity)
+        predict.predict(histogram, settings)
+        return IndexingResult(histogram.name, "spy", histogram.wavelength, ())
+
+    plugins = RietveldPlugins()
+    plugins.indexers = {"spy": Indexer("spy", "", spy)}
+    monkeypatch.setattr("alphadiffract_plugin.registry.plugins", lambda: plugins)
+    first, _, last = measured.chosen_rows(index)
+    measured.answer(first | {"shown": last}, "spy", "default", "cpu")
+    measured.answer(first, "spy", "default", "cpu")
+    lab6, zincite = (measured.histogram_of(row).intensity for row in (first, last))
+    assert [array.tolist() for array in searched] == 2 * [lab6.tolist()]
+    assert [array.tolist() for array in asked] == [zincite.tolist(), lab6.tolist()]
