@@ -199,6 +199,18 @@ def test_when_the_time_is_up_no_further_lattice_is_begun(monkeypatch):
     assert {trial.lattice for trial in trials} == set(LATTICES[:3])
 
 
+def test_the_lattices_that_the_network_holds_likely_are_searched_while_there_is_time(monkeypatch):
+    """Zircon, tetragonal, with time for two lattices: found if the network says tetragonal, else cubic ones are tried."""
+    tetragonal = np.array([0.01, 0.01, 0.02, 0.9, 0.02, 0.02, 0.02])
+    for probability, families in ((tetragonal, {"tetragonal"}), (None, {"cubic"})):
+        monkeypatch.setattr(search_cells.time, "monotonic", itertools.count().__next__)
+        peaks, settings = measured(*MINERALS["zircon"][:2]), SearchSettings(seconds=2)
+        trials = search_cells.search_cells(peaks, settings, "cpu", probability)
+        assert {trial.lattice.family for trial in trials} == families
+        place = place_of(MINERALS["zircon"][0], "I", search_cells.distinct_lattices(trials, 20))
+        assert (place == 1) == (probability is tetragonal)
+
+
 def test_four_lines_are_enough_to_be_asked(few_lattices):
     """LaB6 of which 100 to 200 were measured: the true cell is among the answers."""
     two_theta = crystal.two_theta_from_inv_d2(np.arange(1, 5) / 4.15683**2, COPPER)

@@ -78,12 +78,13 @@ def weigh(histogram: Histogram, settings: Settings) -> Weighed:
     with _timed(timings, "predict"):
         prediction = _opinion(histogram, settings, notes)
     with _timed(timings, "search_cells"):
-        trials = search_cells(lines.peaks, settings.search, _device(settings))
+        likely = prediction.crystal_system_probability if prediction is not None else None
+        trials = search_cells(lines.peaks, settings.search, _device(settings), likely)
         if prediction is not None:
             trials += trials_from_prediction(prediction, lines.peaks, settings)
         trials = distinct_lattices(sorted(trials, key=lambda trial: -trial.score), settings.search.keep)
     if timings["search_cells"] > settings.search.seconds:
-        notes.append(f"The search was cut short after {settings.search.seconds:g} s: low symmetries are missing.")
+        notes.append(f"The search was cut short after {settings.search.seconds:g} s: some lattices were not searched.")
     with _timed(timings, "fit_pattern"):
         fits = fit_pattern(histogram, lines, trials)
     return Weighed(lines, prediction, fits, tuple(notes), timings)

@@ -22,7 +22,7 @@ from alphadiffract_plugin.crystal import (
 )
 from alphadiffract_plugin.lattices import LATTICES, Lattice
 from alphadiffract_plugin.observed import Observed, observed_from_peaks
-from alphadiffract_plugin.records import Peaks
+from alphadiffract_plugin.records import CRYSTAL_SYSTEMS, Peaks
 from alphadiffract_plugin.refine_cells import Trial, pull_onto_lines
 from alphadiffract_plugin.screen_cells import screen_cells
 from alphadiffract_plugin.settings import SearchSettings
@@ -56,17 +56,20 @@ _TWICE = np.array(
 """The seven lattices of twice the volume, rows in terms of a primitive basis (Hermite normal forms of index 2)."""
 
 
-def search_cells(peaks: Peaks, settings: SearchSettings, device: str = "cpu") -> list[Trial]:
+def search_cells(
+    peaks: Peaks, settings: SearchSettings, device: str = "cpu", crystal_system_probability: np.ndarray | None = None
+) -> list[Trial]:
     """Cells of all Bravais lattices that explain the first lines, best score first.
 
     Every lattice is searched, then the best primitive ones are tried with each centring of their axes, the best
     triclinic ones with the symmetry that their shape nearly has, and the best of all with twice their volume: half a
-    cell leaves only its weak lines over. After ``settings.seconds`` no further lattice is begun.
+    cell leaves only its weak lines over. After ``settings.seconds`` no further lattice is begun: they are begun in the
+    order of these probabilities, shape (7,), else from high symmetry to low.
     """
     observed = observed_from_peaks(peaks, settings.lines)
     began = time.monotonic()
     trials: list[Trial] = []
-    for lattice in LATTICES:
+    for lattice in _in_order(crystal_system_probability):
         if time.monotonic() - began > settings.seconds:
             break
         found = [
@@ -81,6 +84,15 @@ def search_cells(peaks: Peaks, settings: SearchSettings, device: str = "cpu") ->
     if time.monotonic() - began <= settings.seconds:
         trials += doubled(observed, sorted(trials, key=lambda trial: -trial.score), settings)
     return sorted(trials, key=lambda trial: -trial.score)
+
+
+def _in_order(crystal_system_probability: np.ndarray | None) -> list[Lattice]:
+    """The fourteen lattices, those of the more probable crystal systems first; trigonal ones count as hexagonal."""
+    if crystal_system_probability is None:
+        return list(LATTICES)
+    probability = dict(zip(CRYSTAL_SYSTEMS, crystal_system_probability, strict=True))
+    probability["hexagonal"] += probability["trigonal"]
+    return sorted(LATTICES, key=lambda lattice: -probability[lattice.family])
 
 
 def _centred_versions(observed: Observed, trials: list[Trial]) -> list[Trial]:
