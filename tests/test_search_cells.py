@@ -200,7 +200,7 @@ def test_when_the_time_is_up_no_further_lattice_is_begun(monkeypatch):
 
 
 def test_the_lattices_that_the_network_holds_likely_are_searched_while_there_is_time(monkeypatch):
-    """Zircon, tetragonal, with time for two lattices: found if the network says tetragonal, else cubic ones are tried."""
+    """Zircon, with time for two lattices: found if the network says tetragonal, else the cubic ones are tried."""
     tetragonal = np.array([0.01, 0.01, 0.02, 0.9, 0.02, 0.02, 0.02])
     for probability, families in ((tetragonal, {"tetragonal"}), (None, {"cubic"})):
         monkeypatch.setattr(search_cells.time, "monotonic", itertools.count().__next__)
