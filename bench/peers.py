@@ -40,7 +40,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent))
 from failures import known_lattice, primitive, same
-from measured import READ, histogram_of, one_thread, stratified
+from measured import READ, answered, histogram_of, one_thread, stratified
 
 METHODS = {
     "alphadiffract": "ours",
@@ -160,18 +160,16 @@ def gathered(
 
 
 def kept(path: Path) -> dict[str, dict]:
-    """The last line of each id; a line cut short by an interruption is left out."""
-    if not path.exists():
+    """The last line of each id; a line cut short by an interruption is taken away."""
+    if not answered(path):
         return {}
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    return {line["id"]: line for line in map(json.loads, (line for line in lines if line.endswith("\n")))}
+    return {line["id"]: line for line in map(json.loads, path.read_text(encoding="utf-8").splitlines())}
 
 
 def written(path: Path, line: dict) -> None:
-    """Append a line of JSON, on a line of its own even after one cut short."""
-    whole = not path.exists() or path.read_bytes()[-1:] in (b"", b"\n")
+    """Append a line of JSON."""
     with path.open("a", encoding="utf-8") as file:
-        file.write(("" if whole else "\n") + json.dumps(line, allow_nan=False) + "\n")
+        file.write(json.dumps(line, allow_nan=False) + "\n")
 
 
 def lines_of(row: dict[str, str]) -> dict[str, Any] | None:
@@ -267,7 +265,8 @@ def of_lattice(cell: tuple[float, ...], centring: str) -> dict[str, Any]:
         basis = primitive_basis(cell, centring)
     except np.linalg.LinAlgError:
         return {"space_group": 1, "cell": None}
-    return {"space_group": 1, "cell": [float(value) for value in cell_from_direct_metric(basis @ basis.T)]}
+    found = [float(value) for value in cell_from_direct_metric(basis @ basis.T)]
+    return {"space_group": 1, "cell": found if all(map(math.isfinite, found)) else None}
 
 
 def judged(row: dict[str, str], answer: dict[str, Any]) -> dict[str, bool]:

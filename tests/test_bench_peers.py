@@ -1,0 +1,135 @@
+"""The table of peers: anglesite with made-up answers of other programs, and a made-up program asked for its own."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+ANGLESITE = [8.480, 5.398, 6.958, 90.0, 90.0, 90.0]
+IMPOSSIBLE = [5.0, 5.0, 5.0, 30.0, 30.0, 90.0]
+ROW = {
+    "id": "anglesite",
+    "tier": "A",
+    "path": str(ROOT / "examples" / "data" / "pbso4_xray.xye"),
+    "wavelength_A": "1.5405/1.5443",
+    "kalpha2_ratio": "0.5",
+    "radiation": "xray",
+    "crystal_system": "orthorhombic",
+    "niggli": "5.398 6.958 8.480 90 90 90",
+}
+
+
+@pytest.fixture(scope="module")
+def peers():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(ROOT / "bench"))
+        import peers
+
+        yield peers
+
+
+@pytest.fixture
+def index(tmp_path) -> Path:
+    path = tmp_path / "index.csv"
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(ROW))
+        writer.writeheader()
+        writer.writerows([ROW, ROW | {"id": "unknown", "tier": "B-sg-only"}])
+    return path
+
+
+@pytest.fixture
+def program(tmp_path):
+    """A stand-in for a Python that has pyobjcryst: it tells a version, or one round of cells and half of another."""
+
+    def made(*, nap: float = 0.0) -> str:
+        path = tmp_path / "program"
+        cells = json.dumps([[30.0, *ANGLESITE, "P"], [20.0, *IMPOSSIBLE, "C"]])
+        path.write_text(
+            f"#!{sys.executable}\n"
+            "import sys, time\n"
+            f"open({str(tmp_path / 'asked')!r}, 'a').write('x')\n"
+            f"print({cells!r} + chr(10) + '[[40.0, 1' if sys.stdin.read() else '2.2.5', flush=True)\n"
+            f"time.sleep({nap})\n"
+        )
+        path.chmod(0o755)
+        return str(path)
+
+    return made
+
+
+def answer(*cells, seconds=1.0, **more) -> dict:
+    return {"seconds": seconds, "candidates": [{"space_group": 62, "cell": list(cell)} for cell in cells], **more}
+
+
+def test_a_row_counts_what_is_right_first_and_later_and_a_missing_program_is_told(peers):
+    doubled = [16.96, *ANGLESITE[1:]]
+    nearly = [8.52, *ANGLESITE[1:]]
+    swapped = [5.398, 6.958, 8.480, 90.0, 90.0, 90.0]
+    answers = {
+        "alphadiffract": {"anglesite": answer(swapped, seconds=3.0), "twin": answer(nearly, seconds=5.0)},
+        "gsasii": {"anglesite": answer(doubled, ANGLESITE), "twin": answer(seconds=60.0, error="stopped after 60 s")},
+        "pyobjcryst": None,
+    }
+    heads, _, ours, gsasii, missing = peers.table([ROW, ROW | {"id": "twin"}], answers).splitlines()
+    assert heads.startswith("|  | first cell, % | among 5, %")
+    figures = [cell.strip() for cell in ours.split("|")[2:-1]]
+    assert figures == ["100 (34-100)"] * 3 + ["50 (9-91)", "4.0", "4.9", "0"], "8.52 is within 1 %, not within 0.2 %"
+    figures = [cell.strip() for cell in gsasii.split("|")[2:-1]]
+    assert figures == ["0 (0-66)", "50 (9-91)", "50 (9-91)", "0 (0-66)", "30.5", "57.0", "1"]
+    assert missing.startswith("| pyobjcryst | not installed |")
+    assert missing.count("|") == heads.count("|")
+
+
+def test_a_bare_lattice_keeps_its_centring(peers):
+    silicon = [5.4309] * 3 + [90.0] * 3
+    row = ROW | {"niggli": "3.8402 3.8402 3.8402 60 60 60"}
+    right = {c: peers.judged(row, {"candidates": [peers.of_lattice(silicon, c)]})["fine@1"] for c in "PIF"}
+    assert right == {"P": False, "I": False, "F": True}
+    assert peers.of_lattice(IMPOSSIBLE, "P")["cell"] is None
+
+
+def test_a_program_is_asked_once_for_each_pattern_of_known_cell(peers, index, program, tmp_path, capsys):
+    folder = tmp_path / "out"
+    arguments = [str(index), "-o", str(folder), "--methods", "pyobjcryst", "--pyobjcryst", program()]
+    for _ in range(2):
+        assert peers.main(arguments) == 0
+        printed = capsys.readouterr().out
+        assert "| pyobjcryst | 100 (21-100) | 100 (21-100) | 100 (21-100) | 100 (21-100) |" in printed
+        assert "n = 1 patterns of tier A" in printed
+        assert "pyobjcryst 2.2.5" in printed
+    assert (tmp_path / "asked").read_text() == "xxx", "its version twice, the pattern once"
+    (line,) = (folder / "lines.jsonl").read_text().splitlines()
+    found = json.loads(line)["lines"]["two_theta"]
+    assert min(abs(two_theta - 20.83) for two_theta in found) < 0.02, "101 of anglesite"
+
+
+def test_a_program_that_is_not_there_is_told_loudly(peers, index, tmp_path, capsys):
+    arguments = ["--methods", "pyobjcryst", "--pyobjcryst", sys.executable]
+    if peers.version_of("pyobjcryst", sys.executable):
+        pytest.skip("this Python has pyobjcryst")
+    assert peers.main([str(index), "-o", str(tmp_path / "out"), *arguments]) == 0
+    told = capsys.readouterr()
+    assert "NOT INSTALLED: pyobjcryst" in told.err
+    assert "| pyobjcryst | not installed |" in told.out
+
+
+def test_a_program_that_hangs_is_stopped_and_counts_as_wrong(peers, program, monkeypatch):
+    monkeypatch.setattr(peers, "HOURGLASS", 0.5)
+    worker = peers.Worker("pyobjcryst", 1.0, program(nap=20.0))
+    stopped = worker.ask({key: ROW[key] for key in peers.READ}, peers.lines_of(ROW))
+    assert stopped == {"seconds": 1.0, "candidates": [], "error": "stopped after 1 s"}
+    assert worker.process is None, "the next pattern gets a fresh one"
+
+
+def test_an_answer_cut_short_by_an_interruption_is_asked_for_again(peers, tmp_path):
+    path = tmp_path / "x.jsonl"
+    path.write_text('{"id": "a", "seconds": 1}\n{"id": "b", "sec')
+    assert list(peers.kept(path)) == ["a"]
+    peers.written(path, {"id": "b", "seconds": 2})
+    assert {name: line["seconds"] for name, line in peers.kept(path).items()} == {"a": 1, "b": 2}
