@@ -106,7 +106,7 @@ def test_a_program_is_asked_once_for_each_pattern_of_known_cell(peers, index, pr
     assert (tmp_path / "asked").read_text() == "xxx", "its version twice, the pattern once"
     (line,) = (folder / "lines.jsonl").read_text().splitlines()
     found = json.loads(line)["lines"]["two_theta"]
-    assert min(abs(two_theta - 20.83) for two_theta in found) < 0.02, "101 of anglesite"
+    assert min(abs(two_theta - 20.83) for two_theta in found) < 0.06, "101 of anglesite"
 
 
 def test_a_program_that_is_not_there_is_told_loudly(peers, index, tmp_path, capsys):
