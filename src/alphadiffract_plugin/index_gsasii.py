@@ -251,20 +251,31 @@ class _Clock:
 
 
 def _with_zero(found: list[Any], lines: list[list[Any]], wavelength: float) -> list[float]:
-    """A cell refined on its lines by GSAS-II, with a zero shift, which its search has not: a row for the parent."""
+    """A cell refined on its lines by GSAS-II, with a zero shift, which its search has not: a row for the parent.
+
+    The cell stays as the search left it where that explains more lines.
+    """
     indexing, lattices = gsasii.module("GSASIIindex"), gsasii.module("GSASIIlattice")
-    lattice, cell, zero_shift = found[2], found[3:9], 0.0
+    lattice, cell = found[2], found[3:9]
     metric = lattices.cell2A(cell)
-    reflections = lattices.GenHBravais(lines[-1][7] - 0.005, lattice, metric)
-    indexed = [line for line in indexing.IndexPeaks([list(line) for line in lines], reflections)[1] if line[3]]
+
+    def reflections(metric: Any) -> list[Any]:
+        return lattices.GenHBravais(lines[-1][7] - 0.005, lattice, metric)
+
+    def explained(metric: Any, zero_shift: float) -> int:
+        sine = wavelength / 2 / np.array([row[3] for row in reflections(metric)] or [np.inf])
+        angles = 2 * np.degrees(np.arcsin(np.minimum(sine, 1)))
+        observed = np.array([line[0] for line in lines]) - zero_shift
+        return int((np.abs(observed[:, None] - angles).min(1) < TOLERANCE).sum())
+
+    indexed = [line for line in indexing.IndexPeaks([list(line) for line in lines], reflections(metric))[1] if line[3]]
     if len(indexed) >= FEWEST:
-        _, _, _, metric, zero_shift = indexing.refinePeaksZ(indexed, wavelength, lattice, metric, 0.0, True)
-        refined = lattices.A2cell(metric)
-        if abs(zero_shift) < MOST_ZERO and np.allclose(refined, cell, rtol=0.01):
-            cell = refined
-        else:
-            zero_shift = 0.0
-    return [lattice, *map(float, cell), float(zero_shift)]
+        _, _, _, better, zero_shift = indexing.refinePeaksZ(indexed, wavelength, lattice, metric, 0.0, True)
+        refined = lattices.A2cell(better)
+        near = abs(zero_shift) < MOST_ZERO and np.allclose(refined, cell, rtol=0.01)
+        if near and explained(better, zero_shift) >= explained(metric, 0.0):
+            return [lattice, *map(float, refined), float(zero_shift)]
+    return [lattice, *map(float, cell), 0.0]
 
 
 if __name__ == "__main__":
