@@ -35,8 +35,6 @@ DISPLACEMENT_PRIOR = 0.06
 """Standard deviation in degrees of the shift at 2θ = 0 by a displaced sample, which goes with cos θ."""
 _PARITIES = np.array([p for p in itertools.product((0, 1), repeat=3) if any(p)])
 """Sums of h, k and l that a sublattice of half the volume makes even."""
-_PRICE_OF_SUPERSTRUCTURE = 1.0
-"""Minus the logarithm of how common superstructures are, in nats."""
 _WEAK, _MOST_WEAK = 0.05, 0.3
 """Of lines much lower than this, relative to the strong ones, a superstructure's own share is this; it falls off as the
 square of the height above."""
@@ -127,8 +125,8 @@ class FittedLattice:
         ratio = self._ratio(allowed)
         for main in self.main:
             if (allowed & main).any() and (allowed & ~main).any():
-                price = _PRICE_OF_SUPERSTRUCTURE + np.log(len(self.main))
-                ratio = np.logaddexp(ratio, self._ratio(allowed & main, allowed & ~main) - price)
+                choice = np.log(len(self.main))
+                ratio = np.logaddexp(ratio, self._ratio(allowed & main, allowed & ~main) - choice)
         return float(ratio)
 
     def _ratio(self, allowed: np.ndarray, weak: np.ndarray | None = None) -> float:
