@@ -18,6 +18,10 @@ from alphadiffract_plugin.settings import PeakSettings
 
 _MISFIT = 0.03
 """A pseudo-Voigt follows a measured line to about this fraction of its height; less is not trusted."""
+_TELLING = 0.02
+"""Lines lower than this, relative to the third strongest, have no say in the line shape: among them are spikes."""
+_CORE = 0.05
+"""Nor have points lower than this, relative to the line they stand beside: tails outweigh cores where noise is low."""
 _FEWEST = 4
 """Below so many lines no cell can be sought."""
 
@@ -94,10 +98,15 @@ def _find_lines(histogram: Histogram, settings: PeakSettings) -> Lines:
 
 def _wings(x: np.ndarray, fit: _Fit) -> np.ndarray:
     """Intensity that a wrong peak shape may leave around strong lines, in counts, shape (N,)."""
+    return _MISFIT * _summits(x, fit.model, fit.shape, fit.position)
+
+
+def _summits(x: np.ndarray, model: np.ndarray, shape: Shape, position: np.ndarray) -> np.ndarray:
+    """The most that a pattern reaches within three widths of each point, in counts, shape (N,)."""
     from scipy.ndimage import maximum_filter1d
 
-    reach = 3 * float(np.median(fit.shape.fwhm(fit.position))) / float(np.median(np.diff(x)))
-    return _MISFIT * maximum_filter1d(np.abs(fit.model), 2 * int(reach) + 1)
+    reach = 3 * float(np.median(shape.fwhm(position))) / float(np.median(np.diff(x)))
+    return maximum_filter1d(np.abs(model), 2 * int(reach) + 1)
 
 
 def _overshadowed(fit: _Fit) -> np.ndarray:
@@ -297,9 +306,12 @@ def _normal_equations(
     model = drawn.value @ area
     weight = 1 / (noise**2 + (_MISFIT * model) ** 2)
     t2 = np.tan(np.radians(position / 2)) ** 2
-    half = shape.w / shape.fwhm(position) ** 2 / 2
-    curve = [drawn.by_log_width @ (area * half), drawn.by_log_width @ (area * half * t2), drawn.by_eta @ area]
-    columns = hstack([drawn.by_position * area[None], drawn.value, csc_array(np.stack(curve, -1))]).tocsc()
+    width = shape.fwhm(position)
+    half = shape.w / width**2 / 2
+    telling = np.where(area / width > _TELLING * np.sort(area / width)[-3:][0], area, 0)
+    curve = [drawn.by_log_width @ (telling * half), drawn.by_log_width @ (telling * half * t2), drawn.by_eta @ telling]
+    curve = np.stack(curve, -1) * (model > _CORE * _summits(x, model, shape, position))[:, None]
+    columns = hstack([drawn.by_position * area[None], drawn.value, csc_array(curve)]).tocsc()
     weighted = columns * weight[:, None]
     return (columns.T @ weighted).toarray(), weighted.T @ (net - model), model
 
@@ -311,7 +323,7 @@ def _solved(gram: np.ndarray, slope: np.ndarray, damping: float) -> np.ndarray:
 
 def _moved(shape: Shape, shift: np.ndarray, position: np.ndarray) -> Shape:
     w = shape.w * float(np.exp(np.clip(shift[0], -0.5, 0.5)))
-    u = shape.u + shape.w * float(np.clip(shift[1], -0.5, 0.5))
+    u = shape.u + shape.w * float(np.clip(shift[1], -2.0, 2.0))
     steepest = np.tan(np.radians(position.max() / 2)) ** 2
     eta = shape.eta + float(np.clip(shift[2], -0.2, 0.2))
     return replace(

@@ -1,0 +1,93 @@
+"""Measure the line finder on patterns of known cell: how many of the first 20 lines belong to the cell, per source.
+
+    python bench/peaks.py INDEX.csv [--sample N] [--seed S] [--ids FILE]
+
+A line belongs if it lies within 0.03° of one that the known cell and space group allow. The table gives the share as it
+stands, the share after the constant shift that suits the pattern best (samples are displaced, goniometers off), the
+median distance of the lines that belong after that shift, and the seconds a pattern. Only tier A, whose cells are
+known, is looked at.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import sys
+import time
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parent))
+from measured import histogram_of, stratified
+
+LINES, NEAR = 20, 0.03
+SHIFTS = np.linspace(-0.15, 0.15, 61)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Command line; the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("index", type=Path)
+    parser.add_argument("--sample", type=int, metavar="N", help="only N patterns, as many of each system as can be")
+    parser.add_argument("--seed", type=int, default=0, help="of the sample")
+    parser.add_argument("--ids", type=Path, metavar="FILE", help="only these ids, one a line")
+    args = parser.parse_args(argv)
+
+    with args.index.open(newline="", encoding="utf-8") as file:
+        rows = [row | {"path": str(args.index.parent / row["path"])} for row in csv.DictReader(file)]
+    rows = [row for row in rows if row["tier"] == "A"]
+    if args.ids:
+        wanted = set(args.ids.read_text(encoding="utf-8").split())
+        rows = [row for row in rows if row["id"] in wanted]
+    if args.sample:
+        rows = stratified(rows, args.sample, args.seed)
+    found = defaultdict(list)
+    for row in rows:
+        found[row["source"].partition(":")[0]].append(figures(row))
+    print("| source | patterns | belong | belong, shifted | median distance / 0.001° | s a pattern |")
+    print("|---|---|---|---|---|---|")
+    for source, measured in sorted(found.items()):
+        print(line(source, measured))
+    print(line("all", [one for measured in found.values() for one in measured]))
+    return 0
+
+
+def figures(row: dict[str, str]) -> tuple[float, float, float, float]:
+    """Share of the first lines that belong, the same after the best shift, their median distance then, seconds."""
+    from alphadiffract_plugin.crystal import lines, two_theta_from_inv_d2
+    from alphadiffract_plugin.errors import PeaksError
+    from alphadiffract_plugin.find_peaks import find_peaks
+
+    histogram = histogram_of(row)
+    began = time.perf_counter()
+    try:
+        peaks = find_peaks(histogram)
+    except PeaksError:
+        return 0.0, 0.0, np.nan, time.perf_counter() - began
+    seconds = time.perf_counter() - began
+    cell = tuple(float(row[name]) for name in ("a", "b", "c", "alpha", "beta", "gamma"))
+    reach = (2 * np.sin(np.radians((peaks.two_theta[:LINES][-1] + 0.5) / 2)) / peaks.wavelength) ** 2
+    allowed = lines(cell, int(row["space_group_number"]), reach)
+    return *belonging(peaks.two_theta[:LINES], two_theta_from_inv_d2(allowed, peaks.wavelength)), seconds
+
+
+def belonging(found: np.ndarray, places: np.ndarray) -> tuple[float, float, float]:
+    """Share of ``found`` within reach of ``places``, the same after the best shift, and their median distance then."""
+    off = np.abs(found[:, None, None] + SHIFTS[:, None] - places).min(-1)
+    share = (off < NEAR).mean(0)
+    best = np.lexsort((np.minimum(off, NEAR).sum(0), -share))[0]
+    near = off[:, best][off[:, best] < NEAR]
+    return float(share[len(SHIFTS) // 2]), float(share[best]), float(np.median(near)) if len(near) else np.nan
+
+
+def line(source: str, measured: list[tuple[float, float, float, float]]) -> str:
+    """A row of the table."""
+    belong, shifted, distance, seconds = np.array(measured).T
+    means = f"{100 * belong.mean():.1f} % | {100 * shifted.mean():.1f} %"
+    return f"| {source} | {len(measured)} | {means} | {1000 * np.nanmedian(distance):.1f} | {np.median(seconds):.2f} |"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
