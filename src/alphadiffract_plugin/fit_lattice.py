@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from alphadiffract_plugin.crystal import centred, indices_within, quadratic_form, two_theta_from_inv_d2
+from alphadiffract_plugin.axis import DISPLACEMENT_PRIOR, ZERO_PRIOR, Axis
+from alphadiffract_plugin.crystal import centred, indices_within, quadratic_form
 from alphadiffract_plugin.extinction import ExtinctionClass
 from alphadiffract_plugin.observed import line_likelihood
 from alphadiffract_plugin.pattern_data import PatternData
@@ -29,10 +30,6 @@ _MOST_REFLECTIONS = 450
 """A cell with more reflections in the range is not fitted."""
 _EXPLAINED = 0.45
 """A found line is explained by a reflection within this fraction of its FWHM: closer ones do not separate."""
-ZERO_PRIOR = 0.02
-"""Standard deviation in degrees of the zero shift of a goniometer."""
-DISPLACEMENT_PRIOR = 0.06
-"""Standard deviation in degrees of the shift at 2θ = 0 by a displaced sample, which goes with cos θ."""
 _PARITIES = np.array([p for p in itertools.product((0, 1), repeat=3) if any(p)])
 """Sums of h, k and l that a sublattice of half the volume makes even."""
 _WEAK, _MOST_WEAK = 0.05, 0.3
@@ -171,51 +168,6 @@ def _inverse(matrix: np.ndarray) -> np.ndarray:
     return np.tril(inverse) + np.tril(inverse, -1).T
 
 
-@dataclass(frozen=True)
-class _Axis:
-    """Where the reflections of one lattice lie, as a function of cell, zero shift and sample displacement."""
-
-    design: np.ndarray
-    """1/d² = design @ parameters, shape (R, p)."""
-    wavelength: float
-    """In Å."""
-    parameters: np.ndarray
-    """Free parameters of the reciprocal metric in 1/Å², shape (p,)."""
-    zero_shift: float
-    """In degrees."""
-    displacement: float
-    """Shift in degrees at θ = 0; it goes with cos θ."""
-
-    @property
-    def _inv_d2(self) -> np.ndarray:
-        return np.clip(self.design @ self.parameters, 1e-6, (1.999 / self.wavelength) ** 2)
-
-    @property
-    def place(self) -> np.ndarray:
-        """two_theta in degrees, shape (R,)."""
-        two_theta = two_theta_from_inv_d2(self._inv_d2, self.wavelength)
-        return two_theta + self.zero_shift + self.displacement * np.cos(np.radians(two_theta / 2))
-
-    @property
-    def slope(self) -> np.ndarray:
-        """Derivatives of ``place`` by the cell's parameters, the zero shift and the displacement, shape (R, p + 2)."""
-        sine = np.sqrt(self._inv_d2) * self.wavelength / 2
-        cosine = np.sqrt(1 - sine**2)
-        by_inv_d2 = np.degrees(self.wavelength**2 / (4 * sine * cosine))
-        return np.column_stack([self.design * by_inv_d2[:, None], np.ones(len(sine)), cosine])
-
-    def moved(self, shift: np.ndarray) -> _Axis:
-        """The axis after a step of least squares, of bounded length."""
-        largest = self.parameters.max()
-        zero, displacement = np.clip(shift[-2:], -0.05, 0.05)
-        return replace(
-            self,
-            parameters=self.parameters + np.clip(shift[:-2] / largest, -0.003, 0.003) * largest,
-            zero_shift=self.zero_shift + float(zero),
-            displacement=self.displacement + float(displacement),
-        )
-
-
 def fit_lattice(data: PatternData, trial: Trial) -> FittedLattice | None:
     """Refine cell, zero shift and displacement on the whole pattern and keep the normal equations of the intensities.
 
@@ -226,7 +178,7 @@ def fit_lattice(data: PatternData, trial: Trial) -> FittedLattice | None:
         return None
     first = np.flatnonzero(np.diff(group, prepend=-1))
     metric_map = trial.lattice.metric_map
-    axis = _Axis(
+    axis = Axis(
         design=quadratic_form(hkl[first]) @ metric_map.T,
         wavelength=data.lines.shape.wavelengths[0],
         parameters=trial.metric @ np.linalg.pinv(metric_map),
@@ -250,7 +202,7 @@ def _reflections(data: PatternData, trial: Trial) -> tuple[np.ndarray, np.ndarra
 
 
 def _normal_equations(
-    data: PatternData, axis: _Axis, trial: Trial, hkl: np.ndarray, group: np.ndarray
+    data: PatternData, axis: Axis, trial: Trial, hkl: np.ndarray, group: np.ndarray
 ) -> tuple[FittedLattice, Profiles]:
     from scipy.sparse import hstack
 
@@ -276,7 +228,7 @@ def _normal_equations(
     return fit, drawn
 
 
-def _step(fit: FittedLattice, drawn: Profiles, axis: _Axis) -> tuple[np.ndarray, np.ndarray]:
+def _step(fit: FittedLattice, drawn: Profiles, axis: Axis) -> tuple[np.ndarray, np.ndarray]:
     """One Gauss-Newton step of the axis with the intensities solved for, and the covariance of its parameters.
 
     The covariance is that for fixed intensities, so that uncertainties of strongly overlapped patterns come out low.

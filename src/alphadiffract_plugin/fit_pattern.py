@@ -46,7 +46,8 @@ class FittedClass:
     evidence: Evidence
     """What speaks for it."""
     rwp: float
-    """Weighted profile residual in per cent."""
+    """Weighted profile residual in per cent with the line shape and background as found; see ``refine_pattern`` for
+    that of an answer."""
     unexplained: tuple[float, ...]
     """two_theta in degrees of found lines that no reflection explains."""
 

@@ -53,11 +53,18 @@ class PatternData:
     """Area of all those lines in counts × degrees."""
 
 
+def points_judged(histogram: Histogram, lines: Lines) -> int:
+    """Number of points up to the 45th line."""
+    peaks = lines.peaks
+    last = min(len(peaks), _MOST_LINES) - 1
+    return int(np.searchsorted(histogram.two_theta, peaks.two_theta[last] + 4 * peaks.fwhm[last]))
+
+
 def pattern_data(histogram: Histogram, lines: Lines) -> PatternData:
     """The pattern up to its 45th line, averaged to about six points a line width."""
     peaks = lines.peaks
     last = min(len(peaks), _MOST_LINES) - 1
-    stop = np.searchsorted(histogram.two_theta, peaks.two_theta[last] + 4 * peaks.fwhm[last])
+    stop = points_judged(histogram, lines)
     x = histogram.two_theta[:stop]
     thin = max(1, int(np.median(peaks.fwhm) / 6 / np.median(np.diff(x))))
     net = (histogram.intensity - lines.background)[:stop]

@@ -1,4 +1,4 @@
-"""The flow: find lines and ask the network, search cells, fit the whole pattern, rank."""
+"""The flow: find lines and ask the network, search cells, fit the whole pattern, rank, refine what is answered."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from alphadiffract_plugin.fit_pattern import FittedClass, fit_pattern
 from alphadiffract_plugin.propose import conventional_cell, trials_from_prediction
 from alphadiffract_plugin.rank import rank
 from alphadiffract_plugin.records import Candidate, Histogram, IndexingResult, Prediction
+from alphadiffract_plugin.refine_pattern import refine_pattern
 from alphadiffract_plugin.search_cells import distinct_lattices, search_cells
 from alphadiffract_plugin.settings import Settings
 
@@ -54,6 +55,8 @@ def index_histogram(histogram: Histogram, settings: Settings) -> IndexingResult:
     timings = dict(known.timings)
     with _timed(timings, "rank"):
         candidates = rank(known.fits, known.lines, known.prediction, settings.rank)
+    with _timed(timings, "refine_pattern"):
+        candidates = refine_pattern(histogram, known.lines, candidates)
     return IndexingResult(
         histogram=histogram.name,
         indexer="alphadiffract",

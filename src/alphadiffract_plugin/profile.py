@@ -1,4 +1,4 @@
-"""Peak shapes on a measured axis: unit-area pseudo-Voigts, Kα1 and Kα2 together, as sparse matrices."""
+"""Peak shapes on a measured axis: pseudo-Voigts of unit area, skewed at low angles, Kα1 and Kα2 together, sparse."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 if TYPE_CHECKING:
     from scipy.sparse import csc_array
 
-_REACH = 7.0
+REACH = 7.0
 """Half-width of the window in which a profile is drawn, in units of its FWHM."""
 
 
@@ -18,7 +18,9 @@ _REACH = 7.0
 class Shape:
     """The peak shape of one histogram as a function of two_theta.
 
-    FWHM² = u tan²θ + v tanθ + w in degrees² (Caglioti, Paoletti & Ricci 1958), one mixing parameter.
+    FWHM² = u tan²θ + v tanθ + w in degrees² (Caglioti, Paoletti & Ricci 1958); the mixing goes with tanθ. Axial
+    divergence skews a line by the factor 1 + s · 2z exp(-z²), z the distance in FWHM and s the asymmetry times
+    cot 2θ, which leaves its area alone (Bérar & Baldinozzi 1993, J. Appl. Cryst. 26, 128).
     """
 
     u: float
@@ -28,17 +30,34 @@ class Shape:
     w: float
     """Constant term in degrees²."""
     eta: float
-    """Lorentzian fraction of the pseudo-Voigt, 0 to 1."""
+    """Lorentzian fraction of the pseudo-Voigt at θ = 0, 0 to 1."""
     wavelengths: tuple[float, ...]
     """Wavelengths in Å; positions refer to the first."""
     kalpha2_ratio: float
     """Intensity of the second wavelength over the first."""
+    eta_slope: float = 0.0
+    """Change of the Lorentzian fraction with tanθ; it stays within 0 and 1."""
+    asymmetry: float = 0.0
+    """Skewness over cot 2θ; negative for tails towards low angles."""
 
     def fwhm(self, two_theta: np.ndarray) -> np.ndarray:
         """Full width at half maximum in degrees at such angles (degrees)."""
         t = np.tan(np.radians(np.asarray(two_theta) / 2))
         squared = self.u * t * t + self.v * t + self.w
         return np.sqrt(np.maximum(squared, 0.2 * self.w + 1e-8))
+
+    def mixing(self, two_theta: np.ndarray) -> np.ndarray:
+        """Lorentzian fraction at such angles (degrees)."""
+        return np.clip(self.eta + self.eta_slope * np.tan(np.radians(np.asarray(two_theta) / 2)), 0, 1)
+
+    def skewness(self, two_theta: np.ndarray) -> np.ndarray:
+        """Factor of 2z exp(-z²) at such angles (degrees), at most one, so that no profile is negative."""
+        return np.clip(self.asymmetry * cot_two_theta(two_theta), -1, 1)
+
+
+def cot_two_theta(two_theta: np.ndarray) -> np.ndarray:
+    """Cot 2θ of angles in degrees."""
+    return 1 / np.tan(np.radians(np.clip(two_theta, 0.1, 179.9)))
 
 
 @dataclass(frozen=True)
@@ -53,43 +72,52 @@ class Profiles:
     """Derivative by the logarithm of the line's FWHM, in 1/degree."""
     by_eta: csc_array
     """Derivative by the Lorentzian fraction, in 1/degree."""
+    by_skewness: csc_array
+    """Derivative by the skewness, in 1/degree."""
 
 
-def profiles(two_theta: np.ndarray, position: np.ndarray, shape: Shape, fwhm: np.ndarray | None = None) -> Profiles:
+def profiles(
+    two_theta: np.ndarray, position: np.ndarray, shape: Shape, fwhm: np.ndarray | None = None, reach: float = REACH
+) -> Profiles:
     """Draw lines at ``position`` (degrees, shape (R,)) on the points ``two_theta`` (degrees, ascending, shape (N,)).
 
-    ``fwhm`` (degrees, shape (R,)) takes the place of the shape's own where it is given.
+    ``fwhm`` (degrees, shape (R,)) takes the place of the shape's own where it is given; a line is drawn from ``reach``
+    times its FWHM below Kα1 to as much above Kα2.
     """
     from scipy.sparse import csc_array
 
     position = np.asarray(position, float)
     width = shape.fwhm(position) if fwhm is None else fwhm
-    parts = [_windows(two_theta, position, width, shape.eta)]
-    weights = [1.0]
+    centres, weights = [position], [1.0]
     if len(shape.wavelengths) > 1 and shape.kalpha2_ratio > 0:
         sine = np.sin(np.radians(position / 2)) * shape.wavelengths[1] / shape.wavelengths[0]
-        second = 2 * np.degrees(np.arcsin(np.minimum(sine, 1.0)))
-        parts.append(_windows(two_theta, second, width, shape.eta))
+        centres.append(2 * np.degrees(np.arcsin(np.minimum(sine, 1.0))))
         weights = [1 / (1 + shape.kalpha2_ratio), shape.kalpha2_ratio / (1 + shape.kalpha2_ratio)]
-    rows = np.concatenate([part[0] for part in parts])
-    columns = np.concatenate([part[1] for part in parts])
-
-    def matrix(which: int) -> csc_array:
-        data = np.concatenate([weight * part[which] for weight, part in zip(weights, parts, strict=True)])
-        return csc_array((data, (rows, columns)), shape=(len(two_theta), len(position)))
-
-    return Profiles(matrix(2), matrix(3), matrix(4), matrix(5))
-
-
-def _windows(x: np.ndarray, position: np.ndarray, fwhm: np.ndarray, eta: float) -> tuple[np.ndarray, ...]:
-    first = np.searchsorted(x, position - _REACH * fwhm)
-    count = np.searchsorted(x, position + _REACH * fwhm) - first
+    ends = np.stack([centres[0] - reach * width, centres[-1] + reach * width])
+    first, last = np.searchsorted(two_theta, np.sort(ends, axis=0))
+    count = last - first
+    starts = np.concatenate([[0], np.cumsum(count)])
     columns = np.repeat(np.arange(len(position)), count)
-    rows = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count) + np.repeat(first, count)
-    width = fwhm[columns]
-    t = (x[rows] - position[columns]) / width
-    gauss = np.sqrt(4 * np.log(2) / np.pi) / width * np.exp(-4 * np.log(2) * t * t)
-    lorentz = 2 / np.pi / width / (1 + 4 * t * t)
-    value = (1 - eta) * gauss + eta * lorentz
-    slope = (1 - eta) * gauss * 8 * np.log(2) * t + eta * lorentz * 8 * t / (1 + 4 * t * t)
-    return rows, columns, value, slope / width, slope * t - value, lorentz - gauss
+    rows = np.arange(starts[-1]) + np.repeat(first - starts[:-1], count)
+    form = width[columns], shape.mixing(position)[columns], shape.skewness(position)[columns]
+    parts = [
+        weight * _drawn(two_theta[rows] - centre[columns], *form)
+        for weight, centre in zip(weights, centres, strict=True)
+    ]
+    matrices = (csc_array((data, rows, starts), shape=(len(two_theta), len(position))) for data in sum(parts))
+    return Profiles(*matrices)
+
+
+def _drawn(off: np.ndarray, width: np.ndarray, eta: np.ndarray, skewness: np.ndarray) -> np.ndarray:
+    """Profile ``off`` degrees from the centre and its derivatives in the order of :class:`Profiles`, shape (5, n)."""
+    t = off / width
+    square = t * t
+    gauss = np.sqrt(4 * np.log(2) / np.pi) / width * np.exp(-4 * np.log(2) * square)
+    lorentz = 2 / np.pi / width / (1 + 4 * square)
+    even = (1 - eta) * gauss + eta * lorentz
+    slope = (1 - eta) * gauss * 8 * np.log(2) * t + eta * lorentz * 8 * t / (1 + 4 * square)
+    bell = 2 * np.exp(-square)
+    skew = 1 + skewness * t * bell
+    value = even * skew
+    slope = slope * skew - even * skewness * bell * (1 - 2 * square)
+    return np.stack([value, slope / width, slope * t - value, (lorentz - gauss) * skew, even * t * bell])

@@ -280,8 +280,8 @@ class Candidate(Record):
     displacement: float = 0.0
     """Further shift of two_theta by a displaced sample, in degrees at θ = 0, refined too; it goes with cos θ."""
     rwp: float = math.nan
-    """Weighted profile residual in per cent of our own structureless fit, up to the 45th line; NaN where none was
-    made."""
+    """Weighted profile residual in per cent of our own Le Bail fit up to the 45th line, line shape and background
+    refined; NaN where none was made."""
     origin: str = ""
     """Which step proposed the cell, or the group if there is no cell: ``network`` or ``search``."""
 

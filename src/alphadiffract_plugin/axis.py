@@ -1,0 +1,59 @@
+"""Where the reflections of a lattice lie on the measured axis, and how they move with the cell and its shifts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from alphadiffract_plugin.crystal import two_theta_from_inv_d2
+
+ZERO_PRIOR = 0.02
+"""Standard deviation in degrees of the zero shift of a goniometer."""
+DISPLACEMENT_PRIOR = 0.06
+"""Standard deviation in degrees of the shift at 2θ = 0 by a displaced sample, which goes with cos θ."""
+
+
+@dataclass(frozen=True)
+class Axis:
+    """Where the reflections of one lattice lie, as a function of cell, zero shift and sample displacement."""
+
+    design: np.ndarray
+    """1/d² = design @ parameters, shape (R, p)."""
+    wavelength: float
+    """In Å."""
+    parameters: np.ndarray
+    """Free parameters of the reciprocal metric in 1/Å², shape (p,)."""
+    zero_shift: float
+    """In degrees."""
+    displacement: float
+    """Shift in degrees at θ = 0; it goes with cos θ."""
+
+    @property
+    def _inv_d2(self) -> np.ndarray:
+        return np.clip(self.design @ self.parameters, 1e-6, (1.999 / self.wavelength) ** 2)
+
+    @property
+    def place(self) -> np.ndarray:
+        """two_theta in degrees, shape (R,)."""
+        two_theta = two_theta_from_inv_d2(self._inv_d2, self.wavelength)
+        return two_theta + self.zero_shift + self.displacement * np.cos(np.radians(two_theta / 2))
+
+    @property
+    def slope(self) -> np.ndarray:
+        """Derivatives of ``place`` by the cell's parameters, the zero shift and the displacement, shape (R, p + 2)."""
+        sine = np.sqrt(self._inv_d2) * self.wavelength / 2
+        cosine = np.sqrt(1 - sine**2)
+        by_inv_d2 = np.degrees(self.wavelength**2 / (4 * sine * cosine))
+        return np.column_stack([self.design * by_inv_d2[:, None], np.ones(len(sine)), cosine])
+
+    def moved(self, shift: np.ndarray) -> Axis:
+        """The axis after a step of least squares, of bounded length."""
+        largest = self.parameters.max()
+        zero, displacement = np.clip(shift[-2:], -0.05, 0.05)
+        return replace(
+            self,
+            parameters=self.parameters + np.clip(shift[:-2] / largest, -0.003, 0.003) * largest,
+            zero_shift=self.zero_shift + float(zero),
+            displacement=self.displacement + float(displacement),
+        )

@@ -1,0 +1,232 @@
+"""Refine ranked cells on the whole pattern, line shape and background with them, and tell the Rwp of each.
+
+With everything else given the pattern is linear in the intensities and the background (Pawley 1981, J. Appl. Cryst.
+14, 357), so damped Gauss-Newton moves the cell, its shifts and the line shape alone, and the linear part is solved for
+at every step. At the end the intensities are shared out after Le Bail, Duroy & Fourquet (1988, Mater. Res. Bull. 23,
+447), which keeps them positive: Rwp can be held against that of a Le Bail fit by another program. The cells are
+answered as they were ranked: on 42 benchmark patterns those refined here were no closer to the known ones.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from alphadiffract_plugin import crystal
+from alphadiffract_plugin.axis import DISPLACEMENT_PRIOR, ZERO_PRIOR, Axis
+from alphadiffract_plugin.find_peaks import Lines
+from alphadiffract_plugin.lattices import Lattice
+from alphadiffract_plugin.pattern_data import pattern_data, points_judged
+from alphadiffract_plugin.profile import Profiles, Shape, cot_two_theta, profiles
+from alphadiffract_plugin.records import Candidate, Histogram
+
+_TERMS = 6
+"""Chebyshev terms of the background, besides a multiple of the one found before the lines."""
+_REACH = 15.0
+"""Lines are drawn to so many times their FWHM: Lorentzian tails reach far."""
+_FIRST, _NEXT = 15, 3
+"""At most so many steps for the first cell, and for the others, which start from its line shape."""
+_SETTLED = 2e-3
+"""A step that takes less than this fraction off chi-squared is the last."""
+_PARTITIONS = 10
+"""Times the pattern is shared out among overlapping reflections after Le Bail."""
+_MOST_REFLECTIONS = 450
+"""A cell with more reflections in the range keeps the Rwp it has."""
+_LONGEST = np.array([0.7, 1.0, 2.0, 0.3, 0.5, 0.2])
+"""Most that a step changes the line shape: ln w, v/w, u/w, Lorentzian fraction, its slope, asymmetry."""
+
+
+@dataclass(frozen=True)
+class _Pattern:
+    """The points that are fitted."""
+
+    x: np.ndarray
+    """two_theta in degrees, shape (N,)."""
+    y: np.ndarray
+    """Intensity in counts, shape (N,)."""
+    weight: np.ndarray
+    """1/σ², shape (N,)."""
+    background: np.ndarray
+    """Columns that the background is made of, shape (N, K)."""
+
+
+@dataclass(frozen=True)
+class _State:
+    """A cell with its shifts and a line shape, and what the linear part makes of them."""
+
+    axis: Axis
+    """R reflections."""
+    shape: Shape
+    """The line shape."""
+    drawn: Profiles
+    """Profiles of the reflections."""
+    gram: np.ndarray
+    """Weighted inner products of the R profiles and the K background columns, shape (R + K, R + K)."""
+    linear: np.ndarray
+    """Areas of the reflections in counts × degrees, then coefficients of the background, shape (R + K,)."""
+    left: np.ndarray
+    """What is left of the pattern, shape (N,)."""
+    misfit: float
+    """Chi-squared."""
+
+
+def refine_pattern(
+    histogram: Histogram, lines: Lines, candidates: tuple[Candidate, ...], *, skewed: bool = True
+) -> tuple[Candidate, ...]:
+    """The candidates with the Rwp of their refinement; one without a cell, or with too many reflections, as it is.
+
+    The first is refined from the line shape of the found lines, the others from the line shape of the first. Those
+    that allow the same reflections are refined once. ``skewed`` is whether the asymmetry of the lines is refined.
+    """
+    data = pattern_data(histogram, lines)
+    thin = _pattern(data.x, data.net + data.background, data.noise, data.background)
+    stop = points_judged(histogram, lines)
+    whole = _pattern(
+        histogram.two_theta[:stop], histogram.intensity[:stop], lines.noise[:stop], lines.background[:stop]
+    )
+    shape, steps = lines.shape, _FIRST
+    known: dict[bytes, float] = {}
+    answers = []
+    for candidate in candidates:
+        axis = _axis(candidate, whole.x[-1], lines.shape.wavelengths[0]) if candidate.has_cell else None
+        if axis is not None:
+            key = np.round(axis.place, 4).tobytes()
+            if key not in known:
+                state = _refined(thin, axis, shape, steps, skewed)
+                known[key] = _rwp(whole, state)
+                shape, steps = (state.shape, _NEXT) if len(known) == 1 else (shape, steps)
+            candidate = replace(candidate, rwp=known[key])
+        answers.append(candidate)
+    return tuple(answers)
+
+
+def _pattern(x: np.ndarray, y: np.ndarray, noise: np.ndarray, background: np.ndarray) -> _Pattern:
+    smooth = np.polynomial.chebyshev.chebvander(2 * (x - x[0]) / (x[-1] - x[0]) - 1, _TERMS - 1)
+    return _Pattern(x, y, noise**-2.0, np.column_stack([smooth, background]))
+
+
+def _axis(candidate: Candidate, last: float, wavelength: float) -> Axis | None:
+    """The reflections that a candidate allows up to ``last`` degrees; None if there are none, or too many."""
+    system = candidate.crystal_system
+    lattice = Lattice("hexagonal" if system == "trigonal" else system, candidate.space_group_symbol[0])
+    metric = crystal.metric_from_cell(candidate.cell)
+    reach = (2 * np.sin(np.radians((last + 0.1) / 2)) / wavelength) ** 2
+    hkl = crystal.indices_within(metric, reach, limit=30000)
+    hkl = hkl[~crystal.extinct(hkl, crystal.operations_from_space_group(candidate.space_group))]
+    hkl = hkl[np.diff(crystal.quadratic_form(hkl) @ metric, prepend=-1.0) > 1e-7 * reach]
+    if not 0 < len(hkl) <= _MOST_REFLECTIONS:
+        return None
+    return Axis(
+        design=lattice.design(hkl),
+        wavelength=wavelength,
+        parameters=metric @ np.linalg.pinv(lattice.metric_map),
+        zero_shift=candidate.zero_shift,
+        displacement=candidate.displacement,
+    )
+
+
+def _refined(pattern: _Pattern, axis: Axis, shape: Shape, steps: int, skewed: bool) -> _State:
+    """Levenberg-Marquardt from a start close by."""
+    state, damping = _solved(pattern, axis, shape), 1e-3
+    for _ in range(steps):
+        normal, right = _normal_equations(pattern, state)
+        if not skewed:
+            normal[-1], normal[:, -1], right[-1] = 0, 0, 0
+        scale = np.sqrt(np.maximum(np.diag(normal), 1e-30))
+        normal = normal / scale[:, None] / scale + 1e-9 * np.eye(len(scale))
+        for _ in range(4):
+            shift = np.linalg.solve(normal + damping * np.eye(len(scale)), right / scale) / scale
+            ahead = len(shift) - len(_LONGEST)
+            trial = _solved(pattern, state.axis.moved(shift[:ahead]), _moved(state.shape, shift[ahead:]))
+            if trial.misfit < state.misfit:
+                break
+            damping = max(10 * damping, 0.01)
+        else:
+            break
+        gain, state, damping = 1 - trial.misfit / state.misfit, trial, damping / 5
+        if gain < _SETTLED:
+            break
+    return state
+
+
+def _solved(pattern: _Pattern, axis: Axis, shape: Shape) -> _State:
+    """Solve for the intensities and the background."""
+    drawn = profiles(pattern.x, axis.place, shape, reach=_REACH)
+    weight = pattern.weight[:, None]
+    lines, background = drawn.value, pattern.background
+    weighted, of_background = lines * weight, background * weight
+    count = lines.shape[1]
+    gram = np.empty((count + background.shape[1],) * 2)
+    gram[:count, :count] = (lines.T @ weighted).toarray()
+    gram[:count, count:] = lines.T @ of_background
+    gram[count:, :count] = gram[:count, count:].T
+    gram[count:, count:] = background.T @ of_background
+    right = np.concatenate([weighted.T @ pattern.y, of_background.T @ pattern.y])
+    scale = np.sqrt(np.maximum(np.diag(gram), 1e-30))
+    gram[np.diag_indices(len(gram))] += 1e-6 * scale**2
+    linear = np.linalg.solve(gram / scale[:, None] / scale, right / scale) / scale
+    left = pattern.y - lines @ linear[:count] - background @ linear[count:]
+    return _State(axis, shape, drawn, gram, linear, left, float((pattern.weight * left**2).sum()))
+
+
+def _normal_equations(pattern: _Pattern, state: _State) -> tuple[np.ndarray, np.ndarray]:
+    """Of cell, zero shift, displacement and line shape, with the linear part solved for; shapes (P, P) and (P,).
+
+    The priors of the shifts count as much as they would if the fit were as good as the noise allows.
+    """
+    place, shape, drawn = state.axis.place, state.shape, state.drawn
+    area = state.linear[: len(place)]
+    tangent = np.tan(np.radians(place / 2))
+    widths = (0.5 * shape.w / shape.fwhm(place) ** 2)[:, None] * tangent[:, None] ** np.arange(3)
+    mixings = tangent[:, None] ** np.arange(2)
+    columns = np.column_stack(
+        [
+            drawn.by_position @ (area[:, None] * state.axis.slope),
+            drawn.by_log_width @ (area[:, None] * widths),
+            drawn.by_eta @ (area[:, None] * mixings),
+            drawn.by_skewness @ (area * cot_two_theta(place)),
+        ]
+    )
+    weighted = columns * pattern.weight[:, None]
+    shared = np.concatenate([drawn.value.T @ weighted, pattern.background.T @ weighted])
+    normal = columns.T @ weighted - shared.T @ np.linalg.solve(state.gram, shared)
+    right = weighted.T @ state.left
+    trust = state.misfit / len(pattern.x)
+    first = state.axis.slope.shape[1] - 2
+    for i, value, spread in (
+        (first, state.axis.zero_shift, ZERO_PRIOR),
+        (first + 1, state.axis.displacement, DISPLACEMENT_PRIOR),
+    ):
+        normal[i, i] += trust / spread**2
+        right[i] -= trust * value / spread**2
+    return normal, right
+
+
+def _moved(shape: Shape, shift: np.ndarray) -> Shape:
+    w, v, u, eta, eta_slope, asymmetry = shift * min(1.0, (_LONGEST / np.maximum(np.abs(shift), 1e-30)).min())
+    return replace(
+        shape,
+        w=float(shape.w * np.exp(w)),
+        v=float(shape.v + shape.w * v),
+        u=float(shape.u + shape.w * u),
+        eta=float(np.clip(shape.eta + eta, 0, 1)),
+        eta_slope=float(shape.eta_slope + eta_slope),
+        asymmetry=float(shape.asymmetry + asymmetry),
+    )
+
+
+def _rwp(pattern: _Pattern, state: _State) -> float:
+    """Rwp in per cent with the intensities partitioned after Le Bail."""
+    lines = profiles(pattern.x, state.axis.place, state.shape, reach=_REACH).value
+    count = lines.shape[1]
+    net = pattern.y - pattern.background @ state.linear[count:]
+    area = np.maximum(state.linear[:count], 1e-6 * np.abs(state.linear[:count]).max())
+    drawn = np.maximum(lines.sum(0), 1e-30)
+    for _ in range(_PARTITIONS):
+        model = lines @ area
+        share = np.divide(net, model, out=np.zeros_like(net), where=model > 1e-12 * model.max())
+        area = np.maximum(area * (lines.T @ share) / drawn, 0)
+    return float(
+        100 * np.sqrt((pattern.weight * (net - lines @ area) ** 2).sum() / (pattern.weight * pattern.y**2).sum())
+    )
