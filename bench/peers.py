@@ -29,7 +29,6 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
@@ -300,7 +299,10 @@ def table(rows: list[dict[str, str]], answers: dict[str, dict[str, dict] | None]
 
 def foot(args: argparse.Namespace, patterns: int, versions: dict[str, str | None]) -> str:
     """What stands below the table: how it was made."""
-    there: Iterable[str] = (f"{METHODS[m]} {version}" for m, version in versions.items() if version)
+    names = {"gsasii": "GSAS-II", "pyobjcryst": "pyobjcryst"}
+    there = dict.fromkeys(
+        f"{names.get(m, 'alphadiffract-plugin')} {version}" for m, version in versions.items() if version
+    )
     return (
         f"\nn = {patterns} patterns of tier A (sample seed {args.seed}); processor seconds of one thread, limit "
         f"{args.seconds:g}; {time.strftime('%Y-%m-%d')}; {', '.join(there)}; numpy {np.__version__}, "
