@@ -19,7 +19,7 @@ import os
 import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -208,31 +208,41 @@ def fitted(cases: list[Case], start: np.ndarray) -> np.ndarray:
 
 
 def calibrated(cases: list[Case], weights: np.ndarray) -> Weights:
-    """The weights with the numbers that make probabilities of scores: maximum likelihood of what came true."""
+    """The weights with the numbers that make probabilities of scores.
+
+    Maximum likelihood of the truth among all that is listed: its cell with its group, or its group without a cell.
+    """
     from scipy.optimize import minimize
-    from scipy.special import logsumexp
 
     missed = np.full(7, 2.0), np.full(7, 8.0)  # as if two of eight more had been missed
     for case in cases:
         missed[0][case.system] += not case.true_cell.any()
         missed[1][case.system] += 1
-    scored = [(case.terms @ weights[:-1], case.true) for case in cases if len(case.terms)]
+    of_terms = [round(float(w), 4) for w in weights]
+    share = tuple(round(float(v), 3) for v in missed[0] / missed[1])
+
+    def numbered(numbers: np.ndarray) -> Weights:
+        return Weights(*of_terms, float(np.exp(numbers[0])), *map(float, numbers[1:]), missed=share)
+
+    def spoken(case: Case) -> float:
+        if not case.network.any():
+            return 0.0
+        return float(opinion_without_cell(case.network, numbered(np.zeros(3)))[np.unique(case.groups) - 1].sum())
+
+    opinions = [spoken(case) for case in cases]
+    scores = [case.terms @ weights[:-1] for case in cases]
 
     def loss(numbers: np.ndarray) -> float:
-        temper, offset, slope = np.exp(numbers[0]), *numbers[1:]
         total = 0.0
-        for score, true in scored:
-            logit = offset + slope * np.arcsinh((weights[-1] - logsumexp(score)) / 4)
-            total += np.logaddexp(0, logit if true.any() else -logit)
-            if true.any():
-                hit = np.exp(logsumexp(temper * score[true]) - logsumexp(temper * score))
-                total -= np.log((1 - HOPELESS) * hit + HOPELESS / len(score))
-        return total / len(scored)
+        for case, score, opinion in zip(cases, scores, opinions, strict=True):
+            answers, none = shared_probability(score, numbered(numbers))
+            hit = answers[case.true].sum() + none * opinion
+            total -= np.log((1 - HOPELESS) * hit + HOPELESS / KEEP)
+        return total / len(cases)
 
-    temper, offset, slope = minimize(loss, [0.0, -1.0, 1.0], method="Nelder-Mead").x
-    of_terms = (round(float(w), 4) for w in weights)
-    numbers = (round(float(v), 3) for v in (np.exp(temper), offset, slope))
-    return Weights(*of_terms, *numbers, missed=tuple(round(float(v), 3) for v in missed[0] / missed[1]))
+    best = numbered(minimize(loss, [0.0, -1.0, 1.0], method="Nelder-Mead").x)
+    rounded = {name: round(getattr(best, name), 3) for name in ("temper", "none_offset", "none_slope")}
+    return replace(best, **rounded)
 
 
 def out_of_fold(cases: list[Case]) -> dict[str, dict[str, float]]:
