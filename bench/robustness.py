@@ -166,7 +166,7 @@ def write_page(page: Path, answers: dict[str, list[dict]], options: str) -> None
         f"{head}\n## Measured\n",
         f"`python bench/robustness.py INDEX.csv -o FOLDER {options} --page docs/robustness.md`: {len(seconds)} runs, "
         f"median {seconds[len(seconds) // 2]:.1f} s of one core. Versions: "
-        + ", ".join(f"{name} {number}" for name, number in versions().items())
+        + ", ".join(f"{name}={number}" for name, number in versions().items())
         + ". Per cent of the patterns, in brackets 95 % intervals (Wilson).\n",
         f"![Accuracy against each of the changes]({page.with_suffix('.png').name})\n",
         *(table(curve, answers_of(curve, answers)) for curve in CURVES),
