@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alphadiffract_plugin import records, settings
+from alphadiffract_plugin import json_record, records, settings
 from alphadiffract_plugin.errors import SettingsError
 from alphadiffract_plugin.records import (
     Candidate,
@@ -47,7 +47,7 @@ def test_json_round_trip_gives_an_equal_record(record):
     again = type(record).from_json(text)
     assert again == record
     assert again.to_json() == text
-    assert json.loads(text)["schema_version"] == records.SCHEMA_VERSION
+    assert json.loads(text)["schema_version"] == json_record.SCHEMA_VERSION
 
 
 @given(

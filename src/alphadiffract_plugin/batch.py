@@ -9,9 +9,10 @@ from pathlib import Path
 
 from alphadiffract_plugin.errors import AlphaDiffractError, InputError, OutputError, SettingsError
 from alphadiffract_plugin.hooks import Indexer, PluginError, Seeder
+from alphadiffract_plugin.json_record import Record
 from alphadiffract_plugin.output import check_absent, check_file, check_folder, make_folder, write_text, write_whole
 from alphadiffract_plugin.progress import say, track
-from alphadiffract_plugin.records import Histogram, IndexingResult, Record, SeedReport
+from alphadiffract_plugin.records import Histogram, IndexingResult, SeedReport
 from alphadiffract_plugin.settings import Settings
 
 STDOUT = "-"

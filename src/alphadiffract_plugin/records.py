@@ -7,142 +7,19 @@ hexagonal axes for rhombohedral).
 
 from __future__ import annotations
 
-import dataclasses
-import functools
-import json
 import math
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
-SCHEMA_VERSION = 1
-"""Raised by one whenever a field changes its name or meaning; written into every JSON record."""
+from alphadiffract_plugin.json_record import Record, freeze
 
 CRYSTAL_SYSTEMS = ("triclinic", "monoclinic", "orthorhombic", "tetragonal", "trigonal", "hexagonal", "cubic")
 """The seven crystal systems, in the class order of AlphaDiffract."""
 
 Cell = tuple[float, float, float, float, float, float]
 """(a, b, c, alpha, beta, gamma) in angstrom and degrees."""
-
-_JSON_KINDS = {type(None): "null", bool: "true or false", str: "a text", list: "a list"}
-
-R = TypeVar("R", bound="Record")
-
-
-@functools.cache
-def _converter() -> Any:
-    from cattrs import Converter
-    from cattrs.gen import make_dict_unstructure_fn
-
-    converter = Converter(forbid_extra_keys=True)
-    converter.register_unstructure_hook(np.ndarray, lambda array: array.tolist())
-    converter.register_structure_hook(np.ndarray, lambda values, _: np.asarray(values, dtype=float))
-    converter.register_structure_hook(float | str, lambda value, _: value)
-    converter.register_structure_hook(float, lambda value, _: math.nan if value is None else float(value))
-    converter.register_unstructure_hook(float, lambda value: None if math.isnan(value) else float(value))
-    converter.register_unstructure_hook_factory(
-        dataclasses.is_dataclass, lambda cls: make_dict_unstructure_fn(cls, converter)
-    )
-    return converter
-
-
-@dataclass(frozen=True, eq=False)
-class Record:
-    """A frozen record with equality over arrays and a versioned JSON form."""
-
-    def __eq__(self, other: object) -> bool:
-        return type(self) is type(other) and all(
-            _same(getattr(self, f.name), getattr(other, f.name)) for f in dataclasses.fields(self)
-        )
-
-    __hash__ = None
-
-    def to_dict(self) -> dict[str, Any]:
-        """The record as plain JSON types, with ``record`` and ``schema_version``."""
-        return {"record": type(self).__name__, "schema_version": SCHEMA_VERSION} | _converter().unstructure(self)
-
-    def to_json(self, *, indent: int | None = None) -> str:
-        """The record as JSON text (NaN as null).
-
-        Raises
-        ------
-        SettingsError : the record holds an infinite number, which JSON has no word for.
-        """
-        from alphadiffract_plugin.errors import SettingsError
-
-        try:
-            return json.dumps(self.to_dict(), indent=indent, allow_nan=False)
-        except ValueError as error:
-            raise SettingsError(
-                f"this {type(self).__name__} cannot be written as JSON: {error}",
-                mend="use NaN for a number that is not known",
-            ) from error
-
-    @classmethod
-    def from_dict(cls: type[R], document: dict[str, Any]) -> R:
-        """The record of such a dictionary.
-
-        Raises
-        ------
-        SettingsError : the document is no record, another record or schema version, or has unknown or missing fields.
-        """
-        from alphadiffract_plugin.errors import SettingsError
-
-        if not isinstance(document, dict):
-            raise SettingsError(
-                f"this JSON holds {_JSON_KINDS.get(type(document), 'a number')}, no record",
-                mend="give the file that `index --json` wrote",
-            )
-        body = dict(document)
-        kind, version = body.pop("record", None), body.pop("schema_version", None)
-        if kind != cls.__name__ or version != SCHEMA_VERSION:
-            raise SettingsError(
-                f"this JSON holds a {kind} of schema version {version}; "
-                f"a {cls.__name__} of version {SCHEMA_VERSION} was expected",
-                mend="write it again with this version of alphadiffract-plugin",
-            )
-        try:
-            return _converter().structure(body, cls)
-        except Exception as error:  # cattrs raises exception groups of many kinds
-            from cattrs import transform_error
-            from cattrs.v import format_exception
-
-            def told(fault: BaseException, kind: Any) -> str:
-                return fault.what if isinstance(fault, SettingsError) else format_exception(fault, kind)
-
-            raise SettingsError(
-                f"this JSON is no {cls.__name__}: {'; '.join(transform_error(error, format_exception=told))}",
-                mend="write it again with this version of alphadiffract-plugin",
-            ) from error
-
-    @classmethod
-    def from_json(cls: type[R], text: str) -> R:
-        """The record of such JSON text; see :meth:`from_dict`."""
-        from alphadiffract_plugin.errors import SettingsError
-
-        try:
-            document = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise SettingsError(f"this is no JSON: {error}", mend="give the file that `index --json` wrote") from error
-        return cls.from_dict(document)
-
-
-def _same(a: Any, b: Any) -> bool:
-    if isinstance(a, np.ndarray) or isinstance(b, np.ndarray):
-        return a is not None and b is not None and np.array_equal(a, b, equal_nan=True)
-    if isinstance(a, (tuple, list)):
-        return type(a) is type(b) and len(a) == len(b) and all(map(_same, a, b))
-    return a == b or (isinstance(a, float) and isinstance(b, float) and math.isnan(a) and math.isnan(b))
-
-
-def _freeze(record: Record, *names: str) -> None:
-    for name in names:
-        value = getattr(record, name)
-        if value is not None:
-            array = np.array(value, dtype=float)
-            array.setflags(write=False)
-            object.__setattr__(record, name, array)
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,7 +46,7 @@ class Histogram(Record):
     """Where it came from: path and reader, or 'arrays', or 'GSAS-II project'."""
 
     def __post_init__(self) -> None:
-        _freeze(self, "two_theta", "intensity", "esd")
+        freeze(self, "two_theta", "intensity", "esd")
 
     @property
     def wavelength(self) -> float:
@@ -195,7 +72,7 @@ class Peaks(Record):
     """Wavelength in Å that ``two_theta`` refers to."""
 
     def __post_init__(self) -> None:
-        _freeze(self, "two_theta", "two_theta_esd", "area", "fwhm", "significance")
+        freeze(self, "two_theta", "two_theta_esd", "area", "fwhm", "significance")
 
     def __len__(self) -> int:
         return len(self.two_theta)
@@ -241,7 +118,7 @@ class Prediction(Record):
     """Name of the model folder."""
 
     def __post_init__(self) -> None:
-        _freeze(self, "crystal_system_probability", "space_group_probability", "member_space_group_probability")
+        freeze(self, "crystal_system_probability", "space_group_probability", "member_space_group_probability")
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,7 +7,7 @@ import numbers
 from dataclasses import dataclass, field, fields
 
 from alphadiffract_plugin.errors import SettingsError
-from alphadiffract_plugin.records import Record
+from alphadiffract_plugin.json_record import Record
 
 DEVICES = ("auto", "cpu", "cuda")
 """Where torch may compute."""
