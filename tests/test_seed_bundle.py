@@ -16,7 +16,7 @@ from alphadiffract_plugin.cif import cif_from_candidate
 from alphadiffract_plugin.errors import GSASIIError, InputError, OutputError
 from alphadiffract_plugin.find_peaks import find_peaks
 from alphadiffract_plugin.instrument import instprm_from_histogram, widths_from_peaks
-from alphadiffract_plugin.lebail_recipe import fwhm
+from alphadiffract_plugin.lebail_steps import fwhm
 from alphadiffract_plugin.load import histogram_from_file
 from alphadiffract_plugin.records import Candidate, IndexingResult, SeedReport
 from alphadiffract_plugin.seed_common import with_esd
@@ -66,7 +66,7 @@ def test_the_bundle_of_anglesite_reads_back_as_it_was(pbso4_xray, anglesite, tmp
     made = {path.name for path in (tmp_path / "bundle").iterdir()}
     assert {Path(file).name for file in report.files} == made
     assert made == {"pattern.xye", "instrument.instprm", "candidate_1.cif", "candidate_2.cif", "result.json"} | {
-        *("make_project.py", "lebail_recipe.py", "project_recipe.py")
+        *("make_project.py", "lebail_recipe.py", "lebail_steps.py", "project_recipe.py")
     }
     assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
     again = histogram_from_file(tmp_path / "bundle" / "pattern.xye", wavelength=tmp_path / "bundle/instrument.instprm")
@@ -223,7 +223,7 @@ def test_without_gsasii_the_bundle_is_made_and_the_project_says_the_mend(example
     shown = subprocess.run(arguments, capture_output=True, text=True, timeout=120)
     assert shown.returncode == 0, shown.stderr
     assert "GSAS-II is not importable\n  mend: install it: https://advancedphotonsource.github.io/" in shown.stdout
-    assert shown.stdout.splitlines()[-1] == "8 files"
+    assert shown.stdout.splitlines()[-1] == "9 files"
     assert not (tmp_path / "gsasii").exists()
     script = tmp_path / "bundle" / "make_project.py"
     blocked = "import sys, runpy; sys.modules['GSASII'] = sys.modules['GSASIIscriptable'] = None; "

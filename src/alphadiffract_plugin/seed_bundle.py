@@ -11,7 +11,7 @@ from alphadiffract_plugin.records import Histogram, IndexingResult, SeedReport
 from alphadiffract_plugin.seed_common import file_name, notebook_entry, seedable, staged, with_esd
 from alphadiffract_plugin.settings import Settings
 
-RECIPES = ("project_recipe.py", "lebail_recipe.py")
+RECIPES = ("project_recipe.py", "lebail_recipe.py", "lebail_steps.py")
 """Modules of this package that the script works with; copied beside it, they need numpy alone."""
 
 SCRIPT = '''"""python make_project.py: make {name}.gpx of the files here, its first candidate fitted by Le Bail.
@@ -100,7 +100,7 @@ def seed(histogram: Histogram, result: IndexingResult, target: Path, settings: S
         "make_project.py": _script(histogram, result, settings),
     }
     texts |= {f"candidate_{rank}.cif": cif_from_candidate(one, rank) for rank, one in enumerate(candidates, start=1)}
-    texts |= {name: (Path(__file__).parent / name).read_text(encoding="utf-8") for name in RECIPES}
+    texts |= {name: _recipe(name) for name in RECIPES}
     with staged(target, overwrite=settings.seed.overwrite, replaces="candidate_*.cif") as folder:
         write_xye(with_esd(histogram), folder / "pattern.xye")
         for name, text in texts.items():
@@ -112,6 +112,12 @@ def seed(histogram: Histogram, result: IndexingResult, target: Path, settings: S
         phases=tuple(candidate.space_group_symbol for candidate in candidates),
         notes=("Make the GSAS-II project where GSAS-II is: python make_project.py",),
     )
+
+
+def _recipe(name: str) -> str:
+    """The text of a module of this package that finds the others beside it."""
+    text = (Path(__file__).parent / name).read_text(encoding="utf-8")
+    return text.replace(f"from {__package__}.", "from ")
 
 
 def _script(histogram: Histogram, result: IndexingResult, settings: Settings) -> str:
