@@ -63,6 +63,10 @@ class GSASIIError(AlphaDiffractError):
     """GSAS-II is not importable, or a step inside it failed."""
 
 
+class UntrustedFileError(AlphaDiffractError):
+    """A file that would make GSAS-II run code when it is opened."""
+
+
 class StructureError(AlphaDiffractError):
     """Crystal structures that cannot be read, or that training must not see."""
 

@@ -6,7 +6,9 @@ import math
 
 import numpy as np
 
+from alphadiffract_plugin.errors import UntrustedFileError
 from alphadiffract_plugin.records import Histogram, Peaks
+from alphadiffract_plugin.trust import is_code
 
 WIDTHS = ("U", "V", "W", "X", "Y", "Z")
 """GSAS-II's width parameters: Gauss variances in 0.0001 degrees², Lorentz widths in 0.01 degrees."""
@@ -30,6 +32,10 @@ def instprm_from_histogram(histogram: Histogram, peaks: Peaks | None) -> str:
     ----------
     histogram : where its ``instrument`` has parameters, they stand.
     peaks : lines from which the widths are taken if the instrument has none; None for laboratory defaults.
+
+    Raises
+    ------
+    UntrustedFileError : the histogram brings code for GSAS-II to run.
     """
     doublet, neutrons = len(histogram.wavelengths) == 2, histogram.radiation == "neutron"
     values: dict[str, float | str] = {"Type": "PNC" if neutrons else "PXC", "Bank": 1.0}
@@ -44,6 +50,12 @@ def instprm_from_histogram(histogram: Histogram, peaks: Peaks | None) -> str:
         values["Diff-type"] = "Bragg-Brentano"
     values |= {key: value for key, value in histogram.instrument.items() if key != "Type"}
     lines = [f"{key}:{value if isinstance(value, str) else repr(float(value))}" for key, value in values.items()]
+    if any(map(is_code, lines)):
+        raise UntrustedFileError(
+            "the instrument parameters of this histogram hold CorrectionCode, which GSAS-II would run",
+            mend="take it out, after reading what it does",
+            where=histogram.name,
+        )
     return "\n".join(["#GSAS-II instrument parameter file", *lines]) + "\n"
 
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from alphadiffract_plugin.errors import InputError, RadiationError, WavelengthError
+from alphadiffract_plugin.errors import InputError, RadiationError, UntrustedFileError, WavelengthError
 from alphadiffract_plugin.radiation import check_doublet, check_wavelength
+from alphadiffract_plugin.trust import check_no_code, is_code
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,8 @@ def instrument_from_instprm(path: Path) -> Instrument:
 
     Raises
     ------
-    InputError : the file cannot be read, is none, or holds code.
+    InputError : the file cannot be read, or is none.
+    UntrustedFileError : it holds code that GSAS-II would run.
     WavelengthError, RadiationError : see :func:`instrument_from_parameters`.
     """
     try:
@@ -40,17 +42,12 @@ def instrument_from_instprm(path: Path) -> Instrument:
         raise InputError(
             f"this file cannot be read: {error.strerror}", mend="check the path and its permissions", where=path
         ) from error
+    lines = text.splitlines()
+    check_no_code(lines, path)
     parameters: dict[str, float | str] = {}
-    for number, line in enumerate(text.splitlines(), start=1):
+    for line in lines:
         for entry in [] if line.lstrip().startswith("#") else line.split(";"):
             key, colon, value = entry.partition(":")
-            if key.strip() == "CorrectionCode":
-                raise InputError(
-                    "this file holds CorrectionCode, which GSAS-II would run",
-                    mend="delete that line, after reading what it does",
-                    where=path,
-                    line=number,
-                )
             if colon:
                 parameters[key.strip()] = _number_or_text(value.strip())
     if "Type" not in parameters:
@@ -69,7 +66,14 @@ def instrument_from_parameters(parameters: dict[str, float | str], where: Path |
     ------
     RadiationError : not of constant wavelength (``Type`` PNT and the like).
     WavelengthError : neither ``Lam`` nor ``Lam1`` and ``Lam2``, or out of range.
+    UntrustedFileError : they hold code, which would go on into every file written of them.
     """
+    if any(is_code(f"{key}{value}") for key, value in parameters.items()):
+        raise UntrustedFileError(
+            "the instrument parameters hold CorrectionCode, which GSAS-II would run",
+            mend="take it out, after reading what it does",
+            where=where,
+        )
     kind = str(parameters.get("Type", ""))
     if len(kind) != 3 or kind[0] != "P" or kind[1] not in "XN" or kind[2] not in "CA":
         what = {"T": "time of flight", "E": "energy dispersive", "B": "a pink beam"}.get(kind[2:], "unknown here")

@@ -82,6 +82,12 @@ def _text(path: Path, head: bytes) -> str:
     """
     encoding = "utf-16" if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
     is_gsas = BANK.search(head.decode("latin-1"))
+    if path.suffix.lower() == ".gpx":
+        raise InputError(
+            "this is a GSAS-II project, not a pattern",
+            mend="open it in a script and give its histogram to gsasii.index, or export the histogram as xye",
+            where=path,
+        )
     if encoding != "utf-16" and b"\x00" in head and not is_gsas:
         what = "an HDF5 file (NeXus)" if head.startswith(b"\x89HDF") else "a binary file of a format unknown here"
         raise NotReadError(
