@@ -6,8 +6,9 @@ Every pattern goes through the flow up to the ranking once (kept in FOLDER, so t
 weights maximise the probability of the true cell with the true space group among all answers, or of
 "none of these" where the truth was not found (conditional logit, a little ridge). Then three numbers make honest
 probabilities of the scores, and the share of missed cells is counted by crystal system. The figures printed and kept
-are those of five folds: each pattern is judged by numbers that were fitted without it. Patterns of tier B, of which
-only the space group is known, fit nothing; they are judged by numbers fitted to all of tier A.
+are those of five folds: each pattern is judged by numbers that were fitted without it, and went through the flow with
+the prior of spurious lines that ``fit_spurious.py`` fitted without its fold. Patterns of tier B, of which only the
+space group is known, fit nothing; they are judged by numbers fitted to all of tier A.
 """
 
 from __future__ import annotations
@@ -20,8 +21,10 @@ import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, fields, replace
+from importlib.resources import files
 from multiprocessing import get_context
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 
@@ -121,18 +124,29 @@ def gathered(index: Path, cache: Path, jobs: int) -> list[Case]:
     with index.open(newline="", encoding="utf-8") as file:
         rows = [row | {"path": str(index.parent / row["path"])} for row in csv.DictReader(file)]
     rows = [row for row in rows if row["tier"] in ("A", "B-sg-only")]
+    known = [row["id"] for row in rows if row["tier"] == "A"]
+    without_fold = spurious_weights_without_fold()
+    held_back = {name: without_fold[fold] for name, fold in zip(known, folds(len(known)), strict=True)}
     left = [row for row in rows if not (cache / f"{row['id']}.npz").exists()]
+    weights = [held_back.get(row["id"]) for row in left]
     os.environ["OMP_NUM_THREADS"] = "1"
     with ProcessPoolExecutor(jobs, get_context("spawn"), one_thread) as pool:
-        for _ in track(pool.map(gather, left, [cache] * len(left)), "weigh", total=len(left)):
+        for _ in track(pool.map(gather, left, [cache] * len(left), weights), "weigh", total=len(left)):
             pass
     return [load(row["id"], cache) for row in rows]
 
 
-def gather(row: dict[str, str], cache: Path) -> None:
-    """Weigh one pattern and keep its case."""
+def spurious_weights_without_fold() -> list[list[float]]:
+    """What ``observed.spurious_weights`` would be, had the patterns of each fold not been there."""
+    text = files("alphadiffract_plugin").joinpath("data/spurious.json").read_text(encoding="utf-8")
+    return json.loads(text)["weights_without_fold"]
+
+
+def gather(row: dict[str, str], cache: Path, spurious_weights: list[float] | None = None) -> None:
+    """Weigh one pattern, with these weights of spurious lines if any are given, and keep its case."""
     from pymatgen.core import Lattice
 
+    from alphadiffract_plugin import observed
     from alphadiffract_plugin.crystal import cell_from_metric, primitive_basis
     from alphadiffract_plugin.errors import AlphaDiffractError
     from alphadiffract_plugin.pipeline import weigh
@@ -144,9 +158,11 @@ def gather(row: dict[str, str], cache: Path) -> None:
         int(float(g)) for g in row["sg_alternatives"].replace(";", " ").split()
     }
     network = np.zeros(230)
+    used = spurious_weights or observed.spurious_weights()
     began = time.perf_counter()
     try:
-        known = weigh(histogram_of(row), Settings())
+        with mock.patch.object(observed, "spurious_weights", lambda: used):
+            known = weigh(histogram_of(row), Settings())
         table, owner = term_table(known.fits, known.prediction)
         if known.prediction is not None:
             network = known.prediction.space_group_probability
@@ -245,9 +261,14 @@ def calibrated(cases: list[Case], weights: np.ndarray) -> Weights:
     return replace(best, **rounded)
 
 
+def folds(count: int) -> np.ndarray:
+    """The fold of each of so many patterns, in the order of the index, shape (count,)."""
+    return np.random.default_rng(SEED).permutation(count) % FOLDS
+
+
 def out_of_fold(cases: list[Case]) -> dict[str, dict[str, float]]:
     """How each case comes out, by its id, judged by the other folds' weights."""
-    fold = np.random.default_rng(SEED).permutation(len(cases)) % FOLDS
+    fold = folds(len(cases))
     judged = {}
     for k in range(FOLDS):
         others = [case for case, f in zip(cases, fold, strict=True) if f != k]

@@ -98,6 +98,19 @@ def test_a_cell_twice_too_large_explains_as_much_and_has_less_evidence(pbso4_xra
     assert whole is None or whole.evidence.lines < right.evidence.lines - 10
 
 
+def test_a_doubled_cube_of_lab6_whose_own_lines_are_all_absent_has_less_evidence(lab6_lab):
+    """F m -3 m with a doubled edge has the lines of P m -3 m among its own, and can be nothing but a superstructure."""
+    lines = find_lines(lab6_lab, PeakSettings())
+    edges = {"P": 4.15683, "F": 2 * 4.15683}
+    trials = [trial((a, a, a, 90.0, 90.0, 90.0), Lattice("cubic", centring)) for centring, a in edges.items()]
+    evidence = {
+        fit.trial.lattice.centring: fit.evidence.lines
+        for fit in fit_pattern(lab6_lab, lines, trials)
+        if fit.extinction.symbol in ("P - - -", "F - - -")
+    }
+    assert evidence["P"] - evidence["F"] > 1
+
+
 def test_a_shift_of_the_whole_pattern_is_taken_up_and_leaves_the_cell(pbso4_xray, anglesite, right):
     """A tenth of a degree: as zero shift or as displacement, which differ little over this range."""
     shifted = replace(pbso4_xray, two_theta=pbso4_xray.two_theta + 0.1)

@@ -35,6 +35,9 @@ _PARITIES = np.array([p for p in itertools.product((0, 1), repeat=3) if any(p)])
 _WEAK, _MOST_WEAK = 0.05, 0.3
 """Of lines much lower than this, relative to the strong ones, a superstructure's own share is this; it falls off as the
 square of the height above."""
+_FEWEST_CHOICES = 7
+"""A cell is charged for at least so many superstructures that it might be, however few its symmetry allows: the
+sublattices of half the volume."""
 _STEPS = 2
 """Gauss-Newton steps of the axis of each cell."""
 
@@ -122,7 +125,7 @@ class FittedLattice:
         ratio = self._ratio(allowed)
         for main in self.main:
             if (allowed & main).any() and (allowed & ~main).any():
-                choice = np.log(len(self.main))
+                choice = np.log(max(len(self.main), _FEWEST_CHOICES))
                 ratio = np.logaddexp(ratio, self._ratio(allowed & main, allowed & ~main) - choice)
         return float(ratio)
 
