@@ -1,0 +1,248 @@
+"""A phase importer for GSAS-II: *Import, Phase, from AlphaDiffract result*, with the ranked cells to choose from.
+
+Made for GSAS-II's folder of user importers, ``~/.GSASII/imports``; ``alphadiffract-plugin gsasii install-hook`` puts it
+there, ``remove-hook`` takes it away. It runs within GSAS-II and needs nothing but GSAS-II: the JSON that
+``alphadiffract-plugin index`` wrote (``.json``, or ``.jsonl`` of several patterns) is enough.
+
+A script takes the first cell, or another by its rank:
+
+    from GSASII import GSASIIscriptable as G2sc
+    project.add_phase("pbso4.json", fmthint="AlphaDiffract")
+    [reader] = [one for one in G2sc.Readers["Phase"] if "AlphaDiffract" in one.formatName]
+    reader.rank = 2
+    project.add_phase("pbso4.json", fmthint="AlphaDiffract")
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+try:
+    from .. import GSASIIlattice as G2lat
+    from .. import GSASIIobj as G2obj
+    from .. import GSASIIspc as G2spc
+except ImportError:  # a GSAS-II from before 2025, whose modules lie side by side
+    import GSASIIlattice as G2lat
+    import GSASIIobj as G2obj
+    import GSASIIspc as G2spc
+
+SCHEMA_VERSION = 1
+"""Of the JSON that is understood."""
+
+CLOSE = 1e-3
+"""A cell fits its space group if its lengths do to this fraction, and its angles to this many degrees."""
+
+
+class AlphaDiffractReader(G2obj.ImportPhase):
+    """Reads cells and space groups, without atoms, from what ``alphadiffract-plugin index`` found."""
+
+    rank = 1
+    """The candidate that a script gets; a person is asked."""
+
+    def __init__(self) -> None:
+        G2obj.ImportPhase.__init__(
+            self,
+            formatName="AlphaDiffract result",
+            longFormatName="Ranked unit cells and space groups found by alphadiffract-plugin index",
+            extensionlist=(".json", ".jsonl"),
+            strictExtension=True,
+        )
+
+    def ContentsValidator(self, filename: str) -> bool:
+        """Whether the file holds an answer with a cell; if not, ``self.errors`` says what to do."""
+        try:
+            choices_from_file(filename)
+        except NotReadableError as error:
+            self.errors = str(error)
+            return False
+        return True
+
+    def Reader(
+        self, filename: str, ParentFrame: Any = None, buffer: dict | None = None, blocknum: int = 1, **unused: Any
+    ) -> bool:
+        """Make a phase of the chosen candidate; of the next one in the next call, while ``self.repeat`` is set."""
+        self.repeat = False
+        buffer = {} if buffer is None else buffer
+        try:
+            if blocknum == 1 or "chosen" not in buffer:
+                buffer["chosen"] = self._chosen(choices_from_file(filename), ParentFrame)
+            choice = buffer["chosen"].pop(0)
+            self.Phase = phase_from_choice(choice)
+            self.repeat = bool(buffer["chosen"])
+        except NotReadableError as error:
+            self.errors = str(error)
+            if ParentFrame is None:
+                print(self.errors)
+            return False
+        if hasattr(ParentFrame, "AddToNotebook"):
+            ParentFrame.CheckNotebook()
+            ParentFrame.AddToNotebook(self.Phase["General"]["Provenance"])
+        return True
+
+    def _chosen(self, choices: list[dict], frame: Any) -> list[dict]:
+        """What the person, or the script, wants of these."""
+        if frame is None:
+            wanted = [choice for choice in choices if choice["rank"] == self.rank][:1]
+            if not wanted:
+                raise NotReadableError(
+                    f"no candidate of rank {self.rank} has a cell", "set the reader's rank to another"
+                )
+            return wanted
+        if len(choices) == 1:
+            return choices
+        try:
+            from .. import GSASIIctrlGUI as G2G
+        except ImportError:
+            import GSASIIctrlGUI as G2G
+        selected = G2G.MultipleBlockSelector(
+            [choice["label"] for choice in choices],
+            ParentFrame=frame,
+            title="Tick the cells to make phases of, the most probable first",
+            header="AlphaDiffract result",
+            size=(620, 420),
+        )
+        if not selected:
+            raise NotReadableError("no cell was chosen", "import again and tick one")
+        return [choices[index] for index in selected]
+
+
+class NotReadableError(Exception):
+    """What is wrong with the file, and what to do."""
+
+    def __init__(self, what: str, mend: str) -> None:
+        super().__init__(f"{what}; {mend}.")
+
+
+def choices_from_file(filename: str) -> list[dict]:
+    """Every candidate with a cell in a file, in order: rank, label, cell, symbol, number, name, provenance.
+
+    Raises
+    ------
+    NotReadableError : the file is no answer of ``alphadiffract-plugin index``, or none with a cell.
+    """
+    results = _results(filename)
+    choices = []
+    for result in results:
+        for rank, candidate in enumerate(result["candidates"], start=1):
+            try:
+                if any(value is None or not math.isfinite(value) for value in candidate["cell"]):
+                    continue
+                a, b, c, alpha, beta, gamma = (float(value) for value in candidate["cell"])
+                choice = {"rank": rank, "cell": [a, b, c, alpha, beta, gamma]}
+                choice["symbol"], choice["number"] = str(candidate["space_group_symbol"]), int(candidate["space_group"])
+                probability = float(candidate["probability"])
+            except (KeyError, TypeError, ValueError):
+                raise NotReadableError(
+                    f"candidate {rank} of {result['histogram']} is not as this importer knows them",
+                    "write the file again, and run 'alphadiffract-plugin gsasii install-hook' of the same version",
+                ) from None
+            chance = "p <0.01" if probability < 0.005 else f"p {probability:.2f}"
+            label = f"{rank}: {choice['symbol']}, {_cell_in_words(choice['cell'])}, {chance}"
+            choice["label"] = f"{result['histogram']} {label}" if len(results) > 1 else label
+            choice["name"] = f"{result['histogram']} {rank}"
+            choice["provenance"] = (
+                f"Cell and space group: {label}; candidate {rank} of {len(result['candidates'])} for "
+                f"{result['histogram']}, found by alphadiffract-plugin "
+                f"{result.get('versions', {}).get('alphadiffract-plugin', '')} (indexer {result.get('indexer')}), read "
+                f"from {filename}"
+            )
+            choices.append(choice)
+    if not choices:
+        raise NotReadableError(
+            "this answer has no candidate with a cell", "look at its notes, measure longer or try another wavelength"
+        )
+    return choices
+
+
+def phase_from_choice(choice: dict) -> dict:
+    """A phase of GSAS-II with the cell and space group of a choice, and no atoms.
+
+    Raises
+    ------
+    NotReadableError : GSAS-II does not know the space group, or the cell has not its symmetry.
+    """
+    cell = choice["cell"]
+    group = _space_group(choice)
+    volume = float(G2lat.calc_V(G2lat.cell2A(cell))) if _possible(cell) else math.nan
+    if not volume > 1 or not _fits(cell, group):
+        raise NotReadableError(
+            f"no crystal of {choice['symbol']} has the cell {_cell_in_words(cell)}", "choose another candidate"
+        )
+    phase = G2obj.SetNewPhase(Name=choice["name"], SGData=group, cell=[*cell, volume])
+    phase["General"]["Provenance"] = choice["provenance"]
+    return phase
+
+
+def _results(filename: str) -> list[dict]:
+    """The answers in a file: one, or one a line."""
+    mend = "give the NAME.json that 'alphadiffract-plugin index PATTERN -o DIR' wrote"
+    try:
+        with open(filename, encoding="utf-8") as file:
+            text = file.read()
+    except (OSError, UnicodeDecodeError) as error:
+        raise NotReadableError(f"this file cannot be read as text ({error})", mend) from None
+    try:
+        documents = [json.loads(text)]
+    except (ValueError, RecursionError) as error:
+        try:
+            documents = [json.loads(line) for line in text.splitlines() if line.strip()]
+        except (ValueError, RecursionError):
+            documents = []
+        if not documents:
+            raise NotReadableError(f"this is no JSON ({str(error)[:80]})", mend) from None
+    for document in documents:
+        kind = document.get("record") if isinstance(document, dict) else None
+        if kind != "IndexingResult":
+            what = f"a {kind}" if isinstance(kind, str) else "something else"
+            raise NotReadableError(f"this JSON holds {what}, no answer of alphadiffract-plugin", mend)
+        if document.get("schema_version") != SCHEMA_VERSION or not isinstance(document.get("candidates"), list):
+            raise NotReadableError(
+                f"this answer is of schema version {document.get('schema_version')}; {SCHEMA_VERSION} is understood",
+                "index again, and run 'alphadiffract-plugin gsasii install-hook' of the same version",
+            )
+        document.setdefault("histogram", "pattern")
+        if not isinstance(document.get("versions"), dict):
+            document["versions"] = {}
+    return documents
+
+
+def _space_group(choice: dict) -> dict:
+    """GSAS-II's description of the group; an R group is on hexagonal axes unless the cell is a rhombohedron."""
+    suffix = " R" if choice["symbol"].startswith("R") and abs(choice["cell"][5] - 120) > CLOSE else ""
+    for symbol in (choice["symbol"], G2spc.spgbyNum[choice["number"]] if 0 < choice["number"] <= 230 else ""):
+        fault, group = G2spc.SpcGroup(symbol.rsplit(" R", 1)[0] + suffix if suffix else symbol) if symbol else (1, {})
+        if not fault and group:
+            return group
+    raise NotReadableError(f"GSAS-II knows no space group {choice['symbol']!r}", "choose another candidate")
+
+
+def _possible(cell: list[float]) -> bool:
+    """Whether six numbers are a cell at all."""
+    angles = cell[3:]
+    return min(cell) > 0 and sum(angles) < 360 and all(2 * angle < sum(angles) for angle in angles)
+
+
+def _fits(cell: list[float], group: dict) -> bool:
+    """Whether a cell has the shape that its crystal system asks for, which GSAS-II does not check."""
+    a, b, c = cell[:3]
+    system, unique = group["SGSys"], group.get("SGUniq", "b") or "b"
+    equal = {"cubic": (b, c), "rhombohedral": (b, c), "tetragonal": (b,), "hexagonal": (b,), "trigonal": (b,)}
+    right = [90.0, 90.0, 120.0 if system in ("hexagonal", "trigonal") else 90.0]
+    if system == "triclinic":
+        right = cell[3:]
+    elif system == "rhombohedral":
+        right = [cell[3]] * 3
+    elif system == "monoclinic":
+        right["abc".index(unique[-1])] = cell[3 + "abc".index(unique[-1])]
+    return all(abs(length / a - 1) < CLOSE for length in equal.get(system, ())) and all(
+        abs(cell[3 + index] - angle) < CLOSE for index, angle in enumerate(right)
+    )
+
+
+def _cell_in_words(cell: list[float]) -> str:
+    """Lengths with three decimals, and the angles that are not 90 (120 for gamma)."""
+    usual = {"alpha": (90.0,), "beta": (90.0,), "gamma": (90.0, 120.0)}
+    odd = [f"{name} {cell[3 + place]:.2f}" for place, name in enumerate(usual) if cell[3 + place] not in usual[name]]
+    return " ".join([f"{length:.3f}" for length in cell[:3]] + odd)
