@@ -87,10 +87,12 @@ def save(
     provenance: Mapping[str, Any],
     normalisation: Normalisation | None = None,
     half: bool = False,
+    calibration: Mapping[str, Any] | None = None,
 ) -> Path:
     """Write a model folder (made if need be); the weights as float16 if ``half``.
 
-    ``provenance`` says how the weights came to be; the versions used now are added to it.
+    ``provenance`` says how the weights came to be; the versions used now are added to it. ``calibration`` holds the
+    ``temperature`` of its probabilities and how that was found; None for 1.
     """
     import torch
     from safetensors.torch import save as packed
@@ -107,6 +109,7 @@ def save(
         "first_space_group": 1,
         "lattice_convention": LATTICE_CONVENTION[architecture],
         "lattice_types": list(lattice.LATTICE_TYPES) if architecture == "compact" else [],
+        **({"temperature": calibration["temperature"], "calibration": dict(calibration)} if calibration else {}),
         "provenance": dict(provenance) | {"torch": torch.__version__, "python": platform.python_version()},
     }
     folder.mkdir(parents=True, exist_ok=True)

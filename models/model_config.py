@@ -70,6 +70,8 @@ def understand(
                 _refuse_other_classes(config, folder / "config.json")
             architecture, settings = config["architecture"], config["network"]
             grid, normalisation = Grid(**config["grid"]), Normalisation(**config["normalisation"])
+            if not 0.01 < config.get("temperature", 1.0) < 100:
+                raise ValueError(f"temperature is {config['temperature']}, not between 0.01 and 100")
         else:
             architecture, settings = "open", _released_settings(config, gemd="gemd_distance_matrix" in weights)
             grid, normalisation = _released_input(config)

@@ -11,7 +11,13 @@ if TYPE_CHECKING:
 Counts = list[tuple[str, str, int]] | None
 
 
-def card(name: str, members: Sequence[Member], evaluation: dict[str, Any] | None, counts: Sequence[Counts]) -> str:
+def card(
+    name: str,
+    members: Sequence[Member],
+    evaluation: dict[str, Any] | None,
+    counts: Sequence[Counts],
+    calibration: dict[str, Any] | None,
+) -> str:
     """The card. What is not known is said to be unknown; no figure stands here that was not measured.
 
     Parameters
@@ -20,8 +26,10 @@ def card(name: str, members: Sequence[Member], evaluation: dict[str, Any] | None
     members : its networks.
     evaluation : what ``evaluation.json`` holds, None if it was not evaluated.
     counts : structures trained on, a list a member; see :func:`.release.counts_of`.
+    calibration : a :class:`.calibrate.Calibration` as dictionary, None if the probabilities were not calibrated.
     """
-    parts = [_what(name, members), _training(members), _data(members, counts), _figures(evaluation), _again(members)]
+    parts = [_what(name, members), _training(members), _data(members, counts), _figures(evaluation)]
+    parts += [_calibration(calibration), _again(members)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -89,6 +97,22 @@ def _figures(evaluation: dict[str, Any] | None) -> str:
     body = markdown(evaluation, level=2).split("\n", 1)[1].strip()
     return (
         f"## How good it is\n\nMeasured by `alphadiffract-plugin evaluate`, before the weights were rounded.\n\n{body}"
+    )
+
+
+def _calibration(found: dict[str, Any] | None) -> str:
+    if found is None:
+        return "## Calibration\n\nNot calibrated: the probabilities are as the network gives them."
+
+    def told(errors: dict[str, float]) -> str:
+        return f"space group {100 * errors['space_group']:.1f} %, crystal system {100 * errors['crystal_system']:.1f} %"
+
+    return (
+        "## Calibration\n\nProbabilities p of the space groups are given as p^(1/T) / Σ p^(1/T), "
+        f"T = {found['temperature']:g}: fitted to {found['patterns']} measured patterns ({found['index']}). "
+        f"Calibration error of the first answer, each of {found['folds']} parts judged by the T of the others: "
+        f"{told(found['ece'])}; without T: {told(found['ece_before'])}. If every probability held, so many "
+        f"patterns would still give, on average: {told(found['ece_if_perfect'])}."
     )
 
 

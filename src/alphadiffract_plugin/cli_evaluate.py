@@ -79,6 +79,10 @@ def release(
         Path | None,
         typer.Option(metavar="DIR", help="What 'evaluate -o' wrote of these weights: its figures go into the card."),
     ] = None,
+    calibrate: Annotated[
+        Path | None,
+        typer.Option(metavar="INDEX.csv", help="Make the probabilities hold on these measured patterns."),
+    ] = None,
 ) -> None:
     """Pack runs or models into one model folder for others, with a card that holds what was measured."""
     from alphadiffract_plugin import release as packing
@@ -88,7 +92,7 @@ def release(
     if name in ("", ".", "..", "default") or "/" in name or "\\" in name or name.startswith("member-"):
         raise SettingsError(f"no model can be called {name!r}", mend="give a plain name, such as mine-2026-11")
     check_folder(output)
-    print(packing.release(sources, output / name, evaluation=evaluation))
+    print(packing.release(sources, output / name, evaluation=evaluation, calibrate=calibrate))
 
 
 def _simulated(

@@ -71,10 +71,15 @@ def predict_many(histograms: Sequence[Histogram], settings: Settings) -> list[Pr
     answers = {  # (members, histograms * copies, ...)
         key: np.concatenate([np.stack([said[key] for said in part]) for part in parts], axis=1) for key in parts[0][0]
     }
-    return [
-        _prediction(folder.name, model.architecture, {key: value[:, i : i + copies] for key, value in answers.items()})
-        for i in range(0, len(inputs), copies)
-    ]
+    temperature = float(model.config.get("temperature", 1.0))
+    said_of = [{key: value[:, i : i + copies] for key, value in answers.items()} for i in range(0, len(inputs), copies)]
+    return [_prediction(folder.name, model.architecture, said, temperature) for said in said_of]
+
+
+def tempered(probability: np.ndarray, temperature: float) -> np.ndarray:
+    """Probabilities p, shape (..., C), as p^(1/T) / Σ p^(1/T), in the same order: see ``calibrate``."""
+    raised = (probability / probability.max(-1, keepdims=True)) ** (1 / temperature)
+    return raised / raised.sum(-1, keepdims=True)
 
 
 @functools.lru_cache(maxsize=4)
@@ -130,16 +135,21 @@ def _split(inputs: np.ndarray) -> list[np.ndarray]:
 
 def _compact_says(model: Model, x: Any) -> dict[str, np.ndarray]:
     """Probabilities of groups and systems, (N, 230) and (N, 7); means and variances of q, (N, 15, 6)."""
-    from alphadiffract_plugin.models.lattice import system_of_group
-
     answer = model.network(x)
     groups = answer.space_group_logits.double().softmax(-1).cpu().numpy()
     return {
         "groups": groups,
-        "systems": groups @ np.eye(7)[system_of_group()],
+        "systems": systems_from_groups(groups),
         "mean": answer.lattice_mean.double().cpu().numpy(),
         "variance": answer.lattice_sigma.double().square().cpu().numpy(),
     }
+
+
+def systems_from_groups(groups: np.ndarray) -> np.ndarray:
+    """Probabilities of the crystal systems, shape (..., 7), from those of the groups, shape (..., 230)."""
+    from alphadiffract_plugin.models.lattice import system_of_group
+
+    return groups @ np.eye(7)[system_of_group()]
 
 
 def _open_says(model: Model, x: Any) -> dict[str, np.ndarray]:
@@ -152,12 +162,13 @@ def _open_says(model: Model, x: Any) -> dict[str, np.ndarray]:
     }
 
 
-def _prediction(name: str, architecture: str, answers: dict[str, np.ndarray]) -> Prediction:
+def _prediction(name: str, architecture: str, answers: dict[str, np.ndarray], temperature: float) -> Prediction:
     """One prediction from the answers of all members to all copies of one histogram, each (members, copies, ...)."""
     of_members = answers["groups"].mean(1)
     said = {key: value.reshape(-1, *value.shape[2:]) for key, value in answers.items()}
-    groups, systems = of_members.mean(0), said["systems"].mean(0)
+    groups, systems = tempered(of_members.mean(0), temperature), said["systems"].mean(0)
     if architecture == "compact":
+        systems = systems_from_groups(groups)
         lattices = _lattices_by_type(groups, said["mean"], said["variance"])
     else:
         first = int(systems.argmax())

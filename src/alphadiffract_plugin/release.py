@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import tempfile
 from collections import Counter
@@ -34,7 +35,9 @@ class Member:
     """Files of structures that it was trained on, where they lay."""
 
 
-def release(sources: Sequence[str], folder: Path, *, evaluation: Path | None) -> Path:
+def release(
+    sources: Sequence[str], folder: Path, *, evaluation: Path | None = None, calibrate: Path | None = None
+) -> Path:
     """Pack runs, models or ensembles into a model folder with float16 weights; more than one becomes an ensemble.
 
     Parameters
@@ -42,6 +45,8 @@ def release(sources: Sequence[str], folder: Path, *, evaluation: Path | None) ->
     sources : folders of runs (the last checkpoint is taken), or names or folders of models.
     folder : what to make; whole or not at all.
     evaluation : folder that `evaluate -o` wrote for these same weights; its figures go into the card.
+    calibrate : index of measured patterns to fit the temperature of the probabilities to; without one, the model
+        that is packed by itself keeps the temperature that it has.
 
     Raises
     ------
@@ -49,6 +54,7 @@ def release(sources: Sequence[str], folder: Path, *, evaluation: Path | None) ->
     InputError : the evaluation cannot be read, or is of other weights.
     OutputError : ``folder`` is there already, or cannot be written.
     """
+    from alphadiffract_plugin.calibrate import calibration_from_index
     from alphadiffract_plugin.card import card
     from alphadiffract_plugin.models import checkpoint
 
@@ -60,23 +66,39 @@ def release(sources: Sequence[str], folder: Path, *, evaluation: Path | None) ->
     try:
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".releasing-") as scratch:
             whole = Path(scratch) / folder.name
-            for number, member in enumerate(members, 1):
-                model = member.model
-                checkpoint.save(
-                    model.network,
-                    model.grid,
-                    whole / f"member-{number:02d}" if len(members) > 1 else whole,
-                    provenance=without_paths(model.config.get("provenance", {})),
-                    normalisation=model.normalisation,
-                    half=True,
-                )
+            found = None if calibrate else calibration_of(sources, members)
+            _save(members, whole, found)
             checkpoint.load_members(whole)
-            text = card(folder.name, members, figures, [counts_of(member) for member in members])
+            if calibrate:
+                found = dataclasses.asdict(calibration_from_index(whole, calibrate))
+                _save(members, whole, found)
+            text = card(folder.name, members, figures, [counts_of(member) for member in members], found)
             (whole / "card.md").write_text(text, encoding="utf-8")
             whole.rename(folder)
     except OSError as error:
         raise OutputError(f"cannot be written: {error.strerror}", mend="choose another place", where=folder) from error
     return folder
+
+
+def _save(members: Sequence[Member], whole: Path, calibration: dict[str, Any] | None) -> None:
+    from alphadiffract_plugin.models import checkpoint
+
+    for number, member in enumerate(members, 1):
+        model = member.model
+        checkpoint.save(
+            model.network,
+            model.grid,
+            whole / f"member-{number:02d}" if len(members) > 1 else whole,
+            provenance=without_paths(model.config.get("provenance", {})),
+            normalisation=model.normalisation,
+            half=True,
+            calibration=calibration,
+        )
+
+
+def calibration_of(sources: Sequence[str], members: Sequence[Member]) -> dict[str, Any] | None:
+    """The calibration that a single source brings along: it holds for its members together, and for no others."""
+    return members[0].model.config.get("calibration") if len(sources) == 1 else None
 
 
 def model_folder(source: str) -> tuple[Path, str]:

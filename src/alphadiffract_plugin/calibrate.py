@@ -1,0 +1,125 @@
+"""Calibrate: one number that makes a network's probabilities hold on measured patterns.
+
+Temperature scaling (Guo, Pleiss, Sun & Weinberger 2017, arXiv:1706.04599) of the averaged probabilities p of the 230
+space groups: p^(1/T) / Σ p^(1/T). The order of the groups stays as it is.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from alphadiffract_plugin.errors import InputError
+from alphadiffract_plugin.predict import systems_from_groups, tempered
+
+if TYPE_CHECKING:
+    from alphadiffract_plugin.models.training.figures import Judged
+
+FOLDS = 5
+LEAST_PATTERNS = 50
+"""With fewer patterns the number would be their chance."""
+BOUNDS = (-2.0, 2.0)
+"""Of ln T."""
+DRAWS = 200
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """A temperature, and how well it does on patterns that it was not fitted to."""
+
+    temperature: float
+    """T, fitted to all patterns."""
+    index: str
+    """File name of the index that the patterns are of."""
+    patterns: int
+    """Answered patterns that it was fitted to."""
+    folds: int
+    """Parts of the patterns, each judged by the temperature of the others."""
+    seed: int
+    """Of the folds."""
+    ece: dict[str, float]
+    """Expected calibration error of the first ``space_group`` and ``crystal_system``, out of fold."""
+    ece_before: dict[str, float]
+    """The same without a temperature."""
+    ece_if_perfect: dict[str, float]
+    """What chance alone gives so many patterns where every such probability holds: the mean of 200 draws."""
+
+
+def calibration_from_index(model: Path, index: Path, *, device: str = "auto", seed: int = 20261121) -> Calibration:
+    """The temperature of greatest likelihood of the right groups, for a model whose own temperature is 1.
+
+    Raises
+    ------
+    ModelError, SettingsError : the model does not load, or the device does not exist.
+    InputError : the index cannot be read, or holds fewer than 50 patterns that the network can answer.
+    """
+    from alphadiffract_plugin.evaluate import judge_rows
+    from alphadiffract_plugin.measured_index import read_index
+
+    judged, _ = judge_rows(model, read_index(index), index, device=device, seed=seed)
+    judged = judged.take(judged.answered)
+    if len(judged) < LEAST_PATTERNS:
+        raise InputError(
+            f"{len(judged)} of its patterns can be answered: too few to calibrate on",
+            mend=f"give an index of {LEAST_PATTERNS} or more, or release without --calibrate",
+            where=index,
+        )
+    fold = np.random.default_rng(seed).permutation(len(judged)) % FOLDS
+    groups = np.empty_like(judged.space_group)
+    for k in range(FOLDS):
+        groups[fold == k] = tempered(judged.space_group[fold == k], temperature_of(judged.take(fold != k)))
+    return Calibration(
+        temperature=round(temperature_of(judged), 3),
+        index=index.name,
+        patterns=len(judged),
+        folds=FOLDS,
+        seed=seed,
+        ece=calibration_errors(judged, groups),
+        ece_before=calibration_errors(judged, judged.space_group),
+        ece_if_perfect=errors_of_chance(judged, groups, seed=seed),
+    )
+
+
+def temperature_of(judged: Judged) -> float:
+    """The temperature that makes the right groups of these answers most probable."""
+    from scipy.optimize import minimize_scalar
+
+    def loss(log_temperature: float) -> float:
+        groups = tempered(judged.space_group, float(np.exp(log_temperature)))
+        return -float(np.log(np.maximum((groups * judged.true_space_group).sum(1), 1e-12)).mean())
+
+    return float(np.exp(minimize_scalar(loss, bounds=BOUNDS, method="bounded").x))
+
+
+def calibration_errors(judged: Judged, groups: np.ndarray) -> dict[str, float]:
+    """Expected calibration error if the answers were these probabilities of groups, shape (N, 230).
+
+    Crystal systems follow the groups, but in a network that has a head of its own for them.
+    """
+    from alphadiffract_plugin.models.training.figures import calibration
+
+    answers = _answers(judged, groups)
+    right = {"space_group": answers.group_right(1), "crystal_system": answers.system_right}
+    return {name: round(calibration(getattr(answers, name).max(1), said)["ece"], 4) for name, said in right.items()}
+
+
+def errors_of_chance(judged: Judged, groups: np.ndarray, *, seed: int) -> dict[str, float]:
+    """The mean error of answers of these probabilities that are right exactly so often."""
+    from alphadiffract_plugin.models.training.figures import calibration
+
+    rng, errors = np.random.default_rng(seed), {}
+    for name in ("space_group", "crystal_system"):
+        first = getattr(_answers(judged, groups), name).max(1)
+        drawn = [calibration(first, rng.random(len(first)) < first)["ece"] for _ in range(DRAWS)]
+        errors[name] = round(float(np.mean(drawn)), 4)
+    return errors
+
+
+def _answers(judged: Judged, groups: np.ndarray) -> Judged:
+    tied = np.allclose(judged.crystal_system, systems_from_groups(judged.space_group))
+    systems = systems_from_groups(groups) if tied else judged.crystal_system
+    return dataclasses.replace(judged, space_group=groups, crystal_system=systems)
