@@ -1,6 +1,7 @@
 """Fit the weights of the ranking to measured patterns with known cells, and say how well they do out of fold.
 
     python bench/fit_ranking.py INDEX.csv --cache FOLDER [-o src/alphadiffract_plugin/data/ranking.json] [--jobs N]
+    python bench/fit_ranking.py INDEX.csv --cache OTHER --without-network [--jobs N]
 
 Every pattern goes through the flow up to the ranking once (kept in FOLDER, so that a run goes on where it stopped). The
 weights maximise the probability of the true cell with the true space group among all answers, or of
@@ -8,7 +9,9 @@ weights maximise the probability of the true cell with the true space group amon
 probabilities of the scores, and the share of missed cells is counted by crystal system. The figures printed and kept
 are those of five folds: each pattern is judged by numbers that were fitted without it, and went through the flow with
 the prior of spurious lines that ``fit_spurious.py`` fitted without its fold. Patterns of tier B, of which only the
-space group is known, fit nothing; they are judged by numbers fitted to all of tier A.
+space group is known, fit nothing; they are judged by numbers fitted to all of tier A. ``--without-network`` puts the
+frequency of each space group among known structures in the place of what the network says of a pattern, and no lattice,
+for a second table with weights of its own.
 """
 
 from __future__ import annotations
@@ -102,9 +105,12 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("index", type=Path)
     parser.add_argument("--cache", type=Path, required=True)
     parser.add_argument("-o", "--output", type=Path)
+    parser.add_argument("--without-network", action="store_true")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     args = parser.parse_args(argv)
-    cases = gathered(args.index, args.cache, args.jobs)
+    if args.output and args.without_network:
+        parser.error("weights without the network are not for use")
+    cases = gathered(args.index, args.cache, args.jobs, with_network=not args.without_network)
     known = [case for case in cases if case.tier == "A"]
     weights = calibrated(known, fitted(known, START))
     judged = out_of_fold(known) | {case.id: judge(case, weights) for case in cases if case.tier != "A"}
@@ -116,7 +122,7 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-def gathered(index: Path, cache: Path, jobs: int) -> list[Case]:
+def gathered(index: Path, cache: Path, jobs: int, *, with_network: bool = True) -> list[Case]:
     """The cases of all patterns of tiers A and B, from the cache where they are there."""
     from alphadiffract_plugin.progress import track
 
@@ -131,7 +137,9 @@ def gathered(index: Path, cache: Path, jobs: int) -> list[Case]:
     weights = [held_back.get(row["id"]) for row in left]
     os.environ["OMP_NUM_THREADS"] = "1"
     with ProcessPoolExecutor(jobs, get_context("spawn"), one_thread) as pool:
-        for _ in track(pool.map(gather, left, [cache] * len(left), weights), "weigh", total=len(left)):
+        for _ in track(
+            pool.map(gather, left, [cache] * len(left), weights, [with_network] * len(left)), "weigh", total=len(left)
+        ):
             pass
     return [load(row["id"], cache) for row in rows]
 
@@ -142,14 +150,25 @@ def spurious_weights_without_fold() -> list[list[float]]:
     return json.loads(text)["weights_without_fold"]
 
 
-def gather(row: dict[str, str], cache: Path, spurious_weights: list[float] | None = None) -> None:
+def said_without_network(*_: object):
+    """In the place of the network's prediction: how common each space group is, and no lattice."""
+    from alphadiffract_plugin.predict import systems_from_groups
+    from alphadiffract_plugin.rank import log_frequency
+    from alphadiffract_plugin.records import Prediction
+
+    groups = np.exp(log_frequency())
+    return Prediction(systems_from_groups(groups), groups, (), groups[None], "none")
+
+
+def gather(
+    row: dict[str, str], cache: Path, spurious_weights: list[float] | None = None, with_network: bool = True
+) -> None:
     """Weigh one pattern, with these weights of spurious lines if any are given, and keep its case."""
     from pymatgen.core import Lattice
 
-    from alphadiffract_plugin import observed
+    from alphadiffract_plugin import observed, pipeline
     from alphadiffract_plugin.crystal import cell_from_metric, primitive_basis
     from alphadiffract_plugin.errors import AlphaDiffractError
-    from alphadiffract_plugin.pipeline import weigh
     from alphadiffract_plugin.rank import term_table
     from alphadiffract_plugin.settings import Settings
 
@@ -159,10 +178,14 @@ def gather(row: dict[str, str], cache: Path, spurious_weights: list[float] | Non
     }
     network = np.zeros(230)
     used = spurious_weights or observed.spurious_weights()
+    asked = pipeline._opinion if with_network else said_without_network
     began = time.perf_counter()
     try:
-        with mock.patch.object(observed, "spurious_weights", lambda: used):
-            known = weigh(histogram_of(row), Settings())
+        with (
+            mock.patch.object(observed, "spurious_weights", lambda: used),
+            mock.patch.object(pipeline, "_opinion", asked),
+        ):
+            known = pipeline.weigh(histogram_of(row), Settings())
         table, owner = term_table(known.fits, known.prediction)
         if known.prediction is not None:
             network = known.prediction.space_group_probability
