@@ -31,6 +31,8 @@ except ImportError:  # a GSAS-II from before 2025, whose modules lie side by sid
 SCHEMA_VERSION = 1
 """Of the JSON that is understood."""
 
+_ANGLES = ("alpha", "beta", "gamma")
+
 CLOSE = 1e-3
 """A cell fits its space group if its lengths do to this fraction, and its angles to this many degrees."""
 
@@ -55,7 +57,7 @@ class AlphaDiffractReader(G2obj.ImportPhase):
         try:
             choices_from_file(filename)
         except NotReadableError as error:
-            self.errors = str(error)
+            self._tell(error)
             return False
         return True
 
@@ -70,9 +72,10 @@ class AlphaDiffractReader(G2obj.ImportPhase):
                 buffer["chosen"] = self._chosen(choices_from_file(filename), ParentFrame)
             choice = buffer["chosen"].pop(0)
             self.Phase = phase_from_choice(choice)
+            self.SymOps = {"xyz": ["x,y,z"]}  # else GSAS-II asks for the origin, which matters to atoms alone
             self.repeat = bool(buffer["chosen"])
         except NotReadableError as error:
-            self.errors = str(error)
+            self._tell(error)
             if ParentFrame is None:
                 print(self.errors)
             return False
@@ -80,6 +83,10 @@ class AlphaDiffractReader(G2obj.ImportPhase):
             ParentFrame.CheckNotebook()
             ParentFrame.AddToNotebook(self.Phase["General"]["Provenance"])
         return True
+
+    def _tell(self, error: NotReadableError) -> None:
+        """Say what is wrong: GSAS-II prints the errors of a reader, and shows its warnings beside its own message."""
+        self.errors = self.warnings = str(error)
 
     def _chosen(self, choices: list[dict], frame: Any) -> list[dict]:
         """What the person, or the script, wants of these."""
@@ -243,6 +250,7 @@ def _fits(cell: list[float], group: dict) -> bool:
 
 def _cell_in_words(cell: list[float]) -> str:
     """Lengths with three decimals, and the angles that are not 90 (120 for gamma)."""
-    usual = {"alpha": (90.0,), "beta": (90.0,), "gamma": (90.0, 120.0)}
-    odd = [f"{name} {cell[3 + place]:.2f}" for place, name in enumerate(usual) if cell[3 + place] not in usual[name]]
+    texts = [f"{angle:.2f}" for angle in cell[3:]]
+    usual = (("90.00",), ("90.00",), ("90.00", "120.00"))
+    odd = [f"{name} {texts[place]}" for place, name in enumerate(_ANGLES) if texts[place] not in usual[place]]
     return " ".join([f"{length:.3f}" for length in cell[:3]] + odd)

@@ -192,12 +192,16 @@ def list_plugins() -> None:
     print_report(plugins_report(plugins()))
 
 
-def doctor() -> None:
+def doctor(
+    gsasii: Annotated[
+        bool, typer.Option("--gsasii", help="Also make, save and open a small project with GSAS-II (seconds).")
+    ] = False,
+) -> None:
     """Say what was found of Python, torch, CUDA, GSAS-II, models and plugins, each with the mend."""
     from alphadiffract_plugin.doctor import examine
     from alphadiffract_plugin.report import doctor_report, print_report
 
-    print_report(doctor_report(examine(plugins())))
+    print_report(doctor_report(examine(plugins(), gsasii=gsasii)))
 
 
 def _load(path: Path, wavelength: str | None, radiation: Radiation | None) -> Histogram:

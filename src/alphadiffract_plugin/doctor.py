@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import platform
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -14,6 +17,9 @@ from alphadiffract_plugin.hooks import PluginError
 
 if TYPE_CHECKING:
     from alphadiffract_plugin.hooks import RietveldPlugins
+
+SMOKE_SECONDS = 120
+"""GSAS-II gets no more to make, save and open a project; it needs about two."""
 
 
 @dataclass(frozen=True)
@@ -30,14 +36,22 @@ class Finding:
     """What to do about it; empty if nothing."""
 
 
-def examine(plugins: RietveldPlugins) -> Iterator[Finding]:
-    """Look for everything in turn; whatever fails becomes a finding, never an error."""
+def examine(plugins: RietveldPlugins, *, gsasii: bool = False) -> Iterator[Finding]:
+    """Look for everything in turn; whatever fails becomes a finding, never an error.
+
+    Parameters
+    ----------
+    plugins : those that were found.
+    gsasii : also make, save and open a project with GSAS-II, which takes some seconds.
+    """
     from alphadiffract_plugin.gsasii import INSTALL
 
     yield Finding("alphadiffract-plugin", "ok", f"{__version__} on Python {platform.python_version()}")
     yield from _guarded("torch", _torch, "pip install --force-reinstall torch")
     yield from _guarded("readers", _readers, "pip install --force-reinstall geddes")
     yield from _guarded("GSAS-II", _gsasii, f"install it: {INSTALL}")
+    if gsasii:
+        yield from _guarded("GSAS-II at work", _gsasii_at_work, f"install it anew: {INSTALL}")
     yield from _guarded("models", _models, "pip install --force-reinstall alphadiffract-plugin")
     yield from _guarded("plugins", lambda: _plugins(plugins), "uninstall the plugin that is named")
 
@@ -85,6 +99,30 @@ def _gsasii() -> Iterator[Finding]:
         yield Finding("GSAS-II", "optional", "not found; bundles are seeded without it", mend)
     else:
         yield Finding("GSAS-II", "ok", str(found))
+
+
+def _gsasii_at_work() -> Iterator[Finding]:
+    from alphadiffract_plugin.gsasii import INSTALL, find
+
+    if find() is None:
+        yield Finding("GSAS-II at work", "missing", "there is none to try", f"install it: {INSTALL}")
+        return
+    command, begin = [sys.executable, "-m", "alphadiffract_plugin.smoke_gsasii"], time.monotonic()
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=SMOKE_SECONDS)
+        code, steps, faults = done.returncode, done.stdout, done.stderr
+    except subprocess.TimeoutExpired as late:
+        code, steps, faults = None, (late.stdout or b"").decode(errors="replace"), ""
+    seconds = time.monotonic() - begin
+    if code == 0:
+        told = f"a project was made, saved, opened again and calculated in {seconds:.1f} s"
+        yield Finding("GSAS-II at work", "ok", told)
+        return
+    step = (steps.splitlines() or ["starting"])[-1]
+    reason = (faults.strip().splitlines() or [f"exit code {code}"])[-1]
+    reason = f"no end after {SMOKE_SECONDS} s" if code is None else reason
+    mend = f"'python -m {command[-1]}' shows all of it; if it is not clear, install GSAS-II anew: {INSTALL}"
+    yield Finding("GSAS-II at work", "missing", f"{step} failed: {reason}", mend)
 
 
 def _models() -> Iterator[Finding]:

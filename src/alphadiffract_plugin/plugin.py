@@ -32,7 +32,7 @@ def rietveld_seeders() -> Iterator[Seeder]:
 
 @hookimpl
 def rietveld_commands(app: typer.Typer) -> None:
-    """What a model builder needs."""
+    """What a model builder needs, and what one who works in GSAS-II does."""
     from alphadiffract_plugin.cli_structures import structures
 
     app.add_typer(structures, name="structures")
@@ -49,6 +49,10 @@ def rietveld_commands(app: typer.Typer) -> None:
 
     app.command("evaluate")(evaluate)
     app.command("release")(release)
+
+    from alphadiffract_plugin.cli_gsasii import gsasii
+
+    app.add_typer(gsasii, name="gsasii")
 
 
 def _whole_flow(histogram: Histogram, settings: Settings) -> IndexingResult:

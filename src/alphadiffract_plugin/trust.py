@@ -47,6 +47,20 @@ _DO_NOT = (
 )
 
 
+def check_file(path: str | Path) -> None:
+    """Refuse a .gpx or .instprm that would run something; see :func:`check_gpx` and :func:`check_instprm`.
+
+    Raises
+    ------
+    UntrustedFileError : it would.
+    InputError : it is neither, damaged, or cannot be read.
+    """
+    checks = {".gpx": check_gpx, ".instprm": check_instprm}
+    if Path(path).suffix.lower() not in checks:
+        raise InputError("this is neither .gpx nor .instprm", mend="give a file that GSAS-II saved", where=path)
+    checks[Path(path).suffix.lower()](path)
+
+
 def check_gpx(path: str | Path) -> None:
     """Refuse a GSAS-II project that would run something when it is opened; nothing in it is run.
 

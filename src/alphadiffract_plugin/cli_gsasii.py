@@ -1,0 +1,63 @@
+"""``gsasii install-hook``, ``remove-hook`` and ``check``: for those who work in GSAS-II."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+gsasii = typer.Typer(
+    no_args_is_help=True, help="An importer for GSAS-II's menu; a look at its files before it opens them."
+)
+
+FolderOption = Annotated[
+    Path | None, typer.Option(metavar="DIR", help="Where GSAS-II looks for importers, if not in ~/.GSASII/imports.")
+]
+
+
+@gsasii.command("install-hook")
+def install_hook(folder: FolderOption = None) -> None:
+    """Add 'Import, Phase, from AlphaDiffract result' to GSAS-II's menu."""
+    from alphadiffract_plugin.gsasii import find
+    from alphadiffract_plugin.gsasii_hook import install, looks_there, user_folder
+    from alphadiffract_plugin.progress import say
+
+    path, done = install(folder.expanduser() if folder else user_folder())
+    print(f"{done}: {path}")
+    print(
+        "Start GSAS-II anew; then Import, Phase, (user) from AlphaDiffract result file: choose a NAME.json of 'index'"
+    )
+    found = find()
+    if found and folder is None and not looks_there(found.folder):
+        say(f"the GSAS-II that was found ({found}) is too old to look there: update it", "note:", "yellow")
+
+
+@gsasii.command("remove-hook")
+def remove_hook(folder: FolderOption = None) -> None:
+    """Take the importer out of GSAS-II's menu again."""
+    from alphadiffract_plugin.gsasii_hook import remove, user_folder
+
+    path, was_there = remove(folder.expanduser() if folder else user_folder())
+    print(f"removed: {path}" if was_there else f"not there, nothing to remove: {path}")
+
+
+@gsasii.command("check")
+def check(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE", help="Projects (.gpx) and instruments (.instprm).")],
+) -> None:
+    """Say whether GSAS-II can open these files without running code that is in them; opens none in GSAS-II."""
+    from alphadiffract_plugin.errors import AlphaDiffractError
+    from alphadiffract_plugin.progress import say
+    from alphadiffract_plugin.trust import check_file
+
+    refused = 0
+    for file in files:
+        try:
+            check_file(file)
+            print(f"safe: {file}")
+        except AlphaDiffractError as error:
+            refused += 1
+            say(str(error), "error:", "bold red")
+    if refused:
+        raise typer.Exit(2)
