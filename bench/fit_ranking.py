@@ -398,8 +398,8 @@ def document(weights: Weights, figures: dict[str, float], cases: list[Case]) -> 
 
     return {
         "what": "Weights of the ranking (rank.Weights), by bench/fit_ranking.py",
-        "fitted_on": f"{len(cases)} measured patterns with known cells (tier A of the development benchmark); temper and "
-        "none on those of tier B too, whose space groups alone are known",
+        "fitted_on": f"{len(cases)} measured patterns with known cells (tier A of the development benchmark); temper "
+        "and none on those of tier B too, whose space groups alone are known",
         "seed": SEED,
         "folds": FOLDS,
         "ridge": RIDGE,
