@@ -4,16 +4,16 @@
 >>> result = gsasii.index(histogram)                                       # a G2PwdrData of yours
 >>> phases = gsasii.seed(project, histogram, result)
 >>> print(gsasii.refine(project, histogram, phases[0], result).rwp)
->>> project.save()
+>>> gsasii.save(project)
 
-Nothing here writes the project's file: that stays with ``project.save()``. GSAS-II is not thread-safe; one process
-may work on one project at a time.
+Of these only ``save`` writes the project's file (``project.save()`` does too, but not all or nothing). What fails
+leaves the project as it was. GSAS-II is not thread-safe; one process may work on one project at a time.
 """
 
 from __future__ import annotations
 
 import contextlib
-import copy
+import dataclasses
 import functools
 import importlib
 import importlib.util
@@ -28,11 +28,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from alphadiffract_plugin.errors import GSASIIError
+from alphadiffract_plugin import open_project
+from alphadiffract_plugin.errors import AlphaDiffractError, GSASIIError
 from alphadiffract_plugin.lebail_recipe import fit_by_lebail
-from alphadiffract_plugin.project_recipe import label_lines, seed_project
-from alphadiffract_plugin.records import IndexingResult, SeedReport
-from alphadiffract_plugin.seed_common import notebook_entry, report_from_fit, seedable
+from alphadiffract_plugin.project_recipe import label_lines, phase_names, seed_project
+from alphadiffract_plugin.records import Candidate, IndexingResult, Receipt, SeedReport
+from alphadiffract_plugin.seed_common import doubts, fit_entry, judged_fit, notebook_entry, report_from_fit, seedable
 
 if TYPE_CHECKING:
     from alphadiffract_plugin.settings import Settings
@@ -42,6 +43,9 @@ INSTALL = "https://advancedphotonsource.github.io/GSAS-II-tutorials/install.html
 
 FOLDER_VARIABLE = "GSASII_PATH"
 """Environment variable that names the folder of a GSAS-II which Python does not find by itself."""
+
+SAME_CELL = 0.02
+"""A phase whose cell differs from a candidate's by a smaller fraction, in the same space group, was made from it."""
 
 log = logging.getLogger(__name__)
 
@@ -153,6 +157,17 @@ def quiet() -> Iterator[None]:
         yield
 
 
+@contextlib.contextmanager
+def told(what: str, mend: str) -> Iterator[None]:
+    """Say in our words that GSAS-II failed: it raises bare exceptions of many kinds."""
+    try:
+        yield
+    except (AlphaDiffractError, OSError):
+        raise
+    except Exception as error:
+        raise GSASIIError(f"{what}: {type(error).__name__}: {error}", mend=mend) from error
+
+
 def index(histogram: Any, settings: Settings | None = None) -> IndexingResult:
     """Index a powder histogram of an open project by the whole flow of this package.
 
@@ -172,38 +187,65 @@ def index(histogram: Any, settings: Settings | None = None) -> IndexingResult:
     return index_histogram(histogram_from_gsasii(histogram), settings or Settings())
 
 
-def seed(project: Any, histogram: Any, result: IndexingResult, keep: int = 5) -> list[Any]:
+def weigh(histogram: Any, result: IndexingResult, keep: int = 5, *, random_seed: int = 20260101) -> Receipt:
+    """How the kept candidates and random cells fare in the same short Le Bail fit, in scratch projects.
+
+    It takes half a second to two seconds a cell; ``print`` shows it as a table. Nothing of the project is touched.
+
+    Raises
+    ------
+    InputError : the answer has no candidate with a cell.
+    GSASIIError : GSAS-II is not there, or fails.
+    """
+    from alphadiffract_plugin.receipt import make_receipt
+
+    with told("GSAS-II could not try the candidates", "look whether it refines this histogram by itself"):
+        return make_receipt(histogram, seedable(result), keep, random_seed)
+
+
+def seed(
+    project: Any, histogram: Any, result: IndexingResult, keep: int = 5, *, receipt: Receipt | None = None
+) -> list[Any]:
     """Add an answer to an open project: lines, index list, unit cells, one phase per kept candidate, a notebook entry.
 
-    Phases and lists of the user stay. Only the first new phase is in use; call :func:`refine` to fit it.
+    Phases and lists of the user stay. Only the first new phase is in use; call :func:`refine` to fit it. The notebook
+    tells how the candidates fared beside random cells. Where the answer says that no cell is right, the cells below
+    are seeded all the same, with a warning.
 
     Parameters
     ----------
     project, histogram : a G2Project and a G2PwdrData in it.
     result : from :func:`index` or any indexer.
     keep : number of candidates.
+    receipt : from :func:`weigh`, if it is there already; None to make it.
 
     Returns
     -------
-    The new G2Phase objects.
+    The new G2Phase objects, named ``candidate_1`` ..., with the histogram's name where the project has several.
 
     Raises
     ------
     InputError : the answer has no candidate, or one that is no crystal; the project is as it was.
-    GSASIIError : GSAS-II does not know a space group.
+    GSASIIError : GSAS-II does not know a space group, or fails; the project is as it was.
     """
-    result = seedable(result)
-    candidates = result.candidates[:keep]
+    sound, doubtful = seedable(result), doubts(result)
     groups = module("GSASIIspc")
-    with quiet(), _file_untouched(project):
-        for candidate in candidates:
-            fault, _ = groups.SpcGroup(candidate.space_group_symbol)
-            if fault:
-                raise GSASIIError(
-                    f"GSAS-II knows no space group {candidate.space_group_symbol!r}",
-                    mend="write the symbol with blanks between the axes, such as P n m a",
-                )
-        return seed_project(project, histogram, result.to_dict(), keep=keep, note=notebook_entry(result, keep))
+    for candidate in sound.candidates[:keep]:
+        fault, _ = groups.SpcGroup(candidate.space_group_symbol)
+        if fault:
+            raise GSASIIError(
+                f"GSAS-II knows no space group {candidate.space_group_symbol!r}",
+                mend="write the symbol with blanks between the axes, such as P n m a",
+            )
+    receipt = receipt or weigh(histogram, result, keep)
+    names = phase_names(project, histogram, len(sound.candidates[:keep]))
+    note = notebook_entry(result, keep, names=names, receipt=receipt)
+    failing = told("GSAS-II could not add the candidates", "save the project, open it anew, and tell us")
+    with failing, quiet(), open_project.whole_or_not_at_all(project):
+        phases = seed_project(project, histogram, sound.to_dict(), keep=keep, note=note)
+    for doubt in doubtful:
+        warnings.warn(doubt, stacklevel=2)
+    return phases
 
 
 def refine(
@@ -215,80 +257,71 @@ def refine(
     cycles: int = 3,
     profile: str = "sample",
     random_seed: int = 20260101,
+    receipt: Receipt | None = None,
 ) -> SeedReport:
     """Fit one phase of an open project to one histogram by Le Bail, away from everything else in the project.
 
     Background, cell, zero or displacement, and widths of the histogram and the phase are replaced by those fitted,
-    with their refinement flags, so that ``project.refine()`` goes on from there; if the fit diverged, nothing is.
+    with their refinement flags, so that ``project.refine()`` goes on from there; if the fit diverged or failed,
+    nothing is.
 
     Parameters
     ----------
     project, histogram, phase : of GSAS-II; the phase must be linked to the histogram.
-    result : where the phase comes from: its first candidate's zero shift and its lines are used. None for neither.
+    result : where the phase comes from: its candidate's zero shift and the lines are used, and the fit is held
+        against random cells: one that is no better than chance is not called converged. None for neither.
     cycles : least-squares cycles a step.
     profile : ``sample`` keeps the instrument parameters and refines size and microstrain; ``instrument`` refines
         U, V, W, X and Y.
     random_seed : the same seed gives the same fit.
+    receipt : from :func:`weigh`, if the phase is its first candidate; None to make one of this phase alone.
 
     Returns
     -------
-    SeedReport, with ``target`` the file that the project will be saved to and no files.
+    SeedReport, with ``target`` the file that the project will be saved to and no files; ``steps`` and ``notes`` tell
+    what happened, also where GSAS-II gave up on a step.
+
+    Raises
+    ------
+    GSASIIError : GSAS-II is not there, or fails at something other than a step; the project is as it was.
     """
     g2 = scriptable()
     peaks = result.peaks.to_dict() if result and result.peaks else None
-    first = next((one for one in result.candidates if one.has_cell), None) if result else None
-    zero_shift = first.zero_shift + first.displacement if first else 0.0
-    with tempfile.TemporaryDirectory() as folder, quiet():
+    own = _candidate_of(phase, result) if result else None
+    if own and not (receipt and receipt.lines[0].cell == own.cell):
+        alone = dataclasses.replace(result, candidates=(own,))
+        receipt = weigh(histogram, alone, 1, random_seed=random_seed)
+    failing = told("GSAS-II could not fit the phase", "look whether the phase is linked to the histogram")
+    with failing, quiet(), tempfile.TemporaryDirectory() as folder:
         scratch = g2.G2Project(newgpx=str(Path(folder) / "fit.gpx"))
-        ours, our_phase = _transplant(scratch, project, histogram, phase)
+        ours = open_project.scratch_copy(scratch, histogram, phase)
+        our_phase = scratch.phase(phase.name)
         fit = fit_by_lebail(
             *(scratch, ours, our_phase, refine_function()),
-            **{"zero_shift": zero_shift, "cycles": cycles, "random_seed": random_seed},
-            **{"profile": profile, "peaks": peaks},
+            **{"zero_shift": own.zero_shift + own.displacement if own else 0.0},
+            **{"cycles": cycles, "random_seed": random_seed, "profile": profile, "peaks": peaks},
         )
+        fit = judged_fit(fit, result, receipt if own else None)
         if fit["cell"] is not None:
-            _take_over(ours, our_phase, histogram, phase)
-            if peaks:
-                label_lines(histogram, phase, peaks)
-    return report_from_fit(fit, target=str(project.filename), phases=(phase.name,))
+            with open_project.whole_or_not_at_all(project):
+                open_project.take_over(ours, our_phase, histogram, phase)
+                if peaks:
+                    label_lines(histogram, phase, peaks)
+                project.data["Notebook"]["data"].append(fit_entry(phase.name, fit))
+    return report_from_fit(fit, target=str(project.filename), phases=(phase.name,), receipt=receipt if own else None)
 
 
-@contextlib.contextmanager
-def _file_untouched(project: Any) -> Iterator[None]:
-    """Let GSAS-II save into a scratch folder: ``G2Project.add_phase`` writes the project's file unasked."""
-    own = project.filename
-    with tempfile.TemporaryDirectory() as folder:
-        project.filename = str(Path(folder) / "scratch.gpx")
-        try:
-            yield
-        finally:
-            project.filename = own
+def save(project: Any, path: str | Path | None = None) -> Path:
+    """Save a project all or nothing, to its own file or another; see :func:`open_project.save`."""
+    with quiet():
+        return open_project.save(project, path)
 
 
-def _transplant(scratch: Any, project: Any, histogram: Any, phase: Any) -> tuple[Any, Any]:
-    """Copies of one histogram and one phase in an empty project."""
-    data = copy.deepcopy(histogram.data)
-    data["Reflection Lists"] = {phase.name: {}}
-    phase_data = copy.deepcopy(phase.data)
-    coupling = phase_data["Histograms"][histogram.name]
-    phase_data["Histograms"] = {histogram.name: coupling | {"Use": True, "LeBail": False}}
-    scratch.data[histogram.name] = data
-    scratch.data["Phases"] = {"data": None, phase.name: phase_data}
-    scratch.names += [next(list(names) for names in project.names if names[0] == histogram.name)]
-    scratch.names += [["Phases", phase.name]]
-    scratch.update_ids()
-    scratch.index_ids()
-    return scratch.histogram(histogram.name), scratch.phase(phase.name)
-
-
-def _take_over(fitted: Any, fitted_phase: Any, histogram: Any, phase: Any) -> None:
-    """Bring the fitted values of the scratch project into the user's."""
-    own, coupling = histogram.data, phase.data["Histograms"][histogram.name]
-    number, linked = own["data"][0].get("hId"), coupling.get("hId")
-    for key in ("data", "Limits", "Background", "Instrument Parameters", "Sample Parameters"):
-        own[key] = fitted.data[key]
-    own["Reflection Lists"][phase.name] = fitted.data["Reflection Lists"][phase.name]
-    own["data"][0]["hId"] = number
-    phase.data["General"]["Cell"] = fitted_phase.data["General"]["Cell"]
-    coupling.update(fitted_phase.data["Histograms"][histogram.name])
-    coupling["hId"] = linked
+def _candidate_of(phase: Any, result: IndexingResult) -> Candidate | None:
+    """The candidate that a phase was made from; None if it is none of the answer's."""
+    cell, symbol = phase.data["General"]["Cell"][1:7], phase.data["General"]["SGData"]["SpGrp"]
+    for candidate in result.candidates:
+        if candidate.has_cell and candidate.space_group_symbol == symbol:
+            if max(abs(a / b - 1) for a, b in zip(cell, candidate.cell, strict=True)) < SAME_CELL:
+                return candidate
+    return None

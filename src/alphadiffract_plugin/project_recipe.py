@@ -7,6 +7,7 @@ bundle carries a copy of it beside ``make_project.py``. Answers come as the plai
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -41,9 +42,10 @@ def seed_project(project: Any, histogram: Any, result: dict[str, Any], *, keep: 
     if candidates and not histogram.data["Unit Cells List"]:
         histogram.data["Unit Cells List"] = _unit_cells(candidates)
     phases = []
-    for rank, candidate in enumerate(candidates, start=1):
+    names = phase_names(project, histogram, len(candidates))
+    for rank, (name, candidate) in enumerate(zip(names, candidates, strict=True), start=1):
         phase = project.add_phase(
-            phasename=f"candidate_{rank}",
+            phasename=name,
             spacegroup=candidate["space_group_symbol"],
             cell=list(candidate["cell"]),
             histograms=[histogram],
@@ -52,6 +54,24 @@ def seed_project(project: Any, histogram: Any, result: dict[str, Any], *, keep: 
         phases.append(phase)
     project.data["Notebook"]["data"].append(note)
     return phases
+
+
+def phase_names(project: Any, histogram: Any, count: int) -> list[str]:
+    """Names for new phases: candidate_1 ..., followed by the histogram's name where the project has several.
+
+    Names in use already would be changed by GSAS-II, number by number; so all get another ending then.
+    """
+    short = re.sub(r"\.\w+( Bank 1)?$", "", histogram.name.removeprefix("PWDR "))
+    short = re.sub(r"[^A-Za-z0-9.-]+", "_", short).strip("_") or "histogram"
+    endings = ["_" + short, *(f"_{short}-{number}" for number in range(2, 1000))]
+    if len(project.histograms()) == 1:
+        endings.insert(0, "")
+    taken = {phase.name for phase in project.phases()}
+    for ending in endings:
+        names = [f"candidate_{rank}{ending}" for rank in range(1, count + 1)]
+        if taken.isdisjoint(names):
+            return names
+    raise ValueError(f"the project holds candidates of {histogram.name} a thousand times")
 
 
 def keep_every_point(histogram: Any, intensity: np.ndarray, esd: np.ndarray) -> None:

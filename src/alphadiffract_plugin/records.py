@@ -18,6 +18,9 @@ from alphadiffract_plugin.json_record import Record, freeze
 CRYSTAL_SYSTEMS = ("triclinic", "monoclinic", "orthorhombic", "tetragonal", "trigonal", "hexagonal", "cubic")
 """The seven crystal systems, in the class order of AlphaDiffract."""
 
+CLEAR = 0.67
+"""What beats chance leaves at most this part of the chi squared that chance leaves, noise apart."""
+
 Cell = tuple[float, float, float, float, float, float]
 """(a, b, c, alpha, beta, gamma) in angstrom and degrees."""
 
@@ -202,6 +205,69 @@ class IndexingResult(Record):
 
 
 @dataclass(frozen=True, eq=False)
+class ReceiptLine(Record):
+    """What a short Le Bail fit in a scratch project made of one cell."""
+
+    name: str
+    """Whose cell: ``candidate 1`` in the order of the answer, or ``random cell 1``."""
+    space_group_symbol: str
+    """Hermann-Mauguin symbol, as in :class:`Candidate`."""
+    cell: Cell
+    """Cell that the fit started from (Å, degrees)."""
+    reflections: int
+    """Number of reflections within the range of the receipt: the more, the easier a low Rwp."""
+    rwp: float
+    """Rwp in per cent after the short fit, at most 100; NaN where none was made."""
+
+
+@dataclass(frozen=True, eq=False)
+class Receipt(Record):
+    """How the kept candidates and random cells fare in the same short Le Bail fit, before a project is touched."""
+
+    lines: tuple[ReceiptLine, ...]
+    """The kept candidates, in the order of the answer."""
+    random_cells: tuple[ReceiptLine, ...]
+    """Cells of the volume and the space group of the first candidate, drawn at random."""
+    two_theta: tuple[float, float]
+    """Range of all these fits in degrees."""
+    background_rwp: float
+    """Rwp in per cent of the background alone, without any cell."""
+    noise_rwp: float
+    """Rwp in per cent that the noise of the pattern alone would leave: the expected value."""
+    verdict: tuple[str, ...]
+    """What this tells, in sentences."""
+
+    @property
+    def beats_random(self) -> bool:
+        """Whether the first candidate fits clearly better than chance."""
+        return self.beats_chance(self.lines[0].rwp)
+
+    @property
+    def chance_rwp(self) -> float:
+        """The least Rwp in per cent of the random cells and of the background alone."""
+        tried = (line.rwp for line in self.random_cells if not math.isnan(line.rwp))
+        return min(self.background_rwp, *tried, 100.0)
+
+    def beats_chance(self, rwp: float) -> bool:
+        """Whether an Rwp in per cent leaves at most two thirds of the chi squared that chance leaves, noise apart."""
+        left, by_chance = (value**2 - self.noise_rwp**2 for value in (rwp, self.chance_rwp))
+        return left <= CLEAR * by_chance
+
+    def __str__(self) -> str:
+        """The receipt as a table with its verdict below."""
+        low, high = self.two_theta
+        rows = [f"Short Le Bail fits from {low:.2f} to {high:.2f} degrees, in a scratch copy:"]
+        for line in (*self.lines, *self.random_cells):
+            fit = "  not fitted" if math.isnan(line.rwp) else f"Rwp {line.rwp:5.1f} %"
+            cell = " ".join(f"{value:.5g}" for value in line.cell)
+            rows.append(
+                f"  {line.name:<13} {fit:>11}  {line.reflections:>4} reflections  {line.space_group_symbol}, {cell}"
+            )
+        rows.append(f"  background alone: Rwp {self.background_rwp:.1f} %; noise alone: {self.noise_rwp:.1f} %")
+        return "\n".join([*rows, *(f"  {sentence}" for sentence in self.verdict)])
+
+
+@dataclass(frozen=True, eq=False)
 class SeedReport(Record):
     """What a seeder made, and what came of it."""
 
@@ -227,3 +293,5 @@ class SeedReport(Record):
     """What was refined in turn, with Rwp in per cent after it."""
     notes: tuple[str, ...] = ()
     """What a reader should know."""
+    receipt: Receipt | None = None
+    """How the candidates fared beside random cells; None if that was not tried."""

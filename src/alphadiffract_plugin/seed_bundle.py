@@ -8,7 +8,7 @@ from alphadiffract_plugin.cif import cif_from_candidate
 from alphadiffract_plugin.instrument import instprm_from_histogram, knows_widths
 from alphadiffract_plugin.load import write_xye
 from alphadiffract_plugin.records import Histogram, IndexingResult, SeedReport
-from alphadiffract_plugin.seed_common import file_name, notebook_entry, seedable, staged, with_esd
+from alphadiffract_plugin.seed_common import doubts, file_name, notebook_entry, seedable, staged, with_esd
 from alphadiffract_plugin.settings import Settings
 
 RECIPES = ("project_recipe.py", "lebail_recipe.py", "lebail_steps.py")
@@ -92,12 +92,12 @@ def seed(histogram: Histogram, result: IndexingResult, target: Path, settings: S
     InputError : the answer has no candidate with a cell.
     OutputError : the folder holds something already, or cannot be written.
     """
-    result = seedable(result)
-    candidates = result.candidates[: settings.seed.keep]
+    sound, doubtful, note = seedable(result), doubts(result), notebook_entry(result, settings.seed.keep)
+    candidates = sound.candidates[: settings.seed.keep]
     texts = {
         "instrument.instprm": instprm_from_histogram(histogram, result.peaks),
-        "result.json": result.to_json(indent=1) + "\n",
-        "make_project.py": _script(histogram, result, settings),
+        "result.json": sound.to_json(indent=1) + "\n",
+        "make_project.py": _script(histogram, note, settings),
     }
     texts |= {f"candidate_{rank}.cif": cif_from_candidate(one, rank) for rank, one in enumerate(candidates, start=1)}
     texts |= {name: _recipe(name) for name in RECIPES}
@@ -110,7 +110,10 @@ def seed(histogram: Histogram, result: IndexingResult, target: Path, settings: S
         target=str(target),
         files=tuple(str(target / name) for name in sorted([*texts, "pattern.xye"])),
         phases=tuple(candidate.space_group_symbol for candidate in candidates),
-        notes=("Make the GSAS-II project where GSAS-II is: python make_project.py",),
+        notes=(
+            *doubtful,
+            "Make the GSAS-II project where GSAS-II is: python make_project.py",
+        ),
     )
 
 
@@ -120,13 +123,12 @@ def _recipe(name: str) -> str:
     return text.replace(f"from {__package__}.", "from ")
 
 
-def _script(histogram: Histogram, result: IndexingResult, settings: Settings) -> str:
-    note = notebook_entry(result, settings.seed.keep).replace("\\", "/").replace('"', "'")
+def _script(histogram: Histogram, note: str, settings: Settings) -> str:
     return SCRIPT.format(
         name=file_name(histogram.name),
         keep=settings.seed.keep,
         cycles=settings.seed.cycles,
         random_seed=settings.random_seed,
         profile="sample" if knows_widths(histogram) else "instrument",
-        note=note,
+        note=note.replace("\\", "/").replace('"', "'"),
     )

@@ -9,7 +9,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,10 @@ from alphadiffract_plugin.errors import InputError, OutputError
 from alphadiffract_plugin.find_peaks import background_of, noise_of
 from alphadiffract_plugin.output import check_absent
 from alphadiffract_plugin.project_recipe import volume_of_cell
-from alphadiffract_plugin.records import Candidate, Histogram, IndexingResult, SeedReport
+from alphadiffract_plugin.records import Candidate, Histogram, IndexingResult, Receipt, SeedReport
+
+POOR = 50.0
+"""A fit that settles at a higher Rwp in per cent is told apart from one that fits."""
 
 
 @contextlib.contextmanager
@@ -94,7 +97,41 @@ def _is_sound(candidate: Candidate) -> bool:
     return finite and 1 <= candidate.space_group <= 230 and volume_of_cell(candidate.cell) > 1
 
 
-def report_from_fit(fit: dict[str, Any], *, target: str, phases: tuple[str, ...]) -> SeedReport:
+def doubts(result: IndexingResult) -> tuple[str, ...]:
+    """What must be said first of an answer whose first entry has no cell, before cells below it are seeded."""
+    if not result.candidates or result.candidates[0].has_cell:
+        return ()
+    without = sum(candidate.probability for candidate in result.candidates if not candidate.has_cell)
+    rank, best = next((rank, one) for rank, one in enumerate(result.candidates, start=1) if _is_sound(one))
+    first = result.candidates[0].space_group_symbol
+    return (
+        f"The answer says that no cell is right (probability {without:.2f}): its first entry, {first}, has none. "
+        f"What was seeded are the cells below it, from rank {rank} on, of probability {best.probability:.3f} and less: "
+        "poor ones, not to be trusted without other evidence.",
+    )
+
+
+def judged_fit(fit: dict[str, Any], result: IndexingResult | None, receipt: Receipt | None) -> dict[str, Any]:
+    """What ``fit_by_lebail`` returned, with what a user must be told first; not converged if no better than chance."""
+    notes = list(doubts(result)) if result else []
+    converged = fit["converged"]
+    if receipt and not receipt.beats_chance(fit["rwp"]) and not receipt.beats_random:
+        converged = False
+        notes.append(
+            f"The fit is no better than chance: it leaves Rwp {fit['rwp']:.1f} %, random cells, or no cell at all, "
+            f"{receipt.chance_rwp:.1f} % in a short fit. It is not called converged; do not trust this cell."
+        )
+    elif converged and fit["rwp"] > POOR:
+        notes.append(
+            f"The fit settled at Rwp {fit['rwp']:.1f} %, {fit['gof']:.1f} times what noise alone would leave: "
+            f"{'the pattern is mostly noise' if fit['gof'] < 2 else 'most of the pattern is not explained'}."
+        )
+    return fit | {"converged": converged, "notes": [*notes, *fit["notes"]]}
+
+
+def report_from_fit(
+    fit: dict[str, Any], *, target: str, phases: tuple[str, ...], receipt: Receipt | None = None
+) -> SeedReport:
     """The SeedReport of what ``fit_by_lebail`` returned."""
     return SeedReport(
         seeder="gsasii",
@@ -108,21 +145,44 @@ def report_from_fit(fit: dict[str, Any], *, target: str, phases: tuple[str, ...]
         cell_esd=fit["cell_esd"],
         steps=tuple(fit["steps"]),
         notes=tuple(fit["notes"]),
+        receipt=receipt,
     )
 
 
-def notebook_entry(result: IndexingResult, keep: int) -> str:
-    """What the project's notebook says of where its phases come from."""
+def fit_entry(name: str, fit: dict[str, Any]) -> str:
+    """What the project's notebook says of a fit that :func:`judged_fit` has seen."""
+    steps = ", ".join(f"{what} {rwp:.2f}" for what, rwp in fit["steps"])
+    outcome = "converged" if fit["converged"] else "did not converge"
+    first = f"alphadiffract-plugin: Le Bail fit of {name} {outcome}; Rwp in % after each step: {steps}"
+    return "\n".join([first, *(f"  {note}" for note in fit["notes"])])
+
+
+def notebook_entry(
+    result: IndexingResult, keep: int, *, names: Sequence[str] | None = None, receipt: Receipt | None = None
+) -> str:
+    """What the project's notebook says of where its phases come from, and how they fared beside random cells.
+
+    Parameters
+    ----------
+    result : as the indexer gave it, candidates without a cell included.
+    keep : number of candidates that become phases.
+    names : of these phases; None for candidate_1 ...
+    receipt : None if it was not made.
+    """
+    candidates = [candidate for candidate in result.candidates if _is_sound(candidate)][:keep]
+    names = names or [f"candidate_{rank}" for rank in range(1, len(candidates) + 1)]
     lines = [
-        f"alphadiffract-plugin {__version__}: {len(result.candidates[:keep])} of {len(result.candidates)} candidates "
+        f"alphadiffract-plugin {__version__}: {len(candidates)} of {len(result.candidates)} candidates "
         f"of the indexer '{result.indexer}' for {result.histogram}, wavelength {result.wavelength:.6g} A",
     ]
-    for rank, candidate in enumerate(result.candidates[:keep], start=1):
+    lines += [f"  ATTENTION: {doubt}" for doubt in doubts(result)]
+    for name, candidate in zip(names, candidates, strict=True):
         cell = " ".join(f"{value:.5g}" for value in candidate.cell)
         lines.append(
-            f"  candidate_{rank}: {candidate.space_group_symbol} ({candidate.space_group}), {cell}, "
-            f"probability {candidate.probability:.3f}, M20 {candidate.m20:.1f}"
+            f"  {name}: {candidate.space_group_symbol} ({candidate.space_group}), {cell}, "
+            f"probability {'<0.001' if candidate.probability < 0.001 else f'{candidate.probability:.3f}'}, M20 {candidate.m20:.1f}"
         )
     lines += [f"  note: {note}" for note in result.notes]
+    lines += [f"  {line}" for line in str(receipt).splitlines()] if receipt else []
     versions = ", ".join(f"{name} {version}" for name, version in sorted(result.versions.items()))
     return "\n".join([*lines, *([f"  made with {versions}"] if versions else [])])

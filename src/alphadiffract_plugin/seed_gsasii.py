@@ -6,26 +6,34 @@ import dataclasses
 import math
 import shutil
 import tempfile
+import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from alphadiffract_plugin import gsasii
-from alphadiffract_plugin.errors import GSASIIError
 from alphadiffract_plugin.instrument import instprm_from_histogram, knows_widths
 from alphadiffract_plugin.lebail_recipe import CELL, fit_by_lebail
 from alphadiffract_plugin.load import write_xye
 from alphadiffract_plugin.project_recipe import keep_every_point, label_lines
 from alphadiffract_plugin.records import Histogram, IndexingResult, SeedReport
-from alphadiffract_plugin.seed_common import file_name, report_from_fit, seedable, staged, with_esd
+from alphadiffract_plugin.seed_common import (
+    file_name,
+    fit_entry,
+    judged_fit,
+    report_from_fit,
+    seedable,
+    staged,
+    with_esd,
+)
 from alphadiffract_plugin.settings import Settings
 
 
 def seed(histogram: Histogram, result: IndexingResult, target: Path, settings: Settings) -> SeedReport:
     """Make NAME.gpx, and the NAME.xye and NAME.instprm that it was made from, in the folder ``target``.
 
-    A fit that diverged is reported as such; the project is made all the same, with the cell as it was indexed.
+    A fit that diverged, or is no better than chance, is reported as such; the project is made all the same.
 
     Raises
     ------
@@ -33,7 +41,7 @@ def seed(histogram: Histogram, result: IndexingResult, target: Path, settings: S
     OutputError : the folder holds something already, or cannot be written.
     GSASIIError : GSAS-II is not there, or fails at something other than the fit.
     """
-    result = seedable(result)
+    seedable(result)
     g2 = gsasii.scriptable()
     name = file_name(histogram.name)
     final = target / f"{name}.gpx"
@@ -42,17 +50,9 @@ def seed(histogram: Histogram, result: IndexingResult, target: Path, settings: S
         pattern = write_xye(with_esd(histogram), Path(work) / f"{name}.xye")
         instrument = Path(work) / f"{name}.instprm"
         instrument.write_text(instprm_from_histogram(histogram, result.peaks), encoding="utf-8")
-        with gsasii.quiet():
-            try:
-                project = g2.G2Project(newgpx=str(Path(work) / f"{name}.gpx"))
-                report = _fill(project, pattern, instrument, histogram, result, settings)
-            except GSASIIError:
-                raise
-            except Exception as error:  # GSAS-II raises bare exceptions of many kinds
-                raise GSASIIError(
-                    f"GSAS-II could not make the project: {type(error).__name__}: {error}",
-                    mend="seed the bundle instead, and tell us",
-                ) from error
+        with gsasii.told("GSAS-II could not make the project", "seed the bundle instead, and tell us"), gsasii.quiet():
+            project = g2.G2Project(newgpx=str(Path(work) / f"{name}.gpx"))
+            report = _fill(project, pattern, instrument, histogram, result, settings)
             project.data["Controls"]["data"]["LastSavedAs"] = str(final.absolute())
             if project.data["Covariance"]["data"]:
                 project.data["Covariance"]["data"]["title"] = str(final.absolute())
@@ -71,27 +71,30 @@ def _fill(
     powder = project.add_powder_histogram(str(pattern), str(instrument), fmthint="Topas xye")
     _, intensity, esd = np.loadtxt(pattern, unpack=True)
     keep_every_point(powder, intensity, esd)
-    phases = gsasii.seed(project, powder, result, settings.seed.keep)
+    keep, random_seed = settings.seed.keep, settings.random_seed
+    receipt = gsasii.weigh(powder, result, keep, random_seed=random_seed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the report says it
+        phases = gsasii.seed(project, powder, result, keep, receipt=receipt)
+    first = seedable(result).candidates[0]
     peaks = None if result.peaks is None else result.peaks.to_dict()
     fit = fit_by_lebail(
         project,
         powder,
         phases[0],
         gsasii.refine_function(),
-        zero_shift=result.candidates[0].zero_shift + result.candidates[0].displacement,
+        zero_shift=first.zero_shift + first.displacement,
         cycles=settings.seed.cycles,
-        random_seed=settings.random_seed,
+        random_seed=random_seed,
         profile="sample" if knows_widths(histogram) else "instrument",
         peaks=peaks,
     )
     if fit["cell"] is not None and peaks:
         label_lines(powder, phases[0], peaks)
-    steps = ", ".join(f"{what} {rwp:.2f}" for what, rwp in fit["steps"])
-    outcome = "converged" if fit["converged"] else "did not converge"
-    project.data["Notebook"]["data"].append(
-        f"Le Bail fit of {phases[0].name} {outcome}; Rwp in % after each step: {steps}\n" + "\n".join(fit["notes"])
-    )
-    return report_from_fit(fit, target=str(pattern), phases=tuple(phase.name for phase in phases))
+    fit = judged_fit(fit, result, receipt)
+    project.data["Notebook"]["data"].append(fit_entry(phases[0].name, fit))
+    names = tuple(phase.name for phase in phases)
+    return report_from_fit(fit, target=str(pattern), phases=names, receipt=receipt)
 
 
 def _read_back(g2: Any, path: Path, report: SeedReport) -> SeedReport:

@@ -1,0 +1,119 @@
+"""The care for a project that a user has open in GSAS-II: copies out of it, values into it, and nothing half done.
+
+Whatever GSAS-II refines, it refines in a scratch project of its own folder; the user's project gets the outcome in one
+go, and its file is written by :func:`save` alone, whole or not at all.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from alphadiffract_plugin.errors import OutputError
+
+FITTED = ("data", "Limits", "Background", "Instrument Parameters", "Sample Parameters")
+"""Parts of a histogram that a fit changes."""
+
+
+@contextlib.contextmanager
+def whole_or_not_at_all(project: Any) -> Iterator[None]:
+    """After an error (or Ctrl-C) inside, the project in memory is as it was; its file stays untouched either way.
+
+    ``G2Project.add_phase`` writes the project's file unasked: it writes into a scratch folder here.
+    """
+    own = project.filename
+    data, names = copy.deepcopy(project.data), copy.deepcopy(project.names)
+    with tempfile.TemporaryDirectory() as folder:
+        project.filename = str(Path(folder) / "scratch.gpx")
+        try:
+            yield
+        except BaseException:
+            _give_back(project.data, data)
+            project.names[:] = names
+            raise
+        finally:
+            project.filename = own
+
+
+def _give_back(tree: dict[Any, Any], before: dict[Any, Any]) -> None:
+    """Make a tree as it was before, its dictionaries the same objects: G2Phase and G2PwdrData hold them."""
+    for key in [key for key in tree if key not in before]:
+        del tree[key]
+    for key, value in before.items():
+        if isinstance(value, dict) and isinstance(tree.get(key), dict):
+            _give_back(tree[key], value)
+        else:
+            tree[key] = value
+
+
+def scratch_copy(scratch: Any, histogram: Any, phase: Any = None) -> Any:
+    """Copy a histogram, and a phase in use alone if one is given, into an empty project; the new histogram."""
+    data = copy.deepcopy(histogram.data)
+    data["Reflection Lists"] = {}
+    scratch.data[histogram.name] = data
+    own = next(names for names in histogram.proj.names if names[0] == histogram.name)
+    scratch.names.append(list(own))
+    if phase is not None:
+        phase_data = copy.deepcopy(phase.data)
+        coupling = phase_data["Histograms"][histogram.name]
+        phase_data["Histograms"] = {histogram.name: coupling | {"Use": True, "LeBail": False}}
+        data["Reflection Lists"][phase.name] = {}
+        scratch.data["Phases"] = {"data": None, phase.name: phase_data}
+        scratch.names.append(["Phases", phase.name])
+        scratch.index_ids()
+    scratch.update_ids()
+    return scratch.histogram(histogram.name)
+
+
+def take_over(fitted: Any, fitted_phase: Any, histogram: Any, phase: Any) -> None:
+    """Bring the fitted values of a scratch project into the user's."""
+    own, coupling = histogram.data, phase.data["Histograms"][histogram.name]
+    number, linked = own["data"][0].get("hId"), coupling.get("hId")
+    for key in FITTED:
+        own[key] = fitted.data[key]
+    own["Reflection Lists"][phase.name] = fitted.data["Reflection Lists"][phase.name]
+    own["data"][0]["hId"] = number
+    phase.data["General"]["Cell"] = fitted_phase.data["General"]["Cell"]
+    coupling.update(fitted_phase.data["Histograms"][histogram.name])
+    coupling["hId"] = linked
+
+
+def save(project: Any, path: str | Path | None = None) -> Path:
+    """Save a project so that its file is always whole: the old one, or the new one.
+
+    ``G2Project.save`` writes into the file itself: a process killed meanwhile leaves half a project. Here a hidden
+    file beside it is written, flushed to the disk, and put in its place.
+
+    Parameters
+    ----------
+    project : a G2Project.
+    path : where to; None for its own file.
+
+    Raises
+    ------
+    OutputError : the folder cannot be written to; the project's file is as it was.
+    """
+    final = Path(path or project.filename).expanduser().absolute()
+    hidden = final.with_name(f".{final.name}.saving")
+    own, controls = project.filename, project.data["Controls"]["data"]
+    saved_as = controls.get("LastSavedAs")
+    project.filename = str(hidden)
+    try:
+        controls["LastSavedAs"] = str(final)
+        project.save()
+        with hidden.open("rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(hidden, final)
+        own = str(final)
+    except OSError as error:
+        controls["LastSavedAs"] = saved_as
+        raise OutputError(f"cannot be written: {error.strerror}", mend="choose another place", where=final) from error
+    finally:
+        project.filename = own
+        hidden.unlink(missing_ok=True)
+    return final
