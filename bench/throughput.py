@@ -74,6 +74,7 @@ def measured(settings: Any, device: str, seconds: float) -> Iterator[tuple[str, 
     yield from simulation(settings, place, seconds)
     yield from training(settings, device, seconds)
     yield from networks(place, seconds)
+    yield from released(device, seconds)
 
 
 def simulation(settings: Any, place: Any, seconds: float) -> Iterator[tuple[str, float]]:
@@ -149,6 +150,23 @@ def networks(place: Any, seconds: float) -> Iterator[tuple[str, float]]:
                         network(x)
 
                 yield f"patterns through `{name}`, batch {n}, {precision}", n * per_second(through, place, seconds)
+
+
+def released(device: str, seconds: float) -> Iterator[tuple[str, float]]:
+    """The default model as `index` asks it: preparation, all members, every augmented copy."""
+    import torch
+
+    from alphadiffract_plugin.load import histogram_from_file
+    from alphadiffract_plugin.models import catalogue, checkpoint
+    from alphadiffract_plugin.predict import predict
+    from alphadiffract_plugin.settings import NetworkSettings, Settings
+
+    settings = Settings(network=NetworkSettings(device=device))
+    histogram = histogram_from_file(EXAMPLE.parent / "data" / "pbso4_xray.xye", wavelength="CuKa")
+    members = len(checkpoint.members(catalogue.resolve(settings.network.model)))
+    told = f"{members} member{'s' * (members > 1)}, {settings.network.augmentations} copies"
+    rate = per_second(lambda: predict(histogram, settings), torch.device(device), seconds)
+    yield f"measured patterns, default model, {told}", rate
 
 
 def per_second(work: Callable[[], Any], place: Any, seconds: float) -> float:
