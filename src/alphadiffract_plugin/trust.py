@@ -21,7 +21,7 @@ from alphadiffract_plugin.errors import InputError, UntrustedFileError
 ALLOWED = frozenset(
     {"_codecs encode", "numpy dtype", "numpy ndarray"}
     | {f"numpy.{core}.multiarray {name}" for core in ("core", "_core") for name in ("_reconstruct", "scalar")}
-    | {f"numpy.ma.core {name}" for name in ("MaskedArray", "_mareconstruct")}
+    | {f"numpy.{ma} {name}" for ma in ("ma", "ma.core") for name in ("MaskedArray", "_mareconstruct")}
     | {"GSASIIobj G2VarObj", "GSASII.GSASIIobj G2VarObj"}
     | {"copy_reg _reconstructor", "copyreg _reconstructor", "__builtin__ object", "builtins object"}
 )
