@@ -331,7 +331,7 @@ def test_what_gsasii_itself_saves_is_safe(tmp_path, pbso4_xray):
         histogram.set_peakFlags(pos=True, area=True)
         histogram.refine_peaks()
         project.add_HoldConstr(["0::A0"])
-        project.add_EqnConstr(1.0, ["0::Afrac:0", "0:0:Scale"], [1.0, 2.0])
+        project.add_EqnConstr(1.0, ["0::Afrac:0", "0::AUiso:0"], [1.0, 2.0])
         histogram.set_refinements({"Background": {"no. coeffs": 3, "refine": True}})
         project.set_Controls("cycles", 1)
         project.refine()

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from alphadiffract_plugin import gsasii
+from alphadiffract_plugin.errors import AlphaDiffractError
 
 CELL = [4.15683, 4.15683, 4.15683, 90.0, 90.0, 90.0]
 """LaB6, in Å and degrees."""
@@ -84,5 +85,8 @@ def _say(step: str) -> None:
 
 
 if __name__ == "__main__":
-    with tempfile.TemporaryDirectory() as scratch:
-        smoke(Path(scratch))
+    try:
+        with tempfile.TemporaryDirectory() as scratch:
+            smoke(Path(scratch))
+    except AlphaDiffractError as error:
+        sys.exit(error.what)
