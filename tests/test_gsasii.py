@@ -192,7 +192,9 @@ def test_a_wrong_cell_is_told_and_seeded_as_it_is(lab6_lab, tmp_path):
     assert report.cell is None
     assert project.phases()[0].get_cell()["length_a"] == 4.4
     assert report.rwp > 40
-    assert "keeps the cell as it was indexed" in report.notes[-1]
+    assert any("keeps the cell as it was indexed" in note for note in report.notes)
+    assert "candidate 1 does NOT fit clearly better than chance" in report.notes[-1]
+    assert not report.receipt.beats_random
 
 
 def test_existing_output_is_kept_and_the_same_seed_gives_the_same_fit(lab6_lab, tmp_path):
@@ -272,17 +274,24 @@ def test_the_bundles_script_makes_the_same_project(lab6_lab, tmp_path):
     assert "already there" in shown.stderr
 
 
-def test_ten_lines_index_an_open_project_and_add_phases_to_it(lab6_lab, tmp_path, monkeypatch, capsys):
+def test_the_example_indexes_tries_seeds_refines_and_tells(lab6_lab, tmp_path, monkeypatch, capsys):
     pattern = write_xye(lab6_lab, tmp_path / "lab6.xye")
-    (tmp_path / "lab6.instprm").write_text(instprm_from_histogram(lab6_lab, None))
+    (tmp_path / "lab6.instprm").write_text(instprm_from_histogram(lab6_lab, find_peaks(lab6_lab)))
     target = tmp_path / "lab6.gpx"
-    arguments = ["scripted_gsasii.py", str(pattern), str(tmp_path / "lab6.instprm"), str(target)]
+    arguments = ["scripted_refinement.py", str(pattern), str(tmp_path / "lab6.instprm"), str(target)]
     monkeypatch.setattr(sys, "argv", arguments)
-    runpy.run_path(str(ROOT / "examples" / "scripted_gsasii.py"))
+    runpy.run_path(str(ROOT / "examples" / "scripted_refinement.py"))
     project = opened(target)
     assert [phase.name for phase in project.phases()] == ["candidate_1", "candidate_2", "candidate_3"]
-    assert project.phases()[0].get_cell()["length_a"] == pytest.approx(LAB6[0], rel=2e-3)
-    assert "Le Bail: converged True" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "candidate 1 fits far better than chance" in shown
+    assert "Le Bail: converged True" in shown
+    assert re.search(r"^  displacement +Rwp +\d+\.\d\d %$", shown, re.M)
+    [(a, esd)] = re.findall(r"^  a +(\S+) \+- (\S+)$", shown, re.M)
+    assert float(a) == pytest.approx(LAB6[0], rel=1e-3)
+    assert 0 < float(esd) < 1e-3
+    assert project.phases()[0].get_cell()["length_a"] == pytest.approx(float(a), abs=1e-5)
+    assert {path.name for path in tmp_path.iterdir()} == {"lab6.xye", "lab6.instprm", "lab6.gpx"}
 
 
 def test_gsasiis_own_indexing_finds_zincite_in_a_process_of_its_own(zincite_ssrl):

@@ -144,7 +144,7 @@ def report_from_fit(
         cell=fit["cell"],
         cell_esd=fit["cell_esd"],
         steps=tuple(fit["steps"]),
-        notes=tuple(fit["notes"]),
+        notes=(*fit["notes"], *(receipt.verdict if receipt else ())),
         receipt=receipt,
     )
 
@@ -178,9 +178,10 @@ def notebook_entry(
     lines += [f"  ATTENTION: {doubt}" for doubt in doubts(result)]
     for name, candidate in zip(names, candidates, strict=True):
         cell = " ".join(f"{value:.5g}" for value in candidate.cell)
+        probability = f"{candidate.probability:.3f}" if candidate.probability >= 0.001 else "<0.001"
         lines.append(
             f"  {name}: {candidate.space_group_symbol} ({candidate.space_group}), {cell}, "
-            f"probability {'<0.001' if candidate.probability < 0.001 else f'{candidate.probability:.3f}'}, M20 {candidate.m20:.1f}"
+            f"probability {probability}, M20 {candidate.m20:.1f}"
         )
     lines += [f"  note: {note}" for note in result.notes]
     lines += [f"  {line}" for line in str(receipt).splitlines()] if receipt else []

@@ -1,0 +1,171 @@
+"""Stories of the receipt: what beats chance, what does not, and what a user is told of an answer without a cell."""
+
+import dataclasses
+import math
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from alphadiffract_plugin import crystal, gsasii, seed_bundle, seed_gsasii
+from alphadiffract_plugin.find_peaks import find_peaks
+from alphadiffract_plugin.instrument import instprm_from_histogram
+from alphadiffract_plugin.load import write_xye
+from alphadiffract_plugin.project_recipe import volume_of_cell
+from alphadiffract_plugin.receipt import MOST, another_cell
+from alphadiffract_plugin.records import Candidate, IndexingResult, Receipt
+from alphadiffract_plugin.settings import SeedSettings, Settings
+
+if gsasii.find() is None:
+    stories = Path(__file__).read_text(encoding="utf-8").count("\ndef test_")
+    pytest.skip(f"GSAS-II is not importable: {stories} tests skipped; see {gsasii.INSTALL}", allow_module_level=True)
+
+ANGLESITE = (8.4786, 5.3976, 6.9590, 90.0, 90.0, 90.0)
+LAB6 = (4.15683, 4.15683, 4.15683, 90.0, 90.0, 90.0)
+WRONG = (4.4, 4.4, 4.4, 90.0, 90.0, 90.0)
+QUICK = Settings(seed=SeedSettings(cycles=1))
+
+
+def candidate_of(space_group, cell, probability=0.9, **more):
+    system = crystal.crystal_system_from_space_group(space_group)
+    symbol = crystal.symbol_from_space_group(space_group)
+    return Candidate(cell, (math.nan,) * 6, space_group, symbol, system, probability, m20=40.0, **more)
+
+
+def answer(pattern, *candidates):
+    return IndexingResult(pattern.name, "by hand", pattern.wavelength, candidates, find_peaks(pattern))
+
+
+@pytest.fixture
+def held(tmp_path):
+    """A pattern loaded in an open project: ``held(pattern)`` is project and histogram."""
+
+    def load(pattern):
+        write_xye(pattern, tmp_path / f"{pattern.name}.xye")
+        (tmp_path / "i.instprm").write_text(instprm_from_histogram(pattern, find_peaks(pattern)))
+        file, instrument = str(tmp_path / f"{pattern.name}.xye"), str(tmp_path / "i.instprm")
+        with gsasii.quiet():
+            project = gsasii.scriptable().G2Project(newgpx=str(tmp_path / "mine.gpx"))
+            return project, project.add_powder_histogram(file, instrument, fmthint="Topas xye")
+
+    return load
+
+
+def test_anglesite_beats_chance_and_a_supercell_is_told_by_its_reflections(pbso4_xray, held):
+    project, histogram = held(pbso4_xray)
+    doubled = (8.4786, 10.7952, 6.9590, 90.0, 90.0, 90.0)
+    huge = tuple(4 * length for length in ANGLESITE[:3]) + ANGLESITE[3:]
+    shift = {"zero_shift": -0.014, "displacement": -0.040}
+    result = answer(
+        pbso4_xray,
+        *(candidate_of(62, ANGLESITE, **shift), candidate_of(47, doubled, **shift), candidate_of(16, huge, **shift)),
+    )
+    before = str(project.data)
+    receipt = gsasii.weigh(histogram, result)
+    assert str(project.data) == before
+    true, supercell, hopeless = receipt.lines
+    # the whole pattern leaves 8.9 % after the full recipe; every random cell 100
+    assert true.rwp < 15
+    assert receipt.beats_random
+    assert all(line.rwp > 80 for line in receipt.random_cells)
+    counts = [line.reflections for line in receipt.random_cells]
+    assert np.mean(counts) == pytest.approx(true.reflections, rel=0.15), "as easy a fit as the candidate's"
+    assert supercell.reflections > 2 * true.reflections
+    assert supercell.rwp < 1.5 * true.rwp
+    assert hopeless.reflections > MOST
+    assert math.isnan(hopeless.rwp)
+    assert "candidate 1 fits far better than chance" in receipt.verdict[0]
+    assert f"{supercell.reflections}" in str(receipt)
+    assert Receipt.from_json(receipt.to_json()) == receipt
+    assert gsasii.weigh(histogram, result, keep=1).lines == (true,), "the same seed gives the same fits"
+
+
+def test_a_wrong_cell_is_no_better_than_chance_and_never_called_converged(lab6_lab, held, monkeypatch):
+    project, histogram = held(lab6_lab)
+    result = answer(lab6_lab, candidate_of(221, WRONG))
+    (phase,) = gsasii.seed(project, histogram, result)
+    assert "candidate 1 does NOT fit clearly better than chance" in project.data["Notebook"]["data"][-1]
+    settled = {"converged": True, "rwp": 91.0, "gof": 9.0, "cell": None, "cell_esd": None, "steps": [], "notes": []}
+    monkeypatch.setattr(gsasii, "fit_by_lebail", lambda *_, **__: settled)
+    report = gsasii.refine(project, histogram, phase, result)
+    assert not report.converged
+    assert report.notes[0].startswith("The fit is no better than chance: it leaves Rwp 91.0 %")
+    assert not report.receipt.beats_random
+    monkeypatch.setattr(gsasii, "fit_by_lebail", lambda *_, **__: settled | {"rwp": 9.0, "gof": 1.2})
+    assert gsasii.refine(project, histogram, phase, result).converged, "a long fit may find what a short one does not"
+
+
+def test_a_fit_that_settles_at_a_high_rwp_says_what_it_means(lab6_lab, held, monkeypatch):
+    project, histogram = held(lab6_lab)
+    result = answer(lab6_lab, candidate_of(221, LAB6, zero_shift=-0.09))
+    (phase,) = gsasii.seed(project, histogram, result)
+    settled = {"converged": True, "rwp": 61.0, "gof": 9.0, "cell": None, "cell_esd": None, "steps": [], "notes": []}
+    for gof, meaning in ((9.0, "most of the pattern is not explained"), (1.3, "the pattern is mostly noise")):
+        monkeypatch.setattr(gsasii, "fit_by_lebail", lambda *_, gof=gof, **__: settled | {"gof": gof})
+        report = gsasii.refine(project, histogram, phase, result)
+        assert report.receipt.beats_random
+        told = f"The fit settled at Rwp 61.0 %, {gof:.1f} times what noise alone would leave: {meaning}."
+        assert report.notes == (told, *report.receipt.verdict)
+
+
+def test_an_answer_that_says_no_cell_is_right_is_seeded_with_a_warning(lab6_lab, held, tmp_path):
+    nothing = candidate_of(2, (math.nan,) * 6, 0.7)
+    also_nothing = candidate_of(14, (math.nan,) * 6, 0.2)
+    result = answer(lab6_lab, nothing, candidate_of(221, LAB6, 0.05, zero_shift=-0.09), also_nothing)
+    said = "The answer says that no cell is right (probability 0.90): its first entry, P -1, has none."
+    project, histogram = held(lab6_lab)
+    with pytest.warns(UserWarning, match=r"no cell is right \(probability 0.90\).* from rank 2 on"):
+        phases = gsasii.seed(project, histogram, result)
+    assert [phase.name for phase in phases] == ["candidate_1"]
+    assert project.data["Notebook"]["data"][-1].splitlines()[1].startswith(f"  ATTENTION: {said}")
+    assert "1 of 3 candidates" in project.data["Notebook"]["data"][-1]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        report = seed_gsasii.seed(lab6_lab, result, tmp_path / "gsasii", QUICK)
+        bundle = seed_bundle.seed(lab6_lab, result, tmp_path / "bundle", QUICK)
+    assert report.notes[0].startswith(said)
+    assert bundle.notes[0].startswith(said)
+    assert said in (tmp_path / "bundle" / "make_project.py").read_text()
+    assert report.receipt.beats_random, "the cell is right all the same"
+    with gsasii.quiet():
+        made = gsasii.scriptable().G2Project(gpxfile=report.target)
+    notebook = "\n".join(made.data["Notebook"]["data"])
+    assert notebook.count(said) == 2
+    assert "Short Le Bail fits from" in notebook
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        LAB6,
+        (3.2483, 3.2483, 5.2041, 90.0, 90.0, 120.0),
+        ANGLESITE,
+        (5.9, 21.6, 7.5, 90.0, 103.8, 90.0),
+        (7.1, 7.9, 9.2, 88.0, 77.0, 101.5),
+        (5.5, 5.5, 5.5, 58.0, 58.0, 58.0),
+    ],
+)
+def test_a_random_cell_is_of_the_same_kind_and_another(cell):
+    generator = np.random.default_rng(7)
+    for _ in range(50):
+        drawn = another_cell(cell, generator)
+        assert len(set(drawn[:3])) == len(set(cell[:3]))
+        assert len(set(drawn[3:])) == len(set(cell[3:]))
+        assert all(new == old for new, old in zip(drawn[3:], cell[3:], strict=True) if old in (90.0, 120.0))
+        ratio = volume_of_cell(drawn) / volume_of_cell(cell)
+        edges = np.sort(drawn[:3]) / np.sort(cell[:3])
+        if len(set(cell[:3])) == 1:
+            assert 1.09 < max(ratio, 1 / ratio) < 1.29, "one edge: another volume is the only other cell"
+        else:
+            assert ratio == pytest.approx(1)
+            assert np.abs(np.log(edges)).max() >= 0.03
+    assert another_cell(cell, np.random.default_rng(1)) == another_cell(cell, np.random.default_rng(1))
+
+
+def test_receipts_of_histograms_without_lines_take_the_whole_range(lab6_lab, held):
+    _, histogram = held(lab6_lab)
+    result = dataclasses.replace(answer(lab6_lab, candidate_of(221, LAB6, zero_shift=-0.09)), peaks=None)
+    receipt = gsasii.weigh(histogram, result)
+    assert receipt.two_theta == pytest.approx(histogram.data["Limits"][1])
+    assert receipt.beats_random
