@@ -39,6 +39,7 @@ def test_links_to_files_lead_somewhere(page):
 def test_the_pages_name_only_commands_and_options_that_exist(cli):
     alone = ("index", "seed", "plugins", "doctor", "train", "simulate", "evaluate", "release")
     families = {"models": ("list", "show", "add"), "structures": ("build", "stats", "filter")}
+    families["gsasii"] = ("install-hook", "remove-hook", "check")
     helps = {name: cli(name, "--help").out for name in alone}
     helps |= {name: "".join(cli(name, one, "--help").out for one in ones) for name, ones in families.items()}
     for page in PAGES:

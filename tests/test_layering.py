@@ -14,6 +14,7 @@ ROOT = Path(__file__).parent.parent
 SOURCE = ROOT / "src" / "alphadiffract_plugin"
 PACKAGE = "alphadiffract_plugin"
 FLOW = ("load", "prepare", "predict", "find_peaks", "search_cells", "fit_pattern", "rank", "seed")
+IMPORTER = "hooks.gsasii.G2phase_alphadiffract"
 TREES = {"hooks": ROOT / "hooks", "models": ROOT / "models", "": SOURCE}
 
 
@@ -81,13 +82,25 @@ def reaches_gsasii(path: Path, name: str = "") -> bool:
     return any(
         isinstance(node, ast.Constant)
         and id(node) not in through_the_door
-        and re.fullmatch(r"GSASII[a-z]*(\.\w*)*", str(node.value))
+        and re.fullmatch(r"GSASII[a-z]*(\.\w*)*(?<!\.py)", str(node.value))
         for node in ast.walk(tree)
     )
 
 
 def test_gsasii_is_imported_through_one_door():
-    assert {name for name, path in modules() if reaches_gsasii(path, name)} == {"gsasii"}
+    assert {name for name, path in modules() if reaches_gsasii(path, name)} == {"gsasii", IMPORTER}
+
+
+def test_the_importer_that_runs_within_gsasii_imports_it_and_nothing_else():
+    [path] = [path for name, path in modules() if name == IMPORTER]
+    tree = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+    far = {name.partition(".")[0] for name in imports(path, IMPORTER)} - set(sys.stdlib_module_names) - {PACKAGE}
+    assert far == {"GSASIIctrlGUI", "GSASIIlattice", "GSASIIobj", "GSASIIspc"}
+    assert all(
+        node.level == 2
+        for node in tree
+        if isinstance(node, ast.ImportFrom) and node.module != "__future__" and node.module != "typing"
+    )
 
 
 @pytest.mark.parametrize(
@@ -99,6 +112,7 @@ def test_gsasii_is_imported_through_one_door():
         ("importlib.import_module('GSASII.' + name)", True),
         ("gsasii.module('GSASIIspc')", False),
         ("print('GSASII_PATH names its folder')", False),
+        ("(folder / 'GSASIIfiles.py').read_text()", False),
     ],
 )
 def test_another_door_to_gsasii_would_be_seen(tmp_path, line, another_door):
