@@ -7,9 +7,11 @@ import json
 import math
 import os
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -117,6 +119,7 @@ FILES = {
 DRIVER = """
 import contextlib, io, json, sys, types
 from pathlib import Path
+from types import ModuleType
 told = io.StringIO()
 with contextlib.redirect_stdout(told):
     from GSASII import GSASIIscriptable as G2sc
@@ -339,3 +342,17 @@ def test_the_importer_understands_the_answers_of_this_version(tmp_path):
     ):
         assert name in fields
         assert re.search(rf"['\"]{name}['\"]", IMPORTER.read_text())
+
+
+def test_the_importer_also_loads_into_a_gsasii_whose_modules_lie_side_by_side(tmp_path, monkeypatch):
+    fakes = {name: ModuleType(name) for name in ("GSASIIlattice", "GSASIIobj", "GSASIIspc")}
+    fakes["GSASIIobj"].ImportPhase = type("ImportPhase", (), {"__init__": lambda self, **told: vars(self).update(told)})
+    for name, module in fakes.items():
+        monkeypatch.setitem(sys.modules, name, module)
+    reader = runpy.run_path(str(IMPORTER))["AlphaDiffractReader"]()
+    assert reader.formatName == "AlphaDiffract result"
+    (tmp_path / "a.json").write_text(FILES["pbso4.json"])
+    (tmp_path / "b.json").write_text(FILES["opinions.json"])
+    assert reader.ContentsValidator(str(tmp_path / "a.json"))
+    assert not reader.ContentsValidator(str(tmp_path / "b.json"))
+    assert "no candidate with a cell" in reader.errors

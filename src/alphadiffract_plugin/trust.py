@@ -42,7 +42,10 @@ _FORMULA = re.compile(r"(?!.*(__|\)\s*\())[\w\s.,:;+*/()-]*")
 _CALLS = re.compile(r"([\w.]+)\s*\(")
 _MATHEMATICS = frozenset({"sin", "cos", "tan", "sind", "cosd", "tand", "sqrt", "exp", "log", "abs"})
 
-_DO_NOT = "do not open it; if you know who made it and why, trust.open_project(path, allow_code=True) does all the same"
+_DO_NOT = (
+    "do not open it; if you know who made it and why, "
+    "alphadiffract_plugin.trust.open_project(path, allow_code=True) opens it all the same"
+)
 
 
 def check_file(path: str | Path) -> None:
