@@ -17,7 +17,7 @@ from alphadiffract_plugin.errors import GSASIIError, OutputError
 from alphadiffract_plugin.find_peaks import find_peaks
 from alphadiffract_plugin.instrument import instprm_from_histogram
 from alphadiffract_plugin.load import histogram_from_gsasii, write_xye
-from alphadiffract_plugin.records import Candidate, IndexingResult, Receipt, ReceiptLine
+from alphadiffract_plugin.records import Candidate, IndexingResult, Receipt, ReceiptLine, SeedReport
 from alphadiffract_plugin.seed_common import with_esd
 
 if gsasii.find() is None:
@@ -174,6 +174,7 @@ def test_a_refinement_that_fails_before_it_holds_the_cell_changes_nothing(mine, 
     report = gsasii.refine(project, lab6, phase, result, cycles=2, receipt=good(result))
     assert not report.converged
     assert report.cell is None
+    assert SeedReport.from_json(report.to_json()) == report
     assert any(("KeyError: 'RefList'" if raises else "Invalid metric tensor") in note for note in report.notes)
     assert not set(differences(again.data, project.data))
     assert sorted(path.name for path in mine.parent.iterdir()) == ["mine.gpx", seeded.name]

@@ -268,7 +268,7 @@ def refine(
     Parameters
     ----------
     project, histogram, phase : of GSAS-II; the phase must be linked to the histogram.
-    result : where the phase comes from: its candidate's zero shift and the lines are used, and the fit is held
+    result : where the phase comes from: the zero shift and the lines are used, and the fit of a candidate is held
         against random cells: one that is no better than chance is not called converged. None for neither.
     cycles : least-squares cycles a step.
     profile : ``sample`` keeps the instrument parameters and refines size and microstrain; ``instrument`` refines
@@ -288,6 +288,7 @@ def refine(
     g2 = scriptable()
     peaks = result.peaks.to_dict() if result and result.peaks else None
     own = _candidate_of(phase, result) if result else None
+    start = own or next((one for one in result.candidates if one.has_cell), None) if result else None
     if own and not (receipt and receipt.lines[0].cell == own.cell):
         alone = dataclasses.replace(result, candidates=(own,))
         receipt = weigh(histogram, alone, 1, random_seed=random_seed)
@@ -298,7 +299,7 @@ def refine(
         our_phase = scratch.phase(phase.name)
         fit = fit_by_lebail(
             *(scratch, ours, our_phase, refine_function()),
-            **{"zero_shift": own.zero_shift + own.displacement if own else 0.0},
+            **{"zero_shift": start.zero_shift + start.displacement if start else 0.0},
             **{"cycles": cycles, "random_seed": random_seed, "profile": profile, "peaks": peaks},
         )
         fit = judged_fit(fit, result, receipt if own else None)

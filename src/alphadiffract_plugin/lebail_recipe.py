@@ -107,7 +107,7 @@ def _whole_fit(fit: Fit, zero_shift: float, peaks: dict[str, Any] | None) -> dic
     for left in (before, fit.best):
         if os.path.exists(left):
             os.remove(left)
-    rwp = fit.rwp if math.isfinite(fit.rwp) or not fit.steps else fit.steps[-1][1]
+    rwp = fit.rwp if math.isfinite(fit.rwp) else fit.steps[-1][1] if fit.steps else math.nan
     report = {"converged": held and settled, "rwp": rwp, "gof": math.nan, "cell": None, "cell_esd": None}
     return report | (_result(fit) if held else {}) | {"steps": fit.steps, "notes": fit.notes}
 

@@ -115,7 +115,7 @@ def judged_fit(fit: dict[str, Any], result: IndexingResult | None, receipt: Rece
     """What ``fit_by_lebail`` returned, with what a user must be told first; not converged if no better than chance."""
     notes = list(doubts(result)) if result else []
     converged = fit["converged"]
-    if receipt and not receipt.beats_chance(fit["rwp"]) and not receipt.beats_random:
+    if receipt and math.isfinite(fit["rwp"]) and not (receipt.beats_random or receipt.beats_chance(fit["rwp"])):
         converged = False
         notes.append(
             f"The fit is no better than chance: it leaves Rwp {fit['rwp']:.1f} %, random cells, or no cell at all, "
