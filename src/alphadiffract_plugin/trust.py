@@ -8,37 +8,18 @@ ones of GSAS-II 5.7.9.
 
 from __future__ import annotations
 
-import io
-import pickle
-import pickletools
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from alphadiffract_plugin import inert_pickle
 from alphadiffract_plugin.errors import InputError, UntrustedFileError
 
-ALLOWED = frozenset(
-    {"_codecs encode", "numpy dtype", "numpy ndarray"}
-    | {f"numpy.{core}.multiarray {name}" for core in ("core", "_core") for name in ("_reconstruct", "scalar")}
-    | {f"numpy.{ma} {name}" for ma in ("ma", "ma.core") for name in ("MaskedArray", "_mareconstruct")}
-    | {"GSASIIobj G2VarObj", "GSASII.GSASIIobj G2VarObj"}
-    | {"copy_reg _reconstructor", "copyreg _reconstructor", "__builtin__ object", "builtins object"}
-)
-"""Module and name of all that a project may name: arrays and their scalars, and the variables of constraints."""
-
-_NEVER = frozenset({"PERSID", "BINPERSID", "EXT1", "EXT2", "EXT4", "INST", "OBJ", "NEWOBJ_EX"})
-"""Instructions of pickle that no project of GSAS-II holds, and that reach beyond what it names."""
-
-_DTYPE = re.compile(r"[?biufcSUO]\d*")
-"""Elements of arrays: truth, numbers, texts, objects; nothing with fields."""
-
-_STATES = {"_reconstruct": tuple, "_mareconstruct": tuple, "_reconstructor": dict, "G2VarObj": dict}
-_VARIABLE = ["G2VarObj", "object", None]
 _HARMONIC = re.compile(r"[-+]?[Cc]\(?[-\d, ]+\)?[cs]?")
 """Name of a spherical harmonic, such as C(4,0,1): GSAS-II evaluates it."""
 
-_FORMULA = re.compile(r"(?!.*(__|\)\s*\())[\w\s.,:;+*/()-]*")
+_FORMULA = re.compile(r"(?!.*(__|\)\s*\())[\w\s.,:;+*/()-]*", re.S)
 _CALLS = re.compile(r"([\w.]+)\s*\(")
 _MATHEMATICS = frozenset({"sin", "cos", "tan", "sind", "cosd", "tand", "sqrt", "exp", "log", "abs"})
 
@@ -70,19 +51,21 @@ def check_gpx(path: str | Path) -> None:
 
     Raises
     ------
-    UntrustedFileError : it names anything but :data:`ALLOWED`, uses other tricks of pickle, or holds a formula that
-        is no arithmetic.
+    UntrustedFileError : it names anything but ``inert_pickle.ALLOWED``, uses other tricks of pickle, or holds a
+        formula that is no arithmetic.
     InputError : it is no GSAS-II project, is truncated, or cannot be read.
     """
     path = Path(path)
     content = _content(path)
     if not content:
         raise InputError("this file is empty", mend="copy the project again", where=path)
-    begin = 0
-    while begin < len(content):
-        end = _end_of_part(content, begin, path)
-        _check_part(_part(content[begin:end], begin, path), begin, path)
-        begin = end
+    try:
+        for begin, part in inert_pickle.parts(content):
+            _check_part(part, begin, path)
+    except inert_pickle.RefusedError as refused:
+        raise _untrusted(refused.what, refused.position, path) from None
+    except inert_pickle.DamagedError as damaged:
+        raise _no_project(damaged.position, path) from damaged
 
 
 def check_instprm(path: str | Path, *, allow_code: bool = False) -> None:
@@ -167,82 +150,6 @@ def _content(path: Path) -> bytes:
         raise InputError(
             f"this file cannot be read: {error.strerror}", mend="check the path and its permissions", where=path
         ) from error
-
-
-def _end_of_part(content: bytes, begin: int, path: Path) -> int:
-    """Where the pickle that begins here ends: its instructions are read, none is followed."""
-    stream = io.BytesIO(content)
-    stream.seek(begin)
-    try:
-        for instruction, argument, position in pickletools.genops(stream):
-            name = instruction.name
-            if name in _NEVER:
-                raise _untrusted(f"reaches outside itself by {name}", position, path)
-            if name == "GLOBAL" and argument not in ALLOWED:
-                raise _untrusted(f"names {argument.replace(' ', '.')}, which is no data", position, path)
-            if name in ("PUT", "BINPUT", "LONG_BINPUT") and argument > len(content):
-                raise _untrusted("asks for a store larger than itself", position, path)
-    except (ValueError, IndexError, UnicodeDecodeError, OverflowError) as error:
-        raise _no_project(begin, path) from error
-    return stream.tell()
-
-
-class _StandIn:
-    """Stands for what a project would make: checks what it is given, and does nothing."""
-
-    def __new__(cls, *arguments: Any) -> _StandIn:
-        """Where pickle makes something; ``arguments`` are those of the original."""
-        kind = cls.__name__
-        if kind in ("ndarray", "MaskedArray", "object"):
-            raise _Refused(f"makes a bare {kind}")
-        if kind == "encode" and arguments[1:] not in (("latin1",), ("latin-1",)):
-            raise _Refused(f"encodes as {arguments[1:]!r}")
-        if kind == "dtype" and not (arguments and isinstance(arguments[0], str) and _DTYPE.fullmatch(arguments[0])):
-            raise _Refused(f"holds an array of {arguments[:1]!r}")
-        if kind == "_reconstructor" and [getattr(one, "__name__", one) for one in arguments] != _VARIABLE:
-            raise _Refused("rebuilds what is no variable")
-        made = object.__new__(cls)
-        made.arguments = arguments
-        return made
-
-    def __init__(self, *arguments: Any) -> None:
-        """Nothing: ``__new__`` has them, and pickle does not always come here."""
-
-    def __setstate__(self, state: Any) -> None:
-        """Where pickle fills what it made."""
-        kind = type(self).__name__
-        if kind == "dtype":
-            flags = (63,) if self.arguments[0].startswith("O") else (0, 8)
-            usual = isinstance(state, tuple) and len(state) == 8 and state[2:5] == (None,) * 3 and state[7] in flags
-        else:
-            usual = isinstance(state, _STATES.get(kind, ()))
-        if not usual:
-            raise _Refused(f"gives {kind} a state that GSAS-II would not")
-
-
-class _Refused(Exception):
-    """What a stand-in will not do, in words that go on after 'this project'."""
-
-
-class _Reader(pickle.Unpickler):
-    def find_class(self, module: str, name: str) -> Any:
-        if f"{module} {name}" not in ALLOWED:
-            raise _Refused(f"names {module}.{name}, which is no data")
-        return type(name, (_StandIn,), {})
-
-
-def _part(content: bytes, begin: int, path: Path) -> Any:
-    """One pickle, with stand-ins in place of all that it names."""
-    stream = io.BytesIO(content)
-    try:
-        part = _Reader(stream, encoding="latin-1").load()
-    except _Refused as refused:
-        raise _untrusted(str(refused), begin, path) from None
-    except Exception as error:  # a damaged or forged pickle raises anything
-        raise _no_project(begin, path) from error
-    if stream.tell() != len(content):
-        raise _no_project(begin, path)
-    return part
 
 
 def _check_part(part: Any, begin: int, path: Path) -> None:
