@@ -127,7 +127,7 @@ class _Trial:
     def __init__(self, histogram: Any, result: IndexingResult, limits: tuple[float, float], random_seed: int) -> None:
         self.histogram, self.wavelength, self.limits, self.seed = histogram, result.wavelength, limits, random_seed
         self.peaks = None if result.peaks is None else result.peaks.to_dict()
-        self.background = self.noise = math.nan
+        self.background, self.noise = 100.0, 0.0  # until a fit begins
 
     def line(self, name: str, candidate: Candidate) -> ReceiptLine:
         """Fit one cell."""
@@ -183,8 +183,6 @@ class _Trial:
 
 def _verdict(receipt: Receipt) -> list[str]:
     first, *rivals = receipt.lines
-    if math.isnan(first.rwp):
-        return [f"{first.name} has {first.reflections} reflections here and would fit anything: it was not tried."]
     tried = [line.rwp for line in receipt.random_cells if not math.isnan(line.rwp)]
     beside = f"it leaves Rwp {first.rwp:.1f} %, the best of {len(tried)} random cells of its kind {min(tried):.1f} %, "
     beside += f"no cell at all {receipt.background_rwp:.1f} %."
@@ -199,16 +197,14 @@ def _verdict(receipt: Receipt) -> list[str]:
     for line in better:
         more = line.reflections - first.reflections
         why = (
-            f"with {more} reflections more, which alone makes a fit better"
-            if more > 0
-            else "and without more reflections"
+            f"with {more} reflections more, which alone makes a fit better" if more > 0 else "without more reflections"
         )
         said.append(f"{line.name} fits better (Rwp {line.rwp:.1f} %), {why}.")
     if alike:
         names = ", ".join(f"{line.name} ({line.reflections})" for line in alike)
         said.append(
             f"This fit does not tell it ({first.reflections} reflections) from {names}; of answers that fit alike, "
-            "prefer the one with the fewest reflections; absences and intensities made their order."
+            "prefer the one with the fewest reflections; their order comes from absences and intensities."
         )
     if worse:
         least = min(worse, key=lambda line: line.rwp)
