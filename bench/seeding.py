@@ -281,7 +281,8 @@ def summary(rows: Iterable[Row]) -> str:
     systems, sources = len({row.system for row in rows}), sorted({row.source for row in rows})
     return (
         f"{len(rows)} patterns, {systems} crystal systems, {', '.join(sources)}: "
-        f"{sum(row.converged[0] for row in rows)} converged; Rwp within {RATIO} x in {sum(rwp)}; cell within {OFF} % "
+        f"{sum(row.converged[0] for row in rows)} converged, {sum(row.converged[1] for row in rows)} from the known cell; "
+        f"Rwp within {RATIO} x in {sum(rwp)}; cell within {OFF} % "
         f"of the known one in {sum(cell)}, of the one refined from it in {refined}; "
         f"both limits kept by {sum(map(all, zip(rwp, cell, strict=True)))}."
     )

@@ -122,6 +122,7 @@ def test_what_fails_is_shown_and_counted():
     )
     assert "too few lines" in seeding.shown(failed)
     told = seeding.summary([good, wrong, failed, loose])
-    assert told.startswith("4 patterns, 2 crystal systems, laboratory, neutron: 2 converged; Rwp within 1.15 x in 2")
+    assert told.startswith("4 patterns, 2 crystal systems, laboratory, neutron: 2 converged, 3 from the known cell; ")
+    assert "Rwp within 1.15 x in 2; cell within 0.1 % of the known one in 1, of the one refined from it in 1" in told
     assert told.endswith("both limits kept by 1.")
     assert all(len(row.split("|")) == len(seeding.HEAD) + 2 for row in map(seeding.shown, (good, wrong, failed)))
