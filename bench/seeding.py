@@ -277,13 +277,13 @@ def summary(rows: Iterable[Row]) -> str:
     """How many keep the limits."""
     rows = list(rows)
     rwp, cell = ([row.keeps[place] for row in rows] for place in (0, 1))
+    ours, known = (sum(row.converged[place] for row in rows) for place in (0, 1))
     refined = sum(row.converged[0] and row.apart <= OFF for row in rows)
     systems, sources = len({row.system for row in rows}), sorted({row.source for row in rows})
     return (
         f"{len(rows)} patterns, {systems} crystal systems, {', '.join(sources)}: "
-        f"{sum(row.converged[0] for row in rows)} converged, {sum(row.converged[1] for row in rows)} from the known cell; "
-        f"Rwp within {RATIO} x in {sum(rwp)}; cell within {OFF} % "
-        f"of the known one in {sum(cell)}, of the one refined from it in {refined}; "
+        f"{ours} converged, {known} from the known cell; Rwp within {RATIO} x in {sum(rwp)}; "
+        f"cell within {OFF} % of the known one in {sum(cell)}, of the one refined from it in {refined}; "
         f"both limits kept by {sum(map(all, zip(rwp, cell, strict=True)))}."
     )
 
