@@ -43,6 +43,8 @@ from measured import histogram_of, stratified
 RATIO, OFF = 1.15, 0.1
 SAME = 0.02
 """Edges of the same lattice differ by less of themselves."""
+SAME_END = 0.1
+"""Fits that end so near each other, in degrees, are of the same points."""
 CU_K_ALPHA = (1.53, 1.55)
 SHIFTS = np.linspace(-0.2, 0.2, 81)
 """Degrees in 2theta that the known cell may be off by the zero or the displaced sample."""
@@ -262,7 +264,7 @@ def shown(row: Row) -> str:
     def number(value: float, places: int) -> str:
         return f"{value:.{places}f}" if math.isfinite(value) else "-"
 
-    ends = "" if row.ends[0] == row.ends[1] or not math.isfinite(row.ends[0]) else "{:.1f} / {:.1f}".format(*row.ends)
+    ends = "{:.1f} / {:.1f}".format(*row.ends) if abs(row.ends[0] - row.ends[1]) > SAME_END else ""
     values = (
         *(row.id, row.system, row.source, row.group or "-", row.known_group),
         *(number(row.rwp, 2), number(row.known_rwp, 2), number(row.ratio, 2)),
