@@ -140,10 +140,10 @@ def prepare(fit: Fit, zero_shift: float, peaks: dict[str, Any] | None) -> None:
     else:
         fit.instrument["Zero"][1] = zero_shift
     data = fit.histogram.data
-    x, y = (np.ma.filled(np.ma.asarray(column, dtype=float), 0.0) for column in data["data"][1][:2])
+    x, y, weight = (np.ma.filled(np.ma.asarray(column, dtype=float), 0.0) for column in data["data"][1][:3])
     low, high = data["Limits"][1]
-    inside = (x >= low) & (x <= high)
-    terms = start_background(x[inside], y[inside], BACKGROUND_TERMS)
+    inside = (x >= low) & (x <= high) & (weight > 0)
+    terms = start_background(x[inside], y[inside], weight[inside] ** -0.5, BACKGROUND_TERMS)
     data["Background"][0] = ["chebyschev-1", False, BACKGROUND_TERMS, *terms]
     fit.phase.set_refinements({"LeBail": True})
     fit.begin()
@@ -176,8 +176,13 @@ def _start(fit: Fit) -> None:
 
 
 def hold_cell(fit: Fit) -> bool:
-    """Refine background, cell, and zero or displacement; whether the cell could be refined."""
+    """Refine background, cell, and zero or displacement; whether the cell could be refined.
+
+    The background is held after its step: Le Bail intensities take up what it leaves, so that in a noisy pattern it
+    would sink, step by step, while Rwp rises.
+    """
     fit.step("background")
+    fit.histogram.data["Background"][0][1] = False
     held = fit.step("cell", worse=FAR)
     fit.step("displacement" if "Shift" in fit.sample else "zero", worse=FAR)
     return held or fit.step("cell", worse=FAR)
@@ -222,12 +227,17 @@ def _hold_widths(fit: Fit) -> bool:
     return bool(free)
 
 
-def start_background(x: np.ndarray, y: np.ndarray, terms: int) -> list[float]:
-    """Chebyshev coefficients of the lower envelope of a pattern: of the low values, without what stands above."""
+def start_background(x: np.ndarray, y: np.ndarray, esd: np.ndarray, terms: int) -> list[float]:
+    """Chebyshev coefficients of the lower envelope of a pattern: of the low values, without what stands above.
+
+    The 20th percentile of pure noise lies 0.84 esds below its mean, and so much is added: Le Bail intensities sum up
+    what stands above the background over degrees, so that one too low gives absent reflections intensity.
+    """
     size = max(1, len(x) // 60)
     blocks = slice(0, len(x) // size * size)
     middle = x[blocks].reshape(-1, size).mean(axis=1)
     low = np.percentile(y[blocks].reshape(-1, size), 20, axis=1)
+    low += 0.84 * np.percentile(esd[blocks].reshape(-1, size), 20, axis=1)
     place = 2 * (middle - x[0]) / (x[-1] - x[0]) - 1
     flat = np.ones(len(low), dtype=bool)
     for _ in range(6):

@@ -178,6 +178,7 @@ class _Trial:
         for what in ("background", "W", "cell", "displacement" if "Shift" in fit.sample else "zero"):
             if fit.step(what, worse=FAR):
                 least = min(least, fit.rwp)
+            fit.histogram.data["Background"][0][1] = False  # see hold_cell
         return min(least, 100.0)
 
 
@@ -189,7 +190,7 @@ def _verdict(receipt: Receipt) -> list[str]:
     if receipt.beats_random:
         said = [f"{first.name} fits far better than chance: {beside}"]
     else:
-        said = [f"{first.name} does NOT fit clearly better than chance, so do not trust its cell: {beside}"]
+        said = [f"{first.name} does NOT fit clearly better than chance, so do not trust its cell for this: {beside}"]
     fitted = [line for line in rivals if not math.isnan(line.rwp)]
     better = [line for line in fitted if line.rwp * ALIKE < first.rwp]
     alike = [line for line in fitted if first.rwp / ALIKE <= line.rwp <= first.rwp * ALIKE]
