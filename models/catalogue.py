@@ -15,7 +15,7 @@ from pathlib import Path
 
 from alphadiffract_plugin.errors import ModelError, OutputError
 
-DEFAULT = "compact-2026-11"
+DEFAULT = "compact-duo-2026-11"
 """What ``default`` stands for."""
 RELEASED = Path(__file__).parent / "released"
 """Folder of the models that come with the package."""
