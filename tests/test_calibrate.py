@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from alphadiffract_plugin import calibrate
-from alphadiffract_plugin.models import catalogue
+from alphadiffract_plugin.models import catalogue, checkpoint
 from alphadiffract_plugin.models.training.figures import Judged
 from alphadiffract_plugin.predict import predict, systems_from_groups, tempered
 from alphadiffract_plugin.settings import NetworkSettings, Settings
@@ -52,7 +52,7 @@ def test_a_temperature_sharpens_and_keeps_the_order():
 
 def test_a_model_with_a_temperature_answers_with_it(lab6_ssrl, tmp_path):
     """LaB6: the same groups in the same order, the first more probable; crystal systems and lattices follow."""
-    folder = catalogue.resolve("default")
+    folder = checkpoint.members(catalogue.resolve("default"))[0]
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     said = {}
     for name, temperature in (("as it is", 1.0), ("sharper", 0.5)):
@@ -70,10 +70,9 @@ def test_a_model_with_a_temperature_answers_with_it(lab6_ssrl, tmp_path):
 
 def test_a_temperature_of_nought_is_refused(tmp_path):
     from alphadiffract_plugin.errors import ModelError
-    from alphadiffract_plugin.models import checkpoint
 
     copy = tmp_path / "cold"
-    shutil.copytree(catalogue.resolve("default"), copy)
+    shutil.copytree(checkpoint.members(catalogue.resolve("default"))[0], copy)
     config = json.loads((copy / "config.json").read_text(encoding="utf-8"))
     (copy / "config.json").write_text(json.dumps(config | {"temperature": 0}), encoding="utf-8")
     with pytest.raises(ModelError, match="temperature is 0"):

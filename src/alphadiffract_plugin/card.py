@@ -95,9 +95,7 @@ def _figures(evaluation: dict[str, Any] | None) -> str:
     if evaluation is None:
         return "## How good it is\n\nNot measured: no evaluation was given when this model was released."
     body = markdown(evaluation, level=2).split("\n", 1)[1].strip()
-    return (
-        f"## How good it is\n\nMeasured by `alphadiffract-plugin evaluate`, before the weights were rounded.\n\n{body}"
-    )
+    return f"## How good it is\n\nMeasured by `alphadiffract-plugin evaluate`.\n\n{body}"
 
 
 def _calibration(found: dict[str, Any] | None) -> str:
@@ -121,12 +119,16 @@ def _again(members: Sequence[Member]) -> str:
     from alphadiffract_plugin.release import without_paths
 
     settings = [without_paths(m.model.config.get("provenance", {})).get("settings") for m in members]
-    if not settings[0]:
+    recorded = [s for s in settings if s]
+    if not recorded:
         return "## To make it again\n\nThe settings of its training were not recorded."
-    seeds = ", ".join(str(s["training"]["seed"]) for s in settings if s)
-    many = f" Members differ in [training] seed: {seeds}." if len(members) > 1 else ""
-    alike = all(s and _but_seed(s) == _but_seed(settings[0]) for s in settings)
-    if len(members) > 1 and not alike:
+    seeds = ", ".join(str(s["training"]["seed"]) for s in recorded)
+    many = f" Members differ in [training] seed: {seeds}." if len(recorded) > 1 else ""
+    if len(recorded) < len(members):
+        unknown = ", ".join(str(number) for number, s in enumerate(settings, 1) if not s)
+        many += f" The settings of member {unknown} were not recorded; below are those of member "
+        many += f"{settings.index(recorded[0]) + 1}."
+    elif not all(_but_seed(s) == _but_seed(recorded[0]) for s in recorded):
         many += " Other settings differ too: each member's config.json holds its own; below are those of the first."
     return "\n".join(
         [
@@ -139,7 +141,7 @@ def _again(members: Sequence[Member]) -> str:
             "```",
             "",
             "```toml",
-            written(settings[0]).rstrip(),
+            written(recorded[0]).rstrip(),
             "```",
         ]
     )
