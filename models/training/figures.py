@@ -85,19 +85,19 @@ def share(right: np.ndarray) -> dict[str, Any]:
     return {"percent": 100 * hits / n if n else None, "n": n, "wilson95": list(wilson(hits, n))}
 
 
-def calibration(probability: np.ndarray, right: np.ndarray) -> dict[str, Any]:
+def calibration(probability: np.ndarray, right: np.ndarray, count: int = BINS) -> dict[str, Any]:
     """Whether answers given a probability are right that often.
 
-    ``ece`` is the expected calibration error: over bins of equal width of the probability of the first answer, the
+    ``ece`` is the expected calibration error: over ``count`` bins of equal width of the probability of the first answer, the
     mean of |share right − mean probability|, weighted by the number of patterns (Guo et al., arXiv:1706.04599).
     ``bins`` holds, per bin that is not empty, its mean ``probability``, the share ``right`` with its ``wilson95`` in
     per cent, and ``n``.
     """
-    place = np.clip((probability * BINS).astype(int), 0, BINS - 1)
+    place = np.clip((probability * count).astype(int), 0, count - 1)
     bins = [
         {"probability": float(probability[place == b].mean()), "right": float(right[place == b].mean())}
         | {"wilson95": list(wilson(int(right[place == b].sum()), n)), "n": n}
-        for b in range(BINS)
+        for b in range(count)
         if (n := int((place == b).sum()))
     ]
     error = sum(row["n"] * abs(row["right"] - row["probability"]) for row in bins) / max(len(right), 1)
