@@ -88,8 +88,9 @@ def share(right: np.ndarray) -> dict[str, Any]:
 def calibration(probability: np.ndarray, right: np.ndarray, count: int = BINS) -> dict[str, Any]:
     """Whether answers given a probability are right that often.
 
-    ``ece`` is the expected calibration error: over ``count`` bins of equal width of the probability of the first answer, the
-    mean of |share right − mean probability|, weighted by the number of patterns (Guo et al., arXiv:1706.04599).
+    ``ece`` is the expected calibration error: over ``count`` bins of equal width of the probability of the first
+    answer, the mean of |share right − mean probability|, weighted by the number of patterns (Guo et al.,
+    arXiv:1706.04599).
     ``bins`` holds, per bin that is not empty, its mean ``probability``, the share ``right`` with its ``wilson95`` in
     per cent, and ``n``.
     """
