@@ -17,17 +17,11 @@ weights of its own.
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import os
 import sys
-import time
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass, fields, replace
-from importlib.resources import files
-from multiprocessing import get_context
+from dataclasses import asdict, replace
 from pathlib import Path
-from unittest import mock
 
 import numpy as np
 
@@ -46,10 +40,9 @@ from alphadiffract_plugin.records import CRYSTAL_SYSTEMS
 from alphadiffract_plugin.settings import RankSettings
 
 sys.path.insert(0, str(Path(__file__).parent))
-from failures import known_lattice, same
-from measured import histogram_of, one_thread
+from ranking_cases import FOLDS, SEED, Case, folds, gathered
 
-SEED, FOLDS, RIDGE = 20261121, 5, 0.002
+RIDGE = 0.002
 HOPELESS = 0.02
 """Share of patterns whose truth no weighing can bring to the top: they must not bend the weights."""
 START = np.array([0.6, -0.3, -2.0, -0.5, 0.8, 0.1, 0.0])
@@ -64,45 +57,6 @@ BINS = 10
 """For the calibration errors: with 15, as of networks, chance alone would give 335 right probabilities 6 %."""
 CLAIMS = {"answer": "right", "crystal_system": "cs@1", "space_group": "sg@1"}
 """Probabilities that are claimed, of the first answer and of its system and group in all answers; and what is right."""
-
-
-@dataclass(frozen=True)
-class Case:
-    """One pattern: the terms of all answers, and which of them are true."""
-
-    id: str
-    terms: np.ndarray
-    """Shape (S, 6)."""
-    true_cell: np.ndarray
-    """Shape (S,), bool: lattice within 1 % and 1 degree."""
-    fine_cell: np.ndarray
-    """Shape (S,), bool: lattice within 0.2 % and 0.2 degrees."""
-    true_group: np.ndarray
-    """Shape (S,), bool."""
-    groups: np.ndarray
-    """The true space group and those that also count as right."""
-    network: np.ndarray
-    """The network's probability of each space group, shape (230,); all 0 where it was not asked."""
-    tier: str
-    """A or B-sg-only."""
-    rruff: bool
-    """Whether it counts in the row of RRUFF."""
-    seconds: float
-    """Of the flow up to the ranking."""
-    answer_groups: np.ndarray
-    """Space group of each answer, shape (S,)."""
-    answer_cells: np.ndarray
-    """Number of the cell of each answer, shape (S,)."""
-
-    @property
-    def system(self) -> int:
-        """Crystal system, 0 to 6."""
-        return CRYSTAL_SYSTEMS.index(crystal_system_from_space_group(int(self.groups[0])))
-
-    @property
-    def true(self) -> np.ndarray:
-        """Answers with the true group and, where it is known, the true cell, shape (S,)."""
-        return self.true_cell & self.true_group if self.tier == "A" else self.true_group
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -126,107 +80,6 @@ def main(argv: list[str] | None = None) -> int:
     if args.output:
         args.output.write_text(json.dumps(document(weights, figures, known), indent=1) + "\n", encoding="utf-8")
     return 0
-
-
-def gathered(index: Path, cache: Path, jobs: int, *, with_network: bool = True) -> list[Case]:
-    """The cases of all patterns of tiers A and B, from the cache where they are there."""
-    from alphadiffract_plugin.progress import track
-
-    cache.mkdir(parents=True, exist_ok=True)
-    with index.open(newline="", encoding="utf-8") as file:
-        rows = [row | {"path": str(index.parent / row["path"])} for row in csv.DictReader(file)]
-    rows = [row for row in rows if row["tier"] in ("A", "B-sg-only")]
-    known = [row["id"] for row in rows if row["tier"] == "A"]
-    without_fold = spurious_weights_without_fold()
-    held_back = {name: without_fold[fold] for name, fold in zip(known, folds(len(known)), strict=True)}
-    left = [row for row in rows if not (cache / f"{row['id']}.npz").exists()]
-    weights = [held_back.get(row["id"]) for row in left]
-    os.environ["OMP_NUM_THREADS"] = "1"
-    with ProcessPoolExecutor(jobs, get_context("spawn"), one_thread) as pool:
-        for _ in track(
-            pool.map(gather, left, [cache] * len(left), weights, [with_network] * len(left)), "weigh", total=len(left)
-        ):
-            pass
-    return [load(row["id"], cache) for row in rows]
-
-
-def spurious_weights_without_fold() -> list[list[float]]:
-    """What ``observed.spurious_weights`` would be, had the patterns of each fold not been there."""
-    text = files("alphadiffract_plugin").joinpath("data/spurious.json").read_text(encoding="utf-8")
-    return json.loads(text)["weights_without_fold"]
-
-
-def said_without_network(*_: object):
-    """In the place of the network's prediction: how common each space group is, and no lattice."""
-    from alphadiffract_plugin.predict import systems_from_groups
-    from alphadiffract_plugin.rank import log_frequency
-    from alphadiffract_plugin.records import Prediction
-
-    groups = np.exp(log_frequency())
-    return Prediction(systems_from_groups(groups), groups, (), groups[None], "none")
-
-
-def gather(
-    row: dict[str, str], cache: Path, spurious_weights: list[float] | None = None, with_network: bool = True
-) -> None:
-    """Weigh one pattern, with these weights of spurious lines if any are given, and keep its case."""
-    from pymatgen.core import Lattice
-
-    from alphadiffract_plugin import observed, pipeline
-    from alphadiffract_plugin.crystal import cell_from_metric, primitive_basis
-    from alphadiffract_plugin.errors import AlphaDiffractError
-    from alphadiffract_plugin.rank import term_table
-    from alphadiffract_plugin.settings import Settings
-
-    truth = known_lattice(row) if row["tier"] == "A" else None
-    groups = {int(row["space_group_number"])} | {
-        int(float(g)) for g in row["sg_alternatives"].replace(";", " ").split()
-    }
-    network = np.zeros(230)
-    used = spurious_weights or observed.spurious_weights()
-    asked = pipeline._opinion if with_network else said_without_network
-    began = time.perf_counter()
-    try:
-        with (
-            mock.patch.object(observed, "spurious_weights", lambda: used),
-            mock.patch.object(pipeline, "_opinion", asked),
-        ):
-            known = pipeline.weigh(histogram_of(row), Settings())
-        table, owner = term_table(known.fits, known.prediction)
-        if known.prediction is not None:
-            network = known.prediction.space_group_probability
-    except AlphaDiffractError:
-        table, owner = np.zeros((0, 6)), []
-
-    seconds = time.perf_counter() - began
-
-    def right(fit, length, angle):
-        lattice = Lattice(primitive_basis(cell_from_metric(fit.trial.metric), fit.trial.lattice.centring))
-        return truth is not None and same(truth, lattice, length=length, angle=angle)
-
-    trials = {id(fit.trial): fit for fit, _ in owner}
-    coarse, fine = ({k: right(fit, *within) for k, fit in trials.items()} for within in ((0.01, 1.0), (0.002, 0.2)))
-    np.savez(
-        cache / f"{row['id']}.npz",
-        terms=table,
-        true_cell=np.array([coarse[id(fit.trial)] for fit, _ in owner], bool),
-        fine_cell=np.array([fine[id(fit.trial)] for fit, _ in owner], bool),
-        true_group=np.array([setting.space_group in groups for _, setting in owner], bool),
-        groups=np.array([int(row["space_group_number"]), *groups]),
-        network=network,
-        tier=row["tier"],
-        rruff=row["radiation"] == "xray" and "RRUFF" in row["family"],
-        seconds=seconds,
-        answer_groups=np.array([setting.space_group for _, setting in owner], int),
-        answer_cells=np.array([list(trials).index(id(fit.trial)) for fit, _ in owner], int),
-    )
-
-
-def load(name: str, cache: Path) -> Case:
-    """A case from the cache."""
-    with np.load(cache / f"{name}.npz") as kept:
-        values = {field.name: kept[field.name] for field in fields(Case)[1:]}
-    return Case(name, **{key: value if value.ndim else value.item() for key, value in values.items()})
 
 
 def fitted(cases: list[Case], start: np.ndarray) -> np.ndarray:
@@ -294,11 +147,6 @@ def calibrated(cases: list[Case], weights: np.ndarray) -> Weights:
     best = numbered(minimize(loss, [0.0, -1.0, 1.0], method="Nelder-Mead").x)
     rounded = {name: round(getattr(best, name), 3) for name in ("temper", "none_offset", "none_slope")}
     return replace(best, **rounded)
-
-
-def folds(count: int) -> np.ndarray:
-    """The fold of each of so many patterns, in the order of the index, shape (count,)."""
-    return np.random.default_rng(SEED).permutation(count) % FOLDS
 
 
 def out_of_fold(cases: list[Case]) -> dict[str, dict[str, float]]:

@@ -22,8 +22,8 @@ from pathlib import Path
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent))
-from fit_ranking import FOLDS, SEED, folds
 from measured import histogram_of
+from ranking_cases import FOLDS, SEED, folds
 
 EXPLAINED = 0.45
 """Of a line's width, as in ``fit_lattice``."""

@@ -71,15 +71,18 @@ def index_histogram(histogram: Histogram, settings: Settings) -> IndexingResult:
     )
 
 
-def weigh(histogram: Histogram, settings: Settings) -> Weighed:
-    """All that the ranking needs: find lines, ask the network, search cells, fit the pattern; raises as above."""
+def weigh(histogram: Histogram, settings: Settings, prediction: Prediction | None = None) -> Weighed:
+    """All that the ranking needs: find lines, ask the network, search cells, fit the pattern; raises as above.
+
+    A ``prediction`` that is given stands in the place of the network's.
+    """
     timings: dict[str, float] = {}
     notes: list[str] = []
     with _timed(timings, "find_peaks"):
         lines = find_lines(histogram, settings.peaks)
     notes.extend(doubts_about_wavelength(histogram, lines.peaks))
     with _timed(timings, "predict"):
-        prediction = _opinion(histogram, settings, notes)
+        prediction = prediction or _opinion(histogram, settings, notes)
     with _timed(timings, "search_cells"):
         likely = prediction.crystal_system_probability if prediction is not None else None
         trials = search_cells(lines.peaks, settings.search, _device(settings), likely)
