@@ -7,6 +7,7 @@ fitted without its fold, and is kept in a folder, which belongs to one network a
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import os
 import sys
