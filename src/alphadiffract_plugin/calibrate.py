@@ -32,7 +32,7 @@ class Calibration:
     """A temperature, and how well it does on patterns that it was not fitted to."""
 
     temperature: float
-    """T, fitted to all patterns."""
+    """T, fitted to all patterns; 1 if out of fold a temperature makes the right groups no more probable."""
     index: str
     """File name of the index that the patterns are of."""
     patterns: int
@@ -41,6 +41,10 @@ class Calibration:
     """Parts of the patterns, each judged by the temperature of the others."""
     seed: int
     """Of the folds."""
+    log_loss: float
+    """Mean of −ln p of the right groups, out of fold."""
+    log_loss_before: float
+    """The same without a temperature."""
     ece: dict[str, float]
     """Expected calibration error of the first ``space_group`` and ``crystal_system``, out of fold."""
     ece_before: dict[str, float]
@@ -72,12 +76,15 @@ def calibration_from_index(model: Path, index: Path, *, device: str = "auto", se
     groups = np.empty_like(judged.space_group)
     for k in range(FOLDS):
         groups[fold == k] = tempered(judged.space_group[fold == k], temperature_of(judged.take(fold != k)))
+    losses = [log_loss(judged, said) for said in (groups, judged.space_group)]
     return Calibration(
-        temperature=round(temperature_of(judged), 3),
+        temperature=round(temperature_of(judged), 3) if losses[0] < losses[1] else 1.0,
         index=index.name,
         patterns=len(judged),
         folds=FOLDS,
         seed=seed,
+        log_loss=round(losses[0], 4),
+        log_loss_before=round(losses[1], 4),
         ece=calibration_errors(judged, groups),
         ece_before=calibration_errors(judged, judged.space_group),
         ece_if_perfect=errors_of_chance(judged, groups, seed=seed),
@@ -89,10 +96,14 @@ def temperature_of(judged: Judged) -> float:
     from scipy.optimize import minimize_scalar
 
     def loss(log_temperature: float) -> float:
-        groups = tempered(judged.space_group, float(np.exp(log_temperature)))
-        return -float(np.log(np.maximum((groups * judged.true_space_group).sum(1), 1e-12)).mean())
+        return log_loss(judged, tempered(judged.space_group, float(np.exp(log_temperature))))
 
     return float(np.exp(minimize_scalar(loss, bounds=BOUNDS, method="bounded").x))
+
+
+def log_loss(judged: Judged, groups: np.ndarray) -> float:
+    """Mean of −ln p of the right groups, if the answers were these probabilities (N, 230)."""
+    return -float(np.log(np.maximum((groups * judged.true_space_group).sum(1), 1e-12)).mean())
 
 
 def calibration_errors(judged: Judged, groups: np.ndarray) -> dict[str, float]:

@@ -17,6 +17,8 @@ def card(
     evaluation: dict[str, Any] | None,
     counts: Sequence[Counts],
     calibration: dict[str, Any] | None,
+    *,
+    judged_as_packed: bool = True,
 ) -> str:
     """The card. What is not known is said to be unknown; no figure stands here that was not measured.
 
@@ -27,8 +29,9 @@ def card(
     evaluation : what ``evaluation.json`` holds, None if it was not evaluated.
     counts : structures trained on, a list a member; see :func:`.release.counts_of`.
     calibration : a :class:`.calibrate.Calibration` as dictionary, None if the probabilities were not calibrated.
+    judged_as_packed : whether the evaluation is of the very weights that are packed.
     """
-    parts = [_what(name, members), _training(members), _data(members, counts), _figures(evaluation)]
+    parts = [_what(name, members), _training(members), _data(members, counts), _figures(evaluation, judged_as_packed)]
     parts += [_calibration(calibration), _again(members)]
     return "\n\n".join(parts) + "\n"
 
@@ -89,13 +92,14 @@ def _data(members: Sequence[Member], counts: Sequence[Counts]) -> str:
     return "\n".join(lines).rstrip()
 
 
-def _figures(evaluation: dict[str, Any] | None) -> str:
+def _figures(evaluation: dict[str, Any] | None, judged_as_packed: bool) -> str:
     from alphadiffract_plugin.report_evaluation import markdown
 
     if evaluation is None:
         return "## How good it is\n\nNot measured: no evaluation was given when this model was released."
     body = markdown(evaluation, level=2).split("\n", 1)[1].strip()
-    return f"## How good it is\n\nMeasured by `alphadiffract-plugin evaluate`.\n\n{body}"
+    before = "" if judged_as_packed else ", before the weights were rounded"
+    return f"## How good it is\n\nMeasured by `alphadiffract-plugin evaluate`{before}.\n\n{body}"
 
 
 def _calibration(found: dict[str, Any] | None) -> str:
@@ -105,12 +109,23 @@ def _calibration(found: dict[str, Any] | None) -> str:
     def told(errors: dict[str, float]) -> str:
         return f"space group {100 * errors['space_group']:.1f} %, crystal system {100 * errors['crystal_system']:.1f} %"
 
+    if found["temperature"] == 1:
+        done = (
+            f"The probabilities are as the network gives them: over {found['patterns']} measured patterns "
+            f"({found['index']}) a temperature, fitted to {found['folds'] - 1} of {found['folds']} parts and judged on "
+            f"the other, makes the right groups no more probable (mean -ln p {found['log_loss']:.3f}, without it "
+            f"{found['log_loss_before']:.3f}). Calibration error of the first answer: {told(found['ece_before'])}."
+        )
+    else:
+        done = (
+            "Probabilities p of the space groups are given as p^(1/T) / Σ p^(1/T), "
+            f"T = {found['temperature']:g}: fitted to {found['patterns']} measured patterns ({found['index']}). "
+            f"Calibration error of the first answer, each of {found['folds']} parts judged by the T of the others: "
+            f"{told(found['ece'])}; without T: {told(found['ece_before'])}."
+        )
     return (
-        "## Calibration\n\nProbabilities p of the space groups are given as p^(1/T) / Σ p^(1/T), "
-        f"T = {found['temperature']:g}: fitted to {found['patterns']} measured patterns ({found['index']}). "
-        f"Calibration error of the first answer, each of {found['folds']} parts judged by the T of the others: "
-        f"{told(found['ece'])}; without T: {told(found['ece_before'])}. If every probability held, so many "
-        f"patterns would still give, on average: {told(found['ece_if_perfect'])}."
+        f"## Calibration\n\n{done} If every probability held, so many patterns would still give, on average: "
+        f"{told(found['ece_if_perfect'])}."
     )
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from alphadiffract_plugin.errors import InputError, ModelError, OutputError
+from alphadiffract_plugin.errors import InputError, ModelError, OutputError, SettingsError
 from alphadiffract_plugin.output import make_folder
 
 if TYPE_CHECKING:
@@ -52,12 +52,19 @@ def release(
     ------
     ModelError : a source does not load, or they take different input.
     InputError : the evaluation cannot be read, or is of other weights.
+    SettingsError : both an evaluation and an index to calibrate on are given.
     OutputError : ``folder`` is there already, or cannot be written.
     """
     from alphadiffract_plugin.calibrate import calibration_from_index
     from alphadiffract_plugin.card import card
     from alphadiffract_plugin.models import checkpoint
+    from alphadiffract_plugin.report_evaluation import weights_sha256
 
+    if calibrate and evaluation:
+        raise SettingsError(
+            "an evaluation from before the calibration would not hold after it",
+            mend="release with --calibrate, evaluate that, and release it again with --evaluation",
+        )
     if folder.exists():
         raise OutputError("is already there", mend="choose another --name, or move it away", where=folder)
     members = [member for source in sources for member in members_of(source)]
@@ -72,7 +79,10 @@ def release(
             if calibrate:
                 found = dataclasses.asdict(calibration_from_index(whole, calibrate))
                 _save(members, whole, found)
-            text = card(folder.name, members, figures, [counts_of(member) for member in members], found)
+            packed = sorted(weights_sha256(part) for part in checkpoint.members(whole))
+            as_packed = figures is not None and sorted(figures["weights_sha256"]) == packed
+            counts = [counts_of(member) for member in members]
+            text = card(folder.name, members, figures, counts, found, judged_as_packed=as_packed)
             (whole / "card.md").write_text(text, encoding="utf-8")
             whole.rename(folder)
     except OSError as error:
