@@ -2,7 +2,6 @@
 
 import copy
 import dataclasses
-import itertools
 import math
 import os
 import pickle
@@ -16,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from alphadiffract_plugin import crystal, gsasii, index_gsasii, seed_bundle, seed_gsasii
+from alphadiffract_plugin import crystal, gsasii, index_gsasii, lebail_recipe, seed_bundle, seed_gsasii
 from alphadiffract_plugin.cif import cif_from_candidate
 from alphadiffract_plugin.errors import GSASIIError, InputError, OutputError
 from alphadiffract_plugin.find_peaks import find_peaks
@@ -233,6 +232,55 @@ def test_what_the_user_has_stays(lab6_lab, lab6_project):
     assert histogram.get_wR() <= report.rwp * 1.02, "GSAS-II goes on from where the fit ended"
 
 
+def test_a_background_taken_back_leaves_file_and_report_saying_the_same(lab6_lab, tmp_path, monkeypatch):
+    rounds, calls = lebail_recipe._rounds, []
+
+    def unsettled_the_second_time(fit):
+        calls.append(fit.rwp)
+        return rounds(fit) and len(calls) == 1
+
+    monkeypatch.setattr(lebail_recipe, "_rounds", unsettled_the_second_time)
+    report = seed_gsasii.seed(lab6_lab, answer(lab6_lab, candidate_of(221, LAB6, zero_shift=-0.09)), tmp_path, QUICK)
+    assert len(calls) == 2, "the background was let go, and everything refined with it"
+    assert any(note.startswith("The background stays where it started") for note in report.notes)
+    assert report.converged
+    project = opened(report.target)
+    [histogram] = project.histograms()
+    values = project.data["Covariance"]["data"]["Rvals"]
+    assert histogram.get_wR() == pytest.approx(report.rwp, rel=1e-9)
+    assert (values["Rwp"], values["GOF"]) == pytest.approx((report.rwp, report.gof), rel=1e-6)
+    x, y, weight, calculated = (np.ma.filled(column, 0.0) for column in histogram.data["data"][1][:4])
+    low, high = histogram.data["Limits"][1]
+    inside = (x >= low) & (x <= high)
+    left = np.sum((weight * (y - calculated) ** 2)[inside]) / np.sum((weight * y**2)[inside])
+    assert 100 * math.sqrt(left) == pytest.approx(report.rwp, rel=1e-3), "and so does the profile"
+    assert histogram.data["Background"][0][1] is False, "held where it started"
+
+
+def test_a_fit_that_ends_early_leaves_the_users_limits_and_all_reflections(lab6_lab, lab6_project, monkeypatch):
+    monkeypatch.setattr(lebail_recipe, "REFLECTIONS", 12)
+    project, histogram = lab6_project
+    project.data["Phases"].pop("mine")
+    project.names[:] = [[name for name in names if name != "mine"] for names in project.names]
+    before = list(histogram.data["Limits"][1])
+    result = answer(lab6_lab, candidate_of(221, LAB6, zero_shift=-0.09))
+    receipt = gsasii.weigh(histogram, result)
+    (phase,) = gsasii.seed(project, histogram, result, receipt=receipt)
+    report = gsasii.refine(project, histogram, phase, result, profile="instrument", receipt=receipt)
+    assert report.converged
+    ends, keeps = (note for note in report.notes if "reflections" in note and not note.startswith("candidate"))
+    assert re.fullmatch(r"The fit ends at \d\d\.\d\d degrees, where 12 reflections are reached\.", ends)
+    assert histogram.data["Limits"][1] == before
+    reflections = len(histogram.data["Reflection Lists"]["candidate_1"]["RefList"])
+    assert reflections > 18
+    assert f"with all {reflections} reflections, this cell and these widths, Rwp is {histogram.get_wR():.1f}" in keeps
+    assert keeps in project.data["Notebook"]["data"][-1]
+    assert histogram.get_wR() < 15
+    with gsasii.quiet():
+        project.refine()
+    assert histogram.get_wR() < 15, "GSAS-II goes on with the whole pattern"
+
+
 def test_a_fit_that_diverges_changes_nothing(lab6_lab, lab6_project):
     project, histogram = lab6_project
     result = answer(lab6_lab, candidate_of(225, (5.1, 5.1, 5.1, 90.0, 90.0, 90.0)))
@@ -309,19 +357,6 @@ def test_gsasiis_indexing_says_what_it_could_not_search(zincite_ssrl):
     result = index_gsasii.index(zincite_ssrl, Settings(search=SearchSettings(seconds=0.1)))
     assert result.candidates == ()
     assert "0.1 s were over, at Fm3m, Im3m" in result.notes[-1]
-
-
-def test_all_230_symbols_mean_the_same_reflections_here_and_there():
-    groups = gsasii.module("GSASIIspc")
-    grid = [hkl for hkl in itertools.product(range(-4, 5), repeat=3) if any(hkl)]
-    grid += [(0, 0, 5), (0, 0, 6), (0, 0, -9), (1, 1, 6)]  # screw axes 6_1 and 6_2 show from 006 on
-    for number in range(1, 231):
-        symbol = crystal.symbol_from_space_group(number)
-        fault, group = groups.SpcGroup(symbol)
-        assert not fault, symbol
-        theirs = np.array([bool(groups.GenHKLf(list(hkl), group)[0]) for hkl in grid])
-        ours = crystal.extinct(np.array(grid), crystal.operations_from_space_group(number))
-        assert np.array_equal(theirs, ours), symbol
 
 
 @pytest.mark.parametrize(("number", "cell"), [(14, (5.9, 21.6, 7.5, 90.0, 103.8, 90.0)), (62, ANGLESITE), (221, LAB6)])

@@ -96,12 +96,13 @@ def test_a_wrong_cell_is_no_better_than_chance_and_never_called_converged(lab6, 
     (phase,) = gsasii.seed(project, histogram, result)
     assert "candidate 1 does NOT fit clearly better than chance" in project.data["Notebook"]["data"][-1]
     settled = {"converged": True, "rwp": 91.0, "gof": 9.0, "cell": None, "cell_esd": None, "steps": [], "notes": []}
+    settled["line_rwp"] = 91.0
     monkeypatch.setattr(gsasii, "fit_by_lebail", lambda *_, **__: settled)
     report = gsasii.refine(project, histogram, phase, result)
     assert not report.converged
-    assert report.notes[0].startswith("The fit is no better than chance: it leaves Rwp 91.0 %")
+    assert report.notes[0].startswith("The fit is no better than chance: near the lines it leaves Rwp 91.0 %")
     assert not report.receipt.beats_random
-    monkeypatch.setattr(gsasii, "fit_by_lebail", lambda *_, **__: settled | {"rwp": 9.0, "gof": 1.2})
+    monkeypatch.setattr(gsasii, "fit_by_lebail", lambda *_, **__: settled | {"rwp": 9.0, "line_rwp": 9.0, "gof": 1.2})
     again = gsasii.refine(project, histogram, phase, result, receipt=report.receipt)
     assert again.converged, "a long fit may find what a short one does not"
 

@@ -66,7 +66,7 @@ def test_the_bundle_of_anglesite_reads_back_as_it_was(pbso4_xray, anglesite, tmp
     made = {path.name for path in (tmp_path / "bundle").iterdir()}
     assert {Path(file).name for file in report.files} == made
     assert made == {"pattern.xye", "instrument.instprm", "candidate_1.cif", "candidate_2.cif", "result.json"} | {
-        *("make_project.py", "lebail_recipe.py", "lebail_steps.py", "project_recipe.py")
+        *("make_project.py", "lebail_start.py", "lebail_recipe.py", "lebail_steps.py", "project_recipe.py")
     }
     assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
     again = histogram_from_file(tmp_path / "bundle" / "pattern.xye", wavelength=tmp_path / "bundle/instrument.instprm")

@@ -28,12 +28,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from alphadiffract_plugin import open_project
+from alphadiffract_plugin import project_copies
 from alphadiffract_plugin.errors import AlphaDiffractError, GSASIIError
-from alphadiffract_plugin.lebail_recipe import fit_by_lebail
+from alphadiffract_plugin.lebail_recipe import extend_fit, fit_by_lebail
 from alphadiffract_plugin.project_recipe import label_lines, phase_names, seed_project
 from alphadiffract_plugin.records import Candidate, IndexingResult, Receipt, SeedReport
 from alphadiffract_plugin.seed_common import doubts, fit_entry, judged_fit, notebook_entry, report_from_fit, seedable
+from alphadiffract_plugin.trust import open_project as open_project  # looks for code before it opens
 
 if TYPE_CHECKING:
     from alphadiffract_plugin.settings import Settings
@@ -226,23 +227,22 @@ def seed(
     Raises
     ------
     InputError : the answer has no candidate, or one that is no crystal; the project is as it was.
-    GSASIIError : GSAS-II does not know a space group, or fails; the project is as it was.
+    GSASIIError : GSAS-II takes a symbol or a phase for another crystal, or fails; the project is as it was.
     """
+    from alphadiffract_plugin.gsasii_symbols import check_phase, check_symbol
+
     sound, doubtful = seedable(result), doubts(result)
-    groups = module("GSASIIspc")
-    for candidate in sound.candidates[:keep]:
-        fault, _ = groups.SpcGroup(candidate.space_group_symbol)
-        if fault:
-            raise GSASIIError(
-                f"GSAS-II knows no space group {candidate.space_group_symbol!r}",
-                mend="write the symbol with blanks between the axes, such as P n m a",
-            )
+    candidates = sound.candidates[:keep]
+    for candidate in candidates:
+        check_symbol(candidate.space_group_symbol, candidate.space_group)
     receipt = receipt or weigh(histogram, result, keep)
-    names = phase_names(project, histogram, len(sound.candidates[:keep]))
+    names = phase_names(project, histogram, len(candidates))
     note = notebook_entry(result, keep, names=names, receipt=receipt)
     failing = told("GSAS-II could not add the candidates", "save the project, open it anew, and tell us")
-    with failing, quiet(), open_project.whole_or_not_at_all(project):
+    with failing, quiet(), project_copies.whole_or_not_at_all(project):
         phases = seed_project(project, histogram, sound.to_dict(), keep=keep, note=note)
+        for phase, candidate in zip(phases, candidates, strict=True):
+            check_phase(phase, candidate)
     for doubt in doubtful:
         warnings.warn(doubt, stacklevel=2)
     return phases
@@ -263,7 +263,8 @@ def refine(
 
     Background, cell, zero or displacement, and widths of the histogram and the phase are replaced by those fitted,
     with their refinement flags, so that ``project.refine()`` goes on from there; if the fit diverged or failed,
-    nothing is.
+    nothing is. Where the phase has very many reflections, the fit ends before the pattern does; the histogram keeps
+    its limits, and a note says what the fit leaves within them.
 
     Parameters
     ----------
@@ -295,7 +296,7 @@ def refine(
     failing = told("GSAS-II could not fit the phase", "look whether the phase is linked to the histogram")
     with failing, quiet(), tempfile.TemporaryDirectory() as folder:
         scratch = g2.G2Project(newgpx=str(Path(folder) / "fit.gpx"))
-        ours = open_project.scratch_copy(scratch, histogram, phase)
+        ours = project_copies.scratch_copy(scratch, histogram, phase)
         our_phase = scratch.phase(phase.name)
         fit = fit_by_lebail(
             *(scratch, ours, our_phase, refine_function()),
@@ -304,8 +305,14 @@ def refine(
         )
         fit = judged_fit(fit, result, receipt if own else None)
         if fit["cell"] is not None:
-            with open_project.whole_or_not_at_all(project):
-                open_project.take_over(ours, our_phase, histogram, phase)
+            limits = list(histogram.data["Limits"][1])
+            if ours.data["Limits"][1] != limits:
+                told_so = extend_fit(
+                    scratch, ours, our_phase, refine_function(), limits, random_seed=random_seed, peaks=peaks
+                )
+                fit["notes"].append(told_so)
+            with project_copies.whole_or_not_at_all(project):
+                project_copies.take_over(ours, our_phase, histogram, phase)
                 if peaks:
                     label_lines(histogram, phase, peaks)
                 project.data["Notebook"]["data"].append(fit_entry(phase.name, fit))
@@ -313,9 +320,9 @@ def refine(
 
 
 def save(project: Any, path: str | Path | None = None) -> Path:
-    """Save a project all or nothing, to its own file or another; see :func:`open_project.save`."""
+    """Save a project all or nothing, to its own file or another; see :func:`project_copies.save`."""
     with quiet():
-        return open_project.save(project, path)
+        return project_copies.save(project, path)
 
 
 def _candidate_of(phase: Any, result: IndexingResult) -> Candidate | None:

@@ -1,8 +1,9 @@
 """Fit one phase of an open GSAS-II project by Le Bail, in the order that converges, keeping only steps that help.
 
-This file needs numpy, ``lebail_steps.py`` and the objects of an open GSAS-II project, nothing else: ``gsasii.py``
-uses it here, and a bundle carries a copy of it beside ``make_project.py``. Method: Le Bail, Duroy & Fourquet, Mater.
-Res. Bull. 23 (1988) 447; program: Toby & Von Dreele, J. Appl. Cryst. 46 (2013) 544.
+This file needs numpy, its two helpers ``lebail_steps.py`` and ``lebail_start.py``, and the objects of an open
+GSAS-II project, nothing else: ``gsasii.py`` uses it here, and a bundle carries copies beside ``make_project.py``.
+Method: Le Bail, Duroy & Fourquet, Mater. Res. Bull. 23 (1988) 447; program: Toby & Von Dreele, J. Appl. Cryst. 46
+(2013) 544.
 """
 
 from __future__ import annotations
@@ -16,10 +17,8 @@ from typing import Any
 
 import numpy as np
 
+from alphadiffract_plugin.lebail_start import prepare, set_background
 from alphadiffract_plugin.lebail_steps import Fit, FitFailed
-
-BACKGROUND_TERMS = 6
-"""Chebyshev terms of the background."""
 
 REFLECTIONS = 300
 """The fit ends at the angle where the phase has so many reflections."""
@@ -68,9 +67,9 @@ def fit_by_lebail(
 
     Returns
     -------
-    ``converged``; ``rwp`` in per cent and ``gof``; ``cell`` and ``cell_esd`` in Å and degrees; ``steps``, pairs of
-    what was refined and Rwp after it; ``notes``, sentences. If the fit diverged, ``cell`` is None and the project
-    is as it was.
+    ``converged``; ``rwp`` in per cent, ``line_rwp`` of the points near the found lines alone, and ``gof``; ``cell`` and
+    ``cell_esd`` in Å and degrees; ``steps``, pairs of what was refined and Rwp after it; ``notes``, sentences. If the
+    fit diverged, ``cell`` is None and the project is as it was.
     """
     state = random.getstate()
     random.seed(random_seed)
@@ -78,6 +77,41 @@ def fit_by_lebail(
         return _whole_fit(Fit(project, histogram, phase, refine, cycles, profile), zero_shift, peaks)
     finally:
         random.setstate(state)
+
+
+def extend_fit(
+    project: Any,
+    histogram: Any,
+    phase: Any,
+    refine: Callable[..., Any],
+    limits: list[float],
+    *,
+    random_seed: int,
+    peaks: dict[str, Any] | None,
+) -> str:
+    """Bring a fit that ended early to the end of the pattern, cell and widths held; a sentence on what that leaves.
+
+    The background starts anew: see :func:`set_background`.
+
+    Parameters
+    ----------
+    project, histogram, phase, refine, random_seed, peaks : as of :func:`fit_by_lebail`.
+    limits : of the histogram, in degrees.
+    """
+    state = random.getstate()
+    random.seed(random_seed)
+    try:
+        histogram.data["Limits"][1] = list(limits)
+        fit = Fit(project, histogram, phase, refine, 0, "instrument")
+        set_background(fit, peaks)
+        fit.make_reflections()
+        fit.intensities()
+    finally:
+        random.setstate(state)
+    return (
+        f"The histogram keeps its limits: from {limits[0]:.2f} to {limits[1]:.2f} degrees, with all "
+        f"{len(fit.reflections())} reflections, this cell and these widths, Rwp is {fit.steps[-1][1]:.1f} %."
+    )
 
 
 def _whole_fit(fit: Fit, zero_shift: float, peaks: dict[str, Any] | None) -> dict[str, Any]:
@@ -88,7 +122,7 @@ def _whole_fit(fit: Fit, zero_shift: float, peaks: dict[str, Any] | None) -> dic
     prepare(fit, zero_shift, peaks)
     held = settled = False
     try:
-        _start(fit)
+        _start(fit, peaks)
         held = hold_cell(fit)
         if held:
             fit.step("strain" if fit.by_sample else "W")
@@ -97,6 +131,8 @@ def _whole_fit(fit: Fit, zero_shift: float, peaks: dict[str, Any] | None) -> dic
             for what in ("size",) if fit.by_sample else ("U, V", "X, Y"):
                 fit.step(what)
             settled = _rounds(fit)
+            if settled:
+                _free_background(fit)
     except FitFailed as reason:
         fit.notes.append(f"The Le Bail fit stopped: {reason}.")
     if not held:
@@ -109,6 +145,7 @@ def _whole_fit(fit: Fit, zero_shift: float, peaks: dict[str, Any] | None) -> dic
             os.remove(left)
     rwp = fit.rwp if math.isfinite(fit.rwp) else fit.steps[-1][1] if fit.steps else math.nan
     report = {"converged": held and settled, "rwp": rwp, "gof": math.nan, "cell": None, "cell_esd": None}
+    report["line_rwp"] = fit.line_rwp(peaks)[0] if held else math.nan
     return report | (_result(fit) if held else {}) | {"steps": fit.steps, "notes": fit.notes}
 
 
@@ -123,52 +160,15 @@ def _result(fit: Fit) -> dict[str, Any]:
     }
 
 
-def prepare(fit: Fit, zero_shift: float, peaks: dict[str, Any] | None) -> None:
-    """Clear every flag of histogram and phase, and set the starting values; see :func:`fit_by_lebail`."""
-    for value in (*fit.instrument.values(), *fit.sample.values()):
-        if isinstance(value, list) and value and isinstance(value[-1], bool):
-            value[-1] = False  # among them the histogram's scale, which Le Bail intensities take over
-    fit.phase.data["General"]["Cell"][0] = False
-    for width in ("Size", "Mustrain"):
-        fit.coupling[width][2] = [False] * len(fit.coupling[width][2])
-    fit.coupling["Size"][1][0], fit.coupling["Mustrain"][1][0] = 10.0, 0.0  # widths of nearly nothing
-    if fit.by_sample and peaks:
-        _start_broadening(fit, np.array(peaks["two_theta"]), np.array(peaks["fwhm"]))
-    if "Shift" in fit.sample:
-        degrees = zero_shift - fit.instrument["Zero"][1]
-        fit.sample["Shift"][0] = -degrees * math.pi * fit.sample["Gonio. radius"] / 0.36
-    else:
-        fit.instrument["Zero"][1] = zero_shift
-    data = fit.histogram.data
-    x, y, weight = (np.ma.filled(np.ma.asarray(column, dtype=float), 0.0) for column in data["data"][1][:3])
-    low, high = data["Limits"][1]
-    inside = (x >= low) & (x <= high) & (weight > 0)
-    terms = start_background(x[inside], y[inside], weight[inside] ** -0.5, BACKGROUND_TERMS)
-    data["Background"][0] = ["chebyschev-1", False, BACKGROUND_TERMS, *terms]
-    fit.phase.set_refinements({"LeBail": True})
-    fit.begin()
-
-
-def _start_broadening(fit: Fit, two_theta: np.ndarray, fwhm: np.ndarray) -> None:
-    """Start size and microstrain from what the measured lines are wider than the instrument."""
-    theta = np.radians(two_theta / 2)
-    excess = np.median(100 * (fwhm - fit.instrument_fwhm(theta)) * np.cos(theta))
-    if excess <= 0:
-        return
-    angle = np.median(np.sin(theta))
-    fit.coupling["Size"][1][0] = float(np.clip(1.8 * fit.wavelength / (math.pi * excess / 2), 0.001, 10.0))
-    fit.coupling["Mustrain"][1][0] = float(excess / 2 / angle * math.pi / 0.018)
-
-
-def _start(fit: Fit) -> None:
+def _start(fit: Fit, peaks: dict[str, Any] | None) -> None:
     """Make the reflections and their first intensities; end the pattern at ``REFLECTIONS`` of them."""
     fit.make_reflections()
     positions = np.sort(fit.reflections()[:, 5])
     if len(positions) > REFLECTIONS:
         fit.histogram.data["Limits"][1][1] = float(positions[REFLECTIONS])
+        set_background(fit, peaks)
         fit.notes.append(
-            f"The fit ends at {positions[REFLECTIONS]:.2f} degrees, where {REFLECTIONS} reflections are reached; "
-            "raise the upper limit in GSAS-II to fit them all."
+            f"The fit ends at {positions[REFLECTIONS]:.2f} degrees, where {REFLECTIONS} reflections are reached."
         )
         fit.make_reflections()
     fit.intensities()
@@ -176,13 +176,11 @@ def _start(fit: Fit) -> None:
 
 
 def hold_cell(fit: Fit) -> bool:
-    """Refine background, cell, and zero or displacement; whether the cell could be refined.
+    """Refine cell, and zero or displacement; whether the cell could be refined.
 
-    The background is held after its step: Le Bail intensities take up what it leaves, so that in a noisy pattern it
-    would sink, step by step, while Rwp rises.
+    The background stays where it started, see ``lebail_start.py``: refined with Le Bail intensities that are not
+    settled, it sinks, they gather up what it leaves, and so on without end.
     """
-    fit.step("background")
-    fit.histogram.data["Background"][0][1] = False
     held = fit.step("cell", worse=FAR)
     fit.step("displacement" if "Shift" in fit.sample else "zero", worse=FAR)
     return held or fit.step("cell", worse=FAR)
@@ -216,6 +214,17 @@ def _rounds(fit: Fit) -> bool:
     return settled
 
 
+def _free_background(fit: Fit) -> None:
+    """Refine the background with all the rest, if Rwp settles lower for it; else leave all as it was before."""
+    rwp, kept = fit.rwp, fit.project.filename + ".held"
+    shutil.copyfile(fit.best, kept)
+    if fit.step("background") and not (_rounds(fit) and fit.rwp < rwp):
+        fit.notes.append(f"The background stays where it started: refined as well, it left Rwp {fit.rwp:.1f} %.")
+        fit.rwp = rwp
+        fit.go_back(kept)
+    os.remove(kept)
+
+
 def _hold_widths(fit: Fit) -> bool:
     """Refine the widths no more; False if they were held already."""
     places = [place for what in ("W", "U, V", "X, Y", "strain", "size") for place in fit.flags(what)]
@@ -225,23 +234,3 @@ def _hold_widths(fit: Fit) -> bool:
     fit.project.save()
     fit.keep()
     return bool(free)
-
-
-def start_background(x: np.ndarray, y: np.ndarray, esd: np.ndarray, terms: int) -> list[float]:
-    """Chebyshev coefficients of the lower envelope of a pattern: of the low values, without what stands above.
-
-    The 20th percentile of pure noise lies 0.84 esds below its mean, and so much is added: Le Bail intensities sum up
-    what stands above the background over degrees, so that one too low gives absent reflections intensity.
-    """
-    size = max(1, len(x) // 60)
-    blocks = slice(0, len(x) // size * size)
-    middle = x[blocks].reshape(-1, size).mean(axis=1)
-    low = np.percentile(y[blocks].reshape(-1, size), 20, axis=1)
-    low += 0.84 * np.percentile(esd[blocks].reshape(-1, size), 20, axis=1)
-    place = 2 * (middle - x[0]) / (x[-1] - x[0]) - 1
-    flat = np.ones(len(low), dtype=bool)
-    for _ in range(6):
-        coefficients = np.polynomial.chebyshev.chebfit(place[flat], low[flat], min(terms, flat.sum()) - 1)
-        above = low - np.polynomial.chebyshev.chebval(place, coefficients)
-        flat = above <= 2 * 1.4826 * np.median(np.abs(above[flat])) + 1e-9
-    return [float(value) for value in coefficients] + [0.0] * (terms - len(coefficients))

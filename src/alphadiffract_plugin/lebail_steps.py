@@ -130,9 +130,32 @@ class Fit:
         if failure is not None:
             raise FitFailed("GSAS-II says: " + " ".join(str(failure[1].get("msg", "no reason")).split()))
         self.project.reload()
+        self.steps.append((what, self.profile_rwp()))
+
+    def profile_rwp(self) -> float:
+        """Rwp in per cent of the calculated profile that the file holds.
+
+        GSAS-II's other one, among the ``Rvals``, is of the least-squares minimum: the Le Bail intensities that follow
+        may spoil it. Of the profile it says at most 100, where the other says by how much it diverged.
+        """
+        rwp = float(self.histogram.residuals["wR"])
         values = self.project.data["Covariance"]["data"].get("Rvals") or {}
-        rwp = float(values.get("Rwp", self.histogram.residuals["wR"]))
-        self.steps.append((what, rwp))
+        return rwp if rwp < 100 else float(values.get("Rwp", rwp))
+
+    def line_rwp(self, peaks: dict[str, Any] | None) -> tuple[float, float]:
+        """Rwp in per cent of the points within a width of the found lines, and what noise alone would leave there.
+
+        Le Bail intensities gather noise between the lines too, which would hide in a noisy pattern what they explain.
+        """
+        columns = self.histogram.data["data"][1][:4]
+        x, y, weight, calculated = (np.ma.filled(np.ma.asarray(column, dtype=float), 0.0) for column in columns)
+        low, high = self.histogram.data["Limits"][1]
+        counts = (x >= low) & (x <= high) & (weight > 0)
+        if peaks and peaks["two_theta"]:
+            counts &= (np.abs(x[:, None] - peaks["two_theta"]) <= peaks["fwhm"]).any(axis=1)
+        total = np.sum((weight * y**2)[counts])
+        left = np.sum((weight * (y - calculated) ** 2)[counts])
+        return 100 * math.sqrt(left / total), 100 * math.sqrt(counts.sum() / total)
 
     @property
     def best(self) -> str:

@@ -1,12 +1,13 @@
 """The receipt: before a project is touched, a short Le Bail fit of every kept candidate and of random cells beside it.
 
 A low Rwp alone tells little: Le Bail intensities are free, so that any cell with reflections enough fits. So the same
-recipe (background, W, cell, zero or displacement; the same points, cycles and starting widths) runs, in scratch
+recipe (W, cell, zero or displacement; the same background, points, cycles and starting widths) runs, in scratch
 projects, on the kept candidates and on a null: cells drawn at random, in which what symmetry makes alike in the first
 candidate stays alike. They have the volume of the first candidate (but for a cubic cell, whose edge is its volume) and
 its space group, absences included: with the bare lattice's group they would have more reflections and an easier fit.
 So they have about as many reflections as the first candidate, and the only difference is where they lie. The best of
-three draws counts, or the background alone, which leaves less than a cell that is all wrong.
+three draws counts, or the background alone, which leaves less than a cell that is all wrong. All Rwp here are of the
+points within a width of the found lines: between them, Le Bail intensities gather noise, the right cell's too.
 
 Supercells and groups of fewer absences fit at least as well as the true answer: the number of reflections stands
 beside each Rwp, and of two answers that fit alike, the one with fewer says more. Method: Le Bail, Duroy & Fourquet,
@@ -25,9 +26,10 @@ from typing import Any
 import numpy as np
 
 from alphadiffract_plugin import crystal, gsasii
-from alphadiffract_plugin.lebail_recipe import FAR, prepare
+from alphadiffract_plugin.lebail_recipe import FAR
+from alphadiffract_plugin.lebail_start import prepare
 from alphadiffract_plugin.lebail_steps import Fit, FitFailed
-from alphadiffract_plugin.open_project import scratch_copy
+from alphadiffract_plugin.project_copies import scratch_copy
 from alphadiffract_plugin.project_recipe import volume_of_cell
 from alphadiffract_plugin.records import Candidate, Cell, IndexingResult, Receipt, ReceiptLine
 
@@ -168,17 +170,15 @@ class _Trial:
         """The steps; Le Bail intensities follow with a delay, so that the last step need not be the best."""
         try:
             fit.make_reflections()
+            self.background, self.noise = fit.line_rwp(self.peaks)  # the first intensities are next to nothing
             fit.advance("intensities", cycles=0)
         except FitFailed:
             return 100.0
-        self.background = fit.steps[0][1]  # the first intensities are next to nothing
-        self.noise = float(fit.histogram.residuals["wRmin"])
         fit.keep()
-        least = fit.steps[-1][1]
-        for what in ("background", "W", "cell", "displacement" if "Shift" in fit.sample else "zero"):
+        least = fit.line_rwp(self.peaks)[0]
+        for what in ("W", "cell", "displacement" if "Shift" in fit.sample else "zero"):
             if fit.step(what, worse=FAR):
-                least = min(least, fit.rwp)
-            fit.histogram.data["Background"][0][1] = False  # see hold_cell
+                least = min(least, fit.line_rwp(self.peaks)[0])
         return min(least, 100.0)
 
 

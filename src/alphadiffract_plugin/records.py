@@ -217,7 +217,7 @@ class ReceiptLine(Record):
     reflections: int
     """Number of reflections within the range of the receipt: the more, the easier a low Rwp."""
     rwp: float
-    """Rwp in per cent after the short fit, at most 100; NaN where none was made."""
+    """Rwp in per cent of the points near the found lines after the short fit, at most 100; NaN where none was made."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -231,9 +231,9 @@ class Receipt(Record):
     two_theta: tuple[float, float]
     """Range of all these fits in degrees."""
     background_rwp: float
-    """Rwp in per cent of the background alone, without any cell."""
+    """Rwp in per cent of the same points with the background alone, without any cell."""
     noise_rwp: float
-    """Rwp in per cent that the noise of the pattern alone would leave: the expected value."""
+    """Rwp in per cent that the noise alone would leave at these points: the expected value."""
     verdict: tuple[str, ...]
     """What this tells, in sentences."""
 
@@ -256,7 +256,7 @@ class Receipt(Record):
     def __str__(self) -> str:
         """The receipt as a table with its verdict below."""
         low, high = self.two_theta
-        rows = [f"Short Le Bail fits from {low:.2f} to {high:.2f} degrees, in a scratch copy:"]
+        rows = [f"Short Le Bail fits from {low:.2f} to {high:.2f} degrees, in a scratch copy (Rwp near the lines):"]
         for line in (*self.lines, *self.random_cells):
             fit = "  not fitted" if math.isnan(line.rwp) else f"Rwp {line.rwp:5.1f} %"
             cell = " ".join(f"{value:.5g}" for value in line.cell)

@@ -11,7 +11,7 @@ from alphadiffract_plugin.records import Histogram, IndexingResult, SeedReport
 from alphadiffract_plugin.seed_common import doubts, file_name, notebook_entry, seedable, staged, with_esd
 from alphadiffract_plugin.settings import Settings
 
-RECIPES = ("project_recipe.py", "lebail_recipe.py", "lebail_steps.py")
+RECIPES = ("project_recipe.py", "lebail_recipe.py", "lebail_steps.py", "lebail_start.py")
 """Modules of this package that the script works with; copied beside it, they need numpy alone."""
 
 SCRIPT = '''"""python make_project.py: make {name}.gpx of the files here, its first candidate fitted by Le Bail.

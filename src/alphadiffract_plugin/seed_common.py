@@ -115,11 +115,12 @@ def judged_fit(fit: dict[str, Any], result: IndexingResult | None, receipt: Rece
     """What ``fit_by_lebail`` returned, with what a user must be told first; not converged if no better than chance."""
     notes = list(doubts(result)) if result else []
     converged = fit["converged"]
-    if receipt and math.isfinite(fit["rwp"]) and not (receipt.beats_random or receipt.beats_chance(fit["rwp"])):
+    if receipt and math.isfinite(fit["rwp"]) and not (receipt.beats_random or receipt.beats_chance(fit["line_rwp"])):
         converged = False
         notes.append(
-            f"The fit is no better than chance: it leaves Rwp {fit['rwp']:.1f} %, random cells, or no cell at all, "
-            f"{receipt.chance_rwp:.1f} % in a short fit. It is not called converged; do not trust this cell."
+            f"The fit is no better than chance: near the lines it leaves Rwp {fit['line_rwp']:.1f} %, random cells, or "
+            f"no cell at all, {receipt.chance_rwp:.1f} % in a short fit. It is not called converged; do not trust this "
+            "cell."
         )
     elif converged and fit["rwp"] > POOR:
         notes.append(

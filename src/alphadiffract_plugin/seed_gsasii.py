@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import shutil
 import tempfile
 import warnings
@@ -98,15 +97,13 @@ def _fill(
 
 
 def _read_back(g2: Any, path: Path, report: SeedReport) -> SeedReport:
-    """The report with Rwp and cell as GSAS-II reads them from the finished file."""
+    """The report with the cell as GSAS-II reads it from the finished file."""
     if report.cell is None:
         return report
     project = g2.G2Project(gpxfile=str(path))
     cell, esd = project.phase(report.phases[0]).get_cell_and_esd()
-    rwp = project.data["Covariance"]["data"].get("Rvals", {}).get("Rwp", math.nan)
     return dataclasses.replace(
         report,
-        rwp=float(rwp),
         cell=tuple(float(cell[name]) for name in CELL),
         cell_esd=tuple(float(esd[name]) for name in CELL),
     )

@@ -25,7 +25,7 @@ _MATHEMATICS = frozenset({"sin", "cos", "tan", "sind", "cosd", "tand", "sqrt", "
 
 _DO_NOT = (
     "do not open it; if you know who made it and why, "
-    "alphadiffract_plugin.trust.open_project(path, allow_code=True) opens it all the same"
+    "alphadiffract_plugin.gsasii.open_project(path, allow_code=True) opens it all the same"
 )
 
 
