@@ -30,7 +30,7 @@ _GROUPS_PER_CELL = 6
 """At most so many space groups of one cell are listed, so that rival cells are seen."""
 MOST_OPINIONS = 3
 """At most so many space groups are listed without a cell."""
-LEAST_OPINION = 0.01
+LEAST_OPINION = 0.03
 """And none of less probability: beside a good cell they would only confuse."""
 _LEAST_NETWORK = 1e-4
 """The network's probability of a group is taken to be no less: it may be wrong."""
@@ -107,7 +107,7 @@ def rank(
 ) -> tuple[Candidate, ...]:
     """Ranked candidates, the most probable first; fewer than ``settings.keep`` if there are no more.
 
-    Up to three, of 1 % or more, have no cell (NaN): what the network says of the space group if no cell is right.
+    Up to three, of 3 % or more, have no cell (NaN): what the network says of the space group if no cell is right.
     """
     table, owner = term_table(fits, prediction)
     probability, none = shared_probability(table @ weights().of_terms, weights())
