@@ -21,7 +21,7 @@ from alphadiffract_plugin.errors import GSASIIError, InputError, OutputError
 from alphadiffract_plugin.find_peaks import find_peaks
 from alphadiffract_plugin.instrument import instprm_from_histogram
 from alphadiffract_plugin.load import write_xye
-from alphadiffract_plugin.records import Candidate, IndexingResult
+from alphadiffract_plugin.records import Candidate, IndexingResult, Receipt, ReceiptLine
 from alphadiffract_plugin.settings import SearchSettings, SeedSettings, Settings
 
 if gsasii.find() is None:
@@ -300,6 +300,12 @@ def test_an_answer_that_is_no_crystal_leaves_the_project_as_it_was(lab6_lab, lab
         gsasii.seed(project, histogram, answer(lab6_lab, candidate_of(2, (4.0, 4.0, 4.0, 170.0, 30.0, 90.0))))
     with pytest.raises(GSASIIError, match="knows no space group 'Pm-3m'"):
         gsasii.seed(project, histogram, answer(lab6_lab, dataclasses.replace(good, space_group_symbol="Pm-3m")))
+    with pytest.raises(GSASIIError, match="does not take 'P n m a' for space group 221"):
+        gsasii.seed(project, histogram, answer(lab6_lab, dataclasses.replace(good, space_group_symbol="P n m a")))
+    made = Receipt((ReceiptLine("candidate 1", "P m -3 m", LAB6, 21, 11.0),), (), (15.0, 90.0), 60.0, 4.0, ())
+    crooked = answer(lab6_lab, candidate_of(221, (4.1, 4.2, 4.3, 90.0, 90.0, 90.0)))
+    with pytest.raises(GSASIIError, match="does not have the symmetry of P m -3 m"):
+        gsasii.seed(project, histogram, crooked, receipt=made)
     assert str(project.data) == before
 
 

@@ -223,7 +223,7 @@ def test_without_gsasii_the_bundle_is_made_and_the_project_says_the_mend(example
     shown = subprocess.run(arguments, capture_output=True, text=True, timeout=120)
     assert shown.returncode == 0, shown.stderr
     assert "GSAS-II is not importable\n  mend: install it: https://advancedphotonsource.github.io/" in shown.stdout
-    assert shown.stdout.splitlines()[-1] == "9 files"
+    assert shown.stdout.splitlines()[-1] == "10 files"
     assert not (tmp_path / "gsasii").exists()
     script = tmp_path / "bundle" / "make_project.py"
     blocked = "import sys, runpy; sys.modules['GSASII'] = sys.modules['GSASIIscriptable'] = None; "
