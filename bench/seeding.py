@@ -105,6 +105,8 @@ def main(argv: list[str] | None = None) -> int:
     if installed is None:
         sys.exit(f"error: GSAS-II is not importable; see {gsasii.INSTALL}")
     chosen = chosen_rows(args.index, sample=args.sample, seed=args.seed, ids=args.ids)
+    if not chosen:
+        sys.exit("error: there is nothing to compare")
     print(f"| {' | '.join(HEAD)} |\n{'|---' * len(HEAD)}|")
     rows = []
     with tempfile.TemporaryDirectory() as scratch:
@@ -121,7 +123,10 @@ def chosen_rows(index: Path, *, sample: int, seed: int = 0, ids: Path | None = N
     with index.open(newline="", encoding="utf-8") as file:
         rows = {row["id"]: row for row in csv.DictReader(file) if row["tier"] == "A"}
     if ids is not None:
-        wanted = [name for name in ids.read_text(encoding="utf-8").split() if name in rows]
+        wanted = ids.read_text(encoding="utf-8").split()
+        unknown = [name for name in wanted if name not in rows]
+        if unknown:
+            sys.exit(f"error: no pattern of tier A is called {', '.join(unknown)}")
     else:
         strata = [{"id": name, "crystal_system": f"{source(row)} {system(row)}"} for name, row in rows.items()]
         wanted = [row["id"] for row in stratified(strata, sample, seed)]
