@@ -113,6 +113,7 @@ FILES = {
     "half.json": answer(PNMA).to_json()[:200],
     "binary.json": "\udcff\udcfe",
     "later.json": answer(PNMA).to_json().replace('"schema_version": 1', '"schema_version": 2'),
+    "huge.json": answer(PNMA).to_json().replace("8.4786", "1" + 400 * "0"),
     "odd.json": answer(PNMA).to_json().replace('"space_group_symbol": "P n m a"', '"symbol": "P n m a"'),
 }
 
@@ -264,6 +265,7 @@ def test_of_a_single_cell_nobody_is_asked_and_nothing_ticked_is_no_phase(driven)
         ("half.json", "is no JSON"),
         ("binary.json", "cannot be read as text"),
         ("later.json", "schema version 2; 1 is understood; index again"),
+        ("huge.json", "candidate 1 of pbso4 is not as this importer knows them"),
         ("odd.json", "candidate 1 of pbso4 is not as this importer knows them"),
     ],
 )
@@ -323,6 +325,18 @@ def test_doctor_does_not_wait_for_ever(cli, tmp_path, monkeypatch):
     monkeypatch.setenv(gsasii.FOLDER_VARIABLE, str(tmp_path))
     monkeypatch.setattr(doctor, "SMOKE_SECONDS", 3)
     assert "importing it failed: no end after 3 s" in cli("doctor", "--gsasii").out
+
+
+@pytest.mark.parametrize("told", [b"saving it\n", "saving it\n", None])
+def test_doctor_names_the_step_that_does_not_end_on_windows_too(cli, monkeypatch, told):
+    def late(command, *, stdin, timeout, **more):
+        assert stdin == subprocess.DEVNULL
+        raise subprocess.TimeoutExpired(command, timeout, output=told)
+
+    monkeypatch.setattr(gsasii, "find", lambda: gsasii.Installation(Path(), "", "on sys.path", "5.0.0"))
+    monkeypatch.setattr(doctor.subprocess, "run", late)
+    step = "saving it" if told else "starting"
+    assert f"{step} failed: no end after 120 s" in cli("doctor", "--gsasii").out
 
 
 def test_the_importer_understands_the_answers_of_this_version(tmp_path):

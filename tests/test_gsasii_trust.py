@@ -105,7 +105,8 @@ def through_a_name(module, name, *arguments):
 
 def attacks(ran):
     """By name: bytes that make the file ``ran`` when they are unpickled."""
-    touch, code = f"touch {ran}", f"open({str(ran)!r}, 'w')"
+    code = f"open({str(ran)!r}, 'w')"
+    touch = f'type nul > "{ran}"' if os.name == "nt" else f"touch '{ran}'"
     item = lambda thing, protocol=1: pickle.dumps([["Controls", {"data": thing}]], protocol)  # noqa: E731
     evil = ModuleType("evil")
 
@@ -189,21 +190,227 @@ def test_other_tricks_of_pickle_are_refused(saved, payload, said):
         check_gpx(saved(*project_parts(), payload))
 
 
+def of_hap(preferred, key="Pref.Ori."):
+    """A part with a phase whose histogram has this preferred orientation."""
+    return [["Phases", None], ["a", {"Histograms": {"h": {key: preferred}}}]]
+
+
+def of_constraints(*constraints, kind="Hist"):
+    return [["Constraints", {kind: list(constraints)}]]
+
+
+def of_bond(*operations):
+    return [["Restraints", {"1 + (2)": {"Bond": {"Bonds": [[[1, 2], list(operations), 1.5, 0.01]], "Use": True}}}]]
+
+
+SH = ["SH", 1.0, False, [0, 0, 1], 4, {"C(4,1)": 0.1}]
+
+
 @pytest.mark.parametrize(
     "part",
     [
-        [["Constraints", {"Phase": [[["__import__('os').getpid()", 1], [1.0, 2], None, None, "c"]]}]],
-        [["Constraints", {"Hist": [[["(abs)(open)('x')", 1], None, None, "e"]]}]],
-        [["Constraints", {"Hist": [[["1 + (\n(exit)())", 1], None, None, "e"]]}]],
-        [["Constraints", {"Hist": [[["np.load(a)", 1], None, None, "e"]]}]],
-        [["Phases", None], ["a", {"Histograms": {"h": {"Pref.Ori.": ["SH", 1.0, False, [], 4, {}, ["exit()"], 0.1]}}}]],
-        [["Phases", None], ["a", {"Histograms": {"h": {"Pref.Ori.": ["SH", 1.0, False, [], 4, {"C(exit())": 0.1}]}}}]],
+        of_constraints([["__import__('os').getpid()", 1], [1.0, 2], None, None, "c"]),
+        of_constraints([["(abs)(open)('x')", 1], None, None, "e"]),
+        of_constraints([["1 + (\n(exit)())", 1], None, None, "e"]),
+        of_constraints([["np.load(a)", 1], None, None, "e"]),
+        of_constraints([["np . abs(2)", 1], None, None, "e"]),
+        of_constraints([["2*0::A0", 1], None, None, "e"]),
+        of_constraints([[b"exit()", 1], None, None, "e"]),
+        of_constraints([{0: "exit()", 1: 2}, None, None, "e"]),
+        of_constraints([("exit()", 1), None, None, "e"]),
+        of_constraints([[["exit()"], 1], None, None, "e"]),
+        of_constraints([["exit()", 1], None, None, "e"], kind="_Explain"),
+        [["Constraints", {"Hist": ([["exit()", 1], None, None, "e"],)}]],
+        [["Constraints", {"Hist": np.array([[["exit()", 1], None, None, "e"], None], dtype=object)[1:]}]],
+        [["Constraints", {"Hist": {("exit()", 1): 1}}]],
+        [["Constraints", {"Hist": []}], ["data", {"Hist": [[["exit()", 1], None, None, "e"]]}]],
+        [["Constraints", [[["exit()", 1], None, None, "e"]]]],
+        of_hap([*SH, ["exit()"], 0.1]),
+        of_hap([*SH, ("exit()",), 0.1]),
+        of_hap((*SH, ["exit()"], 0.1)),
+        of_hap([*SH, {"exit()": 1}, 0.1]),
+        of_hap([*SH, [["exit()"]], 0.1]),
+        of_hap([*SH, np.array(["0 0 1", None]), 0.1]),
+        of_hap({0: "SH", 6: ["exit()"]}),
+        of_hap(["SH", 1.0, False, [], 4, {"C(exit())": 0.1}]),
+        of_hap([{"C(4,0,exit())": 0.1}], "SHC"),
+        of_hap({0: {"C(4,0,exit())": 0.1}}, "SHC"),
         [["Phases", None], ["a", {"General": {"SH Texture": {"SH Coeff": [True, {"C(4,0,exit())": 0.5}]}}}]],
+        [["Phases", None], ["a", {"General": {"SH Texture": {"SH Coeff": (True, {"C(4,0,exit())": 0.5})}}}]],
+        [["Phases", None], ["a", {"Drawing": {"Atoms": [["O1", "1+exit(),0,0"]]}}]],
+        [["Phases", None], ["a", {"General": {"MCSA controls": {"Algorithm": "exit() or fast"}}}]],
+        [["Phases", None], ["a", {"RMC": {"PDFfit": {"AtomConstr": [["O1", "O", "exit()+@1", "", "", "", ""]]}}}]],
+        of_bond("1", "1+exit(),0,0"),
+        of_bond("1", "1+0,0,1+exit()"),
+        [["Restraints", {"a": {"Bond": {"Bonds": [[[1, 2], {"1": 1, "2+exit()": 1}, 1.5, 0.01]]}}}]],
+        [["Restraints", {"a": {"Bond": {"Bonds": {((1, 2), ("1", "2+exit()"), 1.5, 0.01): 1}}}}]],
+        [["Restraints", {"a": {"Bond": {"Bonds": [[[1, 2], np.array(["1", "2+exit()"], dtype=object), 1, 1]]}}}]],
+        [["Controls", {"data": {"a": [np.ndarray]}}]],
     ],
 )
 def test_a_formula_that_is_no_arithmetic_is_refused(saved, part):
     with pytest.raises(UntrustedFileError, match="which GSAS-II would evaluate"):
         check_gpx(saved(*project_parts(), pickle.dumps(part, 1)))
+
+
+@pytest.mark.parametrize(
+    ("thing", "said"),
+    [
+        (np.array(["exit()"])[0], r"holds an array of \('U6',\)"),
+        (np.array([b"exit()"])[0], r"holds an array of \('S6',\)"),
+        (np.array(["exit()"]), r"holds an array of \('U6',\)"),
+        (np.array([["exit()"], None], dtype=object), "gives _reconstruct a state"),
+        (np.array([{"Pref.Ori.": 1}, None]), "gives _reconstruct a state"),
+    ],
+)
+@pytest.mark.parametrize("protocol", [1, 4])
+def test_what_could_hide_a_formula_is_refused(saved, thing, said, protocol):
+    for part in (of_hap([*SH, [thing], 0.1]), of_constraints([[thing, 1], None, None, "e"]), [["Controls", thing]]):
+        with pytest.raises(UntrustedFileError, match=said):
+            check_gpx(saved(*project_parts(), pickle.dumps(part, protocol)))
+
+
+def test_a_formula_in_a_set_is_refused(saved):
+    bonds = {"Bonds": [[[1, 2], {"1", "2+exit(),0,0"}, 1.5, 0.01]], "Use": True}
+    with pytest.raises(UntrustedFileError, match="which GSAS-II would evaluate"):
+        check_gpx(saved(*project_parts(), pickle.dumps([["Restraints", {"a": {"Bond": bonds}}]], 4)))
+
+
+def test_a_scalar_that_is_a_text_or_an_object_is_refused(saved):
+    scalar = (
+        b"cnumpy.core.multiarray\nscalar\n(cnumpy\ndtype\n(X\x02\x00\x00\x00O8I00\nI01\ntRX\x06\x00\x00\x00exit()tR."
+    )
+    with pytest.raises(UntrustedFileError, match="holds a scalar that is no number"):
+        check_gpx(saved(*project_parts(), scalar))
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        of_constraints([[text, 1], [np.float64(2), 2], 1.0, None, "c"])
+        for text in ("1/3", "-2.5e-3*(1+.5)", "2*np.cos(np.pi/4)", "sqrt(2)", "2**10", "3*sind(45.)", "")
+    ]
+    + [
+        of_hap([*SH, ["0 0 1", "1 -1 0", ""], 0.1]),
+        of_hap(["MD", 1.0, False, [0, 0, 1], 0, {}, [""], 0.1]),
+        of_hap([{"C(2,0)": [0.1, 1.0, False], "C(4,1)c": [0.1, 1.0, False]}, {}], "SHC"),
+        of_bond("1", "-2+0,0,-1"),
+        [["Phases", None], ["a", {"General": {"MCSA controls": {"Algorithm": "Basin Hopping"}}}]],
+        [
+            ["Phases", None],
+            ["a", {"RMC": {"PDFfit": {"AtomConstr": [["O1 (a)", "O-2", "0.5-@12", "0.25", "", "", ""]]}}}],
+        ],
+        [["Notebook", ["2+2 people measured (at night)"]]],
+        [["Constraints", {"Hist": [], "_seqmode": "auto", "_Explain": {"0::A0": "by hand (lattice)"}}]],
+    ],
+)
+def test_arithmetic_and_what_people_write_passes(saved, part):
+    check_gpx(saved(*project_parts(), pickle.dumps(part, 1)))
+
+
+def test_a_long_number_takes_no_long_time(saved):
+    part = of_constraints([["1" * 50_000 + "x", 1], None, None, "c"], [["1." * 50_000 + "x", 1], None, None, "c"])
+    with pytest.raises(UntrustedFileError):
+        check_gpx(saved(*project_parts(), pickle.dumps(part, 1)))
+
+
+@pytest.fixture(scope="module")
+def lab6_project(tmp_path_factory):
+    """A project of one pattern and one phase, as GSAS-II itself makes it."""
+    path = tmp_path_factory.mktemp("lab6") / "lab6.gpx"
+    two_theta = np.arange(20.0, 60.0, 0.05)
+    (path.parent / "a.xye").write_text("".join(f"{x:.2f} 100.0 10.0\n" for x in two_theta))
+    (path.parent / "a.instprm").write_text(INSTPRM)
+    with gsasii.quiet():
+        project = gsasii.scriptable().G2Project(newgpx=str(path))
+        files = [str(path.parent / name) for name in ("a.xye", "a.instprm")]
+        pattern = project.add_powder_histogram(*files, fmthint="Topas xye")
+        cell = [4.15683, 4.15683, 4.15683, 90.0, 90.0, 90.0]
+        phase = project.add_phase(phasename="LaB6", spacegroup="P m -3 m", cell=cell, histograms=[pattern])
+        for name in ("La1", "La2"):
+            phase.add_atom(0.0, 0.0, 0.5 * (name == "La2"), "La", name)
+        project.save()
+    return path
+
+
+def with_constraint(multiplier, all_of=list, one=list):
+    def forge(project):
+        size, strain = (project.make_var_obj(name) for name in ("0:0:Size;i", "0:0:Mustrain;i"))
+        constraint = one([[multiplier, size], [1.0, strain], 1.0, None, "c"])
+        project.data["Constraints"]["data"]["HAP"] = all_of([constraint])
+
+    return forge
+
+
+def with_directions(directions, key="Pref.Ori."):
+    def forge(project):
+        hap = next(iter(project.phase(0).data["Histograms"].values()))
+        del hap["Pref.Ori."]
+        hap[key] = [*SH, directions, 0.1]
+
+    return forge
+
+
+def with_value_in_formula(code):
+    def forge(project):
+        with_constraint("1*0:0:Scale")(project)
+        next(iter(project.phase(0).data["Histograms"].values()))["Scale"] = [code, False]
+
+    return forge
+
+
+def with_operation(code):
+    def forge(project):
+        ids = [atom.ranId for atom in project.phase(0).atoms()]
+        bonds = {"Bonds": [[ids, ["1", f"1+{code},0,0"], 2.0, 0.01]], "Use": True, "wtFactor": 1.0, "Range": 1.2}
+        project.data["Restraints"]["data"]["LaB6"] = {"Bond": bonds}
+
+    return forge
+
+
+def with_array(code):
+    def forge(project):
+        hap = next(iter(project.phase(0).data["Histograms"].values()))
+        hap["Pref.Ori."] = np.array([*SH, [code], 0.1], dtype=object)
+
+    return forge
+
+
+FORGED = {
+    "a multiplier": lambda code: with_constraint(code),
+    "constraints in a tuple": lambda code: with_constraint(code, all_of=tuple),
+    "a constraint that is a tuple": lambda code: with_constraint(code, one=tuple),
+    "a text of numpy as multiplier": lambda code: with_constraint(np.array([code])[0]),
+    "the value of a parameter in a formula": with_value_in_formula,
+    "directions in a tuple": lambda code: with_directions((code,)),
+    "a text of numpy as direction": lambda code: with_directions([np.array([code])[0]]),
+    "a text of numpy as key": lambda code: with_directions([code], np.array(["Pref.Ori."])[0]),
+    "an array of objects": with_array,
+    "the operation of a restraint": with_operation,
+}
+
+
+@needs_gsasii
+@pytest.mark.parametrize("how", FORGED)
+def test_a_forged_project_that_gsasii_would_run_in_a_refinement_is_refused(lab6_project, tmp_path, how):
+    ran, path = tmp_path / "ran", tmp_path / "theirs.gpx"
+    code = f"[1.0,open({str(ran)!r},'w')][0]"
+    with gsasii.quiet():
+        project = gsasii.scriptable().G2Project(gpxfile=str(lab6_project))
+        FORGED[how](code)(project)
+        project.filename = str(path)
+        project.save()
+    with pytest.raises(UntrustedFileError, match="this project"):
+        check_gpx(path)
+    assert not ran.exists()
+    try:
+        with gsasii.quiet():
+            project = gsasii.scriptable().G2Project(gpxfile=str(path))
+            project.set_Controls("cycles", 0)
+            project.refine(makeBack=False)
+    except Exception:  # what has run may return what the rest of GSAS-II cannot use
+        pass
+    assert ran.exists(), "this attack does not work: the test would prove nothing"
 
 
 def test_what_is_no_whole_project_is_said_and_is_no_traceback(saved, tmp_path):
@@ -247,13 +454,16 @@ HIDDEN = {
     "behind another": INSTPRM.replace("Zero:0.0", f"Zero:0.0;CorrectionCode:{CODE}"),
     "behind what looks like a comment": f"{INSTPRM} #Note:1;CorrectionCode:{CODE}\n",
     "of several lines": f"{INSTPRM}CorrectionCode:'''\n{CODE}\n'''\n",
+    "a comment behind a comment": INSTPRM.replace("\n", f"\n#Note:1;CorrectionCode:{CODE}\n", 1),
+    "behind a form feed": f"{INSTPRM}Note:1\x0c#a;CorrectionCode:{CODE}\n",
+    "behind a line separator": f"{INSTPRM}Note:1\u2028#a;CorrectionCode:{CODE}\n",
 }
 
 
 @pytest.mark.parametrize("how", HIDDEN)
 def test_code_in_an_instrument_file_is_refused_and_does_not_run(cli, data, tmp_path, how):
     path, ran = tmp_path / "theirs.instprm", tmp_path / "ran"
-    path.write_text(HIDDEN[how].format(ran=ran))
+    path.write_text(HIDDEN[how].format(ran=ran), encoding="utf-8")
     for open_it in (check_instprm, instrument_from_instprm):
         with pytest.raises(UntrustedFileError, match=r"theirs\.instprm, line \d+: .*CorrectionCode.*\n  mend: delete"):
             open_it(path)
@@ -261,23 +471,25 @@ def test_code_in_an_instrument_file_is_refused_and_does_not_run(cli, data, tmp_p
     assert shown.code == 2
     assert "CorrectionCode" in shown.err
     assert not ran.exists()
-    check_instprm(path, allow_code=True)
 
 
 @needs_gsasii
 @pytest.mark.parametrize("how", HIDDEN)
 def test_that_code_is_what_gsasii_would_run(data, tmp_path, how):
     path, ran = tmp_path / "theirs.instprm", tmp_path / "ran"
-    path.write_text(HIDDEN[how].format(ran=ran))
+    path.write_text(HIDDEN[how].format(ran=ran), encoding="utf-8")
     with gsasii.quiet():
         project = gsasii.scriptable().G2Project(newgpx=str(tmp_path / "a.gpx"))
         project.add_powder_histogram(str(data / "pbso4_neutron.xye"), str(path), fmthint="Topas xye")
     assert ran.exists()
 
 
-def test_a_harmless_instrument_file_passes_and_a_comment_on_code_does_no_harm(tmp_path):
-    (tmp_path / "ours.instprm").write_text(INSTPRM + "#CorrectionCode was here\n")
+def test_a_harmless_instrument_file_passes_and_a_comment_on_code_is_refused_too(tmp_path):
+    (tmp_path / "ours.instprm").write_text(INSTPRM + "#corrected by hand\n")
     check_instprm(tmp_path / "ours.instprm")
+    (tmp_path / "noted.instprm").write_text(INSTPRM + "#CorrectionCode was here\n")
+    with pytest.raises(UntrustedFileError, match=r"noted\.instprm, line 15: "):
+        check_instprm(tmp_path / "noted.instprm")
     (tmp_path / "no.instprm").write_text("Type:PXC\n")
     with pytest.raises(InputError, match="first line does not say GSAS-II"):
         check_instprm(tmp_path / "no.instprm")

@@ -140,7 +140,7 @@ def choices_from_file(filename: str) -> list[dict]:
                 choice = {"rank": rank, "cell": [a, b, c, alpha, beta, gamma]}
                 choice["symbol"], choice["number"] = str(candidate["space_group_symbol"]), int(candidate["space_group"])
                 probability = float(candidate["probability"])
-            except (KeyError, TypeError, ValueError):
+            except (KeyError, TypeError, ValueError, OverflowError):
                 raise NotReadableError(
                     f"candidate {rank} of {result['histogram']} is not as this importer knows them",
                     "write the file again, and run 'alphadiffract-plugin gsasii install-hook' of the same version",

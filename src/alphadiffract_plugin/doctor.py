@@ -109,10 +109,18 @@ def _gsasii_at_work() -> Iterator[Finding]:
         return
     command, begin = [sys.executable, "-m", "alphadiffract_plugin.smoke_gsasii"], time.monotonic()
     try:
-        done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=SMOKE_SECONDS)
+        done = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=SMOKE_SECONDS,
+        )
         code, steps, faults = done.returncode, done.stdout, done.stderr
     except subprocess.TimeoutExpired as late:
-        code, steps, faults = None, (late.stdout or b"").decode(errors="replace"), ""
+        told = late.stdout or ""  # text on Windows, bytes elsewhere
+        code, steps, faults = None, told.decode(errors="replace") if isinstance(told, bytes) else told, ""
     seconds = time.monotonic() - begin
     if code == 0:
         told = f"a project was made, saved, opened again and calculated in {seconds:.1f} s"

@@ -21,8 +21,10 @@ ALLOWED = frozenset(
 _NEVER = frozenset({"PERSID", "BINPERSID", "EXT1", "EXT2", "EXT4", "INST", "OBJ", "NEWOBJ_EX"})
 """Instructions of pickle that no project of GSAS-II holds, and that reach beyond what it names."""
 
-_DTYPE = re.compile(r"[?biufcSUO]\d*")
-"""Elements of arrays: truth, numbers, texts, objects; nothing with fields."""
+_DTYPE = re.compile(r"[?biufcO]\d*")
+"""Elements of arrays: truth, numbers, objects; no texts, which no project of GSAS-II holds, and nothing with fields."""
+
+_VARIABLE_FIELDS = frozenset({"phase", "histogram", "name", "atom"})
 
 _STATES = {"_reconstruct": tuple, "_mareconstruct": tuple, "_reconstructor": dict, "G2VarObj": dict}
 _VARIABLE = ["G2VarObj", "object", None]
@@ -90,6 +92,31 @@ def _part(content: bytes, begin: int) -> Any:
     return part
 
 
+def inside(data: Any) -> Iterator[Any]:
+    """Everything within, itself first, each container once, however they are tangled; of a dict, keys and values."""
+    seen: set[int] = set()
+    todo = [data]
+    while todo:
+        item = todo.pop()
+        if isinstance(item, (dict, list, tuple, set, frozenset, _StandIn)):
+            if id(item) in seen:
+                continue
+            seen.add(id(item))
+            if isinstance(item, dict):
+                todo += item.keys()
+                todo += item.values()
+            else:
+                todo += item.states if isinstance(item, _StandIn) else item
+        yield item
+
+
+def is_number(item: Any) -> bool:
+    """Whether this is a plain number, a scalar of numpy, or None; no text, and nothing that holds more."""
+    return type(item) in (bool, int, float, complex, type(None)) or (
+        isinstance(item, _StandIn) and type(item).__name__ == "scalar"
+    )
+
+
 class _Reader(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         if f"{module} {name}" not in ALLOWED:
@@ -109,10 +136,15 @@ class _StandIn:
             raise RefusedError(f"encodes as {arguments[1:]!r}")
         if kind == "dtype" and not (arguments and isinstance(arguments[0], str) and _DTYPE.fullmatch(arguments[0])):
             raise RefusedError(f"holds an array of {arguments[:1]!r}")
+        if kind == "scalar" and not (
+            isinstance(arguments[0], _StandIn) and type(arguments[0]).__name__ == "dtype" and arguments[0].holds_numbers
+        ):
+            raise RefusedError("holds a scalar that is no number")
         if kind == "_reconstructor" and [getattr(one, "__name__", one) for one in arguments] != _VARIABLE:
             raise RefusedError("rebuilds what is no variable")
         made = object.__new__(cls)
-        made.arguments = arguments
+        made.arguments, made.states = arguments, []
+        made.holds_numbers = kind == "dtype" and arguments[0][0] != "O"
         return made
 
     def __init__(self, *arguments: Any) -> None:
@@ -122,9 +154,20 @@ class _StandIn:
         """Where pickle fills what it made."""
         kind = type(self).__name__
         if kind == "dtype":
-            flags = (63,) if self.arguments[0].startswith("O") else (0, 8)
+            flags = (0,) if self.holds_numbers else (63,)
             usual = isinstance(state, tuple) and len(state) == 8 and state[2:5] == (None,) * 3 and state[7] in flags
         else:
-            usual = isinstance(state, _STATES.get(kind, ()))
+            usual = isinstance(state, _STATES.get(kind, ())) and _is_flat(state)
         if not usual:
             raise RefusedError(f"gives {kind} a state that GSAS-II would not")
+        self.states.append(state)
+
+
+def _is_flat(state: tuple | dict) -> bool:
+    """Whether the elements of an array of objects, or the fields of a variable, hold nothing in their turn."""
+    if isinstance(state, dict):
+        held = list(state.values())
+    else:
+        held = [each for one in state if isinstance(one, list) for each in one]
+    known = not isinstance(state, dict) or state.keys() <= _VARIABLE_FIELDS
+    return known and not any(isinstance(one, (dict, list, tuple, set, frozenset, type)) for one in held)

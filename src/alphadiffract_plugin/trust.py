@@ -19,9 +19,25 @@ from alphadiffract_plugin.errors import InputError, UntrustedFileError
 _HARMONIC = re.compile(r"[-+]?[Cc]\(?[-\d, ]+\)?[cs]?")
 """Name of a spherical harmonic, such as C(4,0,1): GSAS-II evaluates it."""
 
-_FORMULA = re.compile(r"(?!.*(__|\)\s*\())[\w\s.,:;+*/()-]*", re.S)
-_CALLS = re.compile(r"([\w.]+)\s*\(")
-_MATHEMATICS = frozenset({"sin", "cos", "tan", "sind", "cosd", "tand", "sqrt", "exp", "log", "abs"})
+_HARMONICS = frozenset({"Pref.Ori.", "SH Coeff", "SHC"})
+"""Keys of the lists that hold such names."""
+
+_FORMULA = re.compile(
+    r"((\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?(?![\w.])"
+    r"|(np\.)?(((arc)?(sin|cos|tan)d?|sqrt|exp|log|abs)\(|pi\b)"
+    r"|[-+*/() ])*",
+    re.ASCII,
+)
+"""Arithmetic with numbers. No names of parameters: GSAS-II writes the texts of their values in their places."""
+
+_OPERATION = re.compile(r"[^+]*(\+[-\d,.\s]*)*")
+"""A symmetry operation and the cell it goes to, such as -2+0,0,1: GSAS-II evaluates what follows the plus."""
+
+_ALGORITHM = re.compile(r"[\w /-]*")
+_COORDINATE = re.compile(r"[^@]*|[-+*/.@\d() ]*")
+"""An atom's coordinate in a PDFfit model, such as 0.5-@12: GSAS-II evaluates it if it has a parameter in it."""
+
+_LIKE_OPERATION = re.compile(r"\s*-?[\d_]+\s*\+")
 
 _DO_NOT = (
     "do not open it; if you know who made it and why, "
@@ -46,8 +62,9 @@ def check_file(path: str | Path) -> None:
 def check_gpx(path: str | Path) -> None:
     """Refuse a GSAS-II project that would run something when it is opened; nothing in it is run.
 
-    Looked at besides: what GSAS-II evaluates later of the multipliers of constraints and of the names of spherical
-    harmonics. Other formulas of a project (of pseudo-variables, say) are kept in objects that are refused.
+    Looked at besides: what GSAS-II evaluates later of the multipliers of constraints, of the names of spherical
+    harmonics and of symmetry operations. Other formulas of a project (of pseudo-variables, say) are kept in objects
+    that are refused.
 
     Raises
     ------
@@ -68,35 +85,41 @@ def check_gpx(path: str | Path) -> None:
         raise _no_project(damaged.position, path) from damaged
 
 
-def check_instprm(path: str | Path, *, allow_code: bool = False) -> None:
+def check_instprm(path: str | Path) -> None:
     """Refuse instrument parameters that hold ``CorrectionCode``, which GSAS-II would run.
 
     Raises
     ------
-    UntrustedFileError : they do, unless ``allow_code``.
+    UntrustedFileError : they do.
     InputError : this is no instrument-parameter file of GSAS-II, or cannot be read.
     """
     path = Path(path)
-    lines = _content(path).decode("utf-8", errors="replace").splitlines()
-    if not lines or "GSAS-II" not in lines[0]:
+    lines = lines_as_gsasii(_content(path).decode("utf-8", errors="replace"))
+    if "GSAS-II" not in lines[0]:
         raise InputError(
             "this is no GSAS-II instrument-parameter file: its first line does not say GSAS-II",
             mend="save it again in GSAS-II: Instrument Parameters, Operations, Save profile",
             where=path,
         )
-    if not allow_code:
-        check_no_code(lines, path)
+    check_no_code(lines, path)
+
+
+def lines_as_gsasii(text: str) -> list[str]:
+    """The text cut where GSAS-II cuts it, which is at newlines alone; ``str.splitlines`` knows more."""
+    return re.split(r"\r\n|\r|\n", text)
 
 
 def check_no_code(lines: Sequence[str], path: Path) -> None:
-    """Refuse these lines of an instrument-parameter file if one of them, no comment, holds ``CorrectionCode``.
+    """Refuse these lines of an instrument-parameter file if one holds ``CorrectionCode``.
+
+    A comment too: GSAS-II reads the line behind a comment as parameters, even if it begins with ``#``.
 
     Raises
     ------
     UntrustedFileError : one does; it is named.
     """
     for number, line in enumerate(lines, start=1):
-        if not line.startswith("#") and is_code(line):
+        if is_code(line):
             raise UntrustedFileError(
                 "this file holds CorrectionCode, which GSAS-II would run",
                 mend="delete that line, after reading what it does",
@@ -158,43 +181,79 @@ def _check_part(part: Any, begin: int, path: Path) -> None:
         raise _no_project(begin, path)
     if not all(isinstance(name, str) for name, _ in part):
         raise _no_project(begin, path)
-    for text in _multipliers(part[0][1]) if part[0][0] == "Constraints" else ():
-        if not _FORMULA.fullmatch(text) or not set(_CALLS.findall(text)) <= _MATHEMATICS:
-            raise _untrusted(f"multiplies by {text[:60]!r}, which GSAS-II would evaluate", begin, path)
-    for name in _harmonics(part):
-        if not _HARMONIC.fullmatch(name):
-            raise _untrusted(f"holds {name[:60]!r}, which GSAS-II would evaluate", begin, path)
+    for what in _formulas(part):
+        raise _untrusted(f"{what}, which GSAS-II would evaluate", begin, path)
 
 
-def _harmonics(data: Any) -> Iterator[str]:
-    """The names of spherical harmonics, and the directions beside them, wherever in a part they stand.
-
-    Each container is entered once, however they are tangled.
-    """
-    seen: set[int] = set()
-    todo = [data]
-    while todo:
-        item = todo.pop()
-        if id(item) in seen or not isinstance(item, (dict, list, tuple)):
-            continue
-        seen.add(id(item))
-        todo += item.values() if isinstance(item, dict) else item
+def _formulas(part: list[Any]) -> Iterator[str]:
+    """What in a part GSAS-II evaluates and is no arithmetic, in words."""
+    kind, held = part[0][0], [data for _, data in part]  # all of them: a later one may replace the first one's data
+    if kind == "Constraints":
+        multipliers = [one for data in held for one in _multipliers(data)]
+        yield from (f"multiplies by {_shown(one)}" for one in multipliers if not _is_formula(one))
+    if kind == "Restraints":  # without the names of the phases, which may look like anything
+        held = [one for data in held for one in (data.values() if isinstance(data, dict) else [data])]
+    for item in inert_pickle.inside(held):
         if isinstance(item, dict):
-            for key in ("Pref.Ori.", "SH Coeff", "SHC"):
-                for one in item[key] if isinstance(item.get(key), (list, tuple)) else ():
-                    if isinstance(one, dict):
-                        yield from (str(name) for name in one)
-                    elif key == "Pref.Ori." and isinstance(one, list):
-                        yield from (f"C({text})" for text in one if isinstance(text, str) and text.strip())
+            for key in _HARMONICS & item.keys():
+                yield from (f"holds {_shown(one)}" for one in _harmonics(item[key]) if not _is(_HARMONIC, one))
+            texts = [(_ALGORITHM, item.get("Algorithm"))]  # of the search for a structure by annealing
+            texts += [(_COORDINATE, one) for one in inert_pickle.inside(item.get("AtomConstr"))]
+            yield from (f"holds {_shown(one)}" for rule, one in texts if isinstance(one, str) and not _is(rule, one))
+        elif isinstance(item, str):
+            evaluated = kind == "Restraints" or (kind == "Phases" and _LIKE_OPERATION.match(item))
+            if evaluated and not _OPERATION.fullmatch(item):
+                yield f"holds {_shown(item)}"
+        elif isinstance(item, type):
+            yield f"holds the class {item.__name__}"
 
 
-def _multipliers(constraints: Any) -> Iterator[str]:
-    """The texts among the multipliers of constraints: [[multiplier, variable], ..., value, varied, kind]."""
-    for kind in constraints.values() if isinstance(constraints, dict) else ():
-        for constraint in kind if isinstance(kind, list) else ():
-            for term in constraint if isinstance(constraint, list) else ():
-                if isinstance(term, (list, tuple)) and term and isinstance(term[0], str):
-                    yield term[0]
+def _shown(item: Any) -> str:
+    return repr(item[:60]) if isinstance(item, str) else f"a {type(item).__name__}"
+
+
+def _is(pattern: re.Pattern[str], item: Any) -> bool:
+    return isinstance(item, str) and pattern.fullmatch(item) is not None
+
+
+def _is_formula(item: Any) -> bool:
+    return inert_pickle.is_number(item) or _is(_FORMULA, item)
+
+
+def _harmonics(listed: Any) -> Iterator[Any]:
+    """The names of spherical harmonics, the directions beside them, and all that should not be there."""
+    if not isinstance(listed, (list, tuple)):
+        yield listed
+        return
+    for one in listed:
+        if isinstance(one, dict):
+            yield from one
+        elif isinstance(one, (list, tuple)):
+            texts = (text for text in one if not inert_pickle.is_number(text))
+            yield from (f"C({text})" if isinstance(text, str) else text for text in texts if text != "")
+        elif not (isinstance(one, str) or inert_pickle.is_number(one)):
+            yield one
+
+
+def _multipliers(constraints: Any) -> Iterator[Any]:
+    """The multipliers of {kind: [[[multiplier, variable], ..., value, varied, kind]]}, and all that is not so."""
+    if not isinstance(constraints, dict):
+        yield constraints
+        return
+    for name, constraint_list in constraints.items():
+        if isinstance(constraint_list, dict) and name == "_Explain":  # what a person wrote; GSAS-II passes over it
+            continue
+        for constraint in _listed(constraint_list):
+            for term in _listed(constraint):
+                if isinstance(term, (list, tuple)):
+                    yield term[0] if term else None
+                elif not (isinstance(term, str) or inert_pickle.is_number(term)):
+                    yield term
+
+
+def _listed(item: Any) -> Sequence[Any]:
+    """What a list holds; what is none, alone."""
+    return item if isinstance(item, (list, tuple)) else (item,)
 
 
 def _untrusted(what: str, position: int, path: Path) -> UntrustedFileError:

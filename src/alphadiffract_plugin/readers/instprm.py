@@ -10,7 +10,7 @@ from pathlib import Path
 
 from alphadiffract_plugin.errors import InputError, RadiationError, UntrustedFileError, WavelengthError
 from alphadiffract_plugin.radiation import check_doublet, check_wavelength
-from alphadiffract_plugin.trust import check_no_code, is_code
+from alphadiffract_plugin.trust import check_no_code, is_code, lines_as_gsasii
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ def instrument_from_instprm(path: Path) -> Instrument:
         raise InputError(
             f"this file cannot be read: {error.strerror}", mend="check the path and its permissions", where=path
         ) from error
-    lines = text.splitlines()
+    lines = lines_as_gsasii(text)
     check_no_code(lines, path)
     parameters: dict[str, float | str] = {}
     for line in lines:
