@@ -74,10 +74,9 @@ def test_anglesite_beats_chance_and_a_supercell_is_told_by_its_reflections(pbso4
     receipt = gsasii.weigh(histogram, result)
     assert str(project.data) == before
     true, supercell, hopeless = receipt.lines
-    # the whole pattern leaves 8.9 % after the full recipe; every random cell 100
     assert true.rwp < 15
     assert receipt.beats_random
-    assert all(line.rwp > 80 for line in receipt.random_cells)
+    assert all(line.rwp > 3 * true.rwp for line in receipt.random_cells)
     counts = [line.reflections for line in receipt.random_cells]
     assert np.mean(counts) == pytest.approx(true.reflections, rel=0.15), "as easy a fit as the candidate's"
     assert supercell.reflections > 2 * true.reflections

@@ -262,9 +262,9 @@ def refine(
     """Fit one phase of an open project to one histogram by Le Bail, away from everything else in the project.
 
     Background, cell, zero or displacement, and widths of the histogram and the phase are replaced by those fitted,
-    with their refinement flags, so that ``project.refine()`` goes on from there; if the fit diverged or failed,
-    nothing is. Where the phase has very many reflections, the fit ends before the pattern does; the histogram keeps
-    its limits, and a note says what the fit leaves within them.
+    with their refinement flags, so that ``project.refine()`` goes on from there; if the fit diverged, failed or is no
+    better than chance, nothing is. Where the phase has very many reflections, the fit ends before the pattern does;
+    the histogram keeps its limits, and a note says what the fit leaves within them.
 
     Parameters
     ----------
@@ -304,6 +304,8 @@ def refine(
             **{"cycles": cycles, "random_seed": random_seed, "profile": profile, "peaks": peaks},
         )
         fit = judged_fit(fit, result, receipt if own else None)
+        if fit["by_chance"]:
+            fit |= {"cell": None, "cell_esd": None}
         if fit["cell"] is not None:
             limits = list(histogram.data["Limits"][1])
             if ours.data["Limits"][1] != limits:

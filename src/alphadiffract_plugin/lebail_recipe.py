@@ -145,7 +145,7 @@ def _whole_fit(fit: Fit, zero_shift: float, peaks: dict[str, Any] | None) -> dic
             os.remove(left)
     rwp = fit.rwp if math.isfinite(fit.rwp) else fit.steps[-1][1] if fit.steps else math.nan
     report = {"converged": held and settled, "rwp": rwp, "gof": math.nan, "cell": None, "cell_esd": None}
-    report["line_rwp"] = fit.line_rwp(peaks)[0] if held else math.nan
+    report["line_rwp"] = fit.line_rwp(peaks)[0] if held else rwp
     return report | (_result(fit) if held else {}) | {"steps": fit.steps, "notes": fit.notes}
 
 

@@ -112,11 +112,14 @@ def doubts(result: IndexingResult) -> tuple[str, ...]:
 
 
 def judged_fit(fit: dict[str, Any], result: IndexingResult | None, receipt: Receipt | None) -> dict[str, Any]:
-    """What ``fit_by_lebail`` returned, with what a user must be told first; not converged if no better than chance."""
+    """What ``fit_by_lebail`` returned, with what a user must be told first.
+
+    ``by_chance`` is added: whether the fit is no better than chance, and so not called converged.
+    """
     notes = list(doubts(result)) if result else []
-    converged = fit["converged"]
+    converged, by_chance = fit["converged"], False
     if receipt and math.isfinite(fit["rwp"]) and not (receipt.beats_random or receipt.beats_chance(fit["line_rwp"])):
-        converged = False
+        converged, by_chance = False, True
         notes.append(
             f"The fit is no better than chance: near the lines it leaves Rwp {fit['line_rwp']:.1f} %, random cells, or "
             f"no cell at all, {receipt.chance_rwp:.1f} % in a short fit. It is not called converged; do not trust this "
@@ -127,7 +130,7 @@ def judged_fit(fit: dict[str, Any], result: IndexingResult | None, receipt: Rece
             f"The fit settled at Rwp {fit['rwp']:.1f} %, {fit['gof']:.1f} times what noise alone would leave: "
             f"{'the pattern is mostly noise' if fit['gof'] < 2 else 'most of the pattern is not explained'}."
         )
-    return fit | {"converged": converged, "notes": [*notes, *fit["notes"]]}
+    return fit | {"converged": converged, "by_chance": by_chance, "notes": [*notes, *fit["notes"]]}
 
 
 def report_from_fit(
