@@ -240,6 +240,7 @@ SH = ["SH", 1.0, False, [0, 0, 1], 4, {"C(4,1)": 0.1}]
         [["Phases", None], ["a", {"Drawing": {"Atoms": [["O1", "1+exit(),0,0"]]}}]],
         [["Phases", None], ["a", {"General": {"MCSA controls": {"Algorithm": "exit() or fast"}}}]],
         [["Phases", None], ["a", {"RMC": {"PDFfit": {"AtomConstr": [["O1", "O", "exit()+@1", "", "", "", ""]]}}}]],
+        [["Phases", None], ["a", {"Deformations": {7: [[], {"kappa": [1.0], " exit() or D(2,0)": [0.1]}]}}]],
         of_bond("1", "1+exit(),0,0"),
         of_bond("1", "1+0,0,1+exit()"),
         [["Restraints", {"a": {"Bond": {"Bonds": [[[1, 2], {"1": 1, "2+exit()": 1}, 1.5, 0.01]]}}}]],
@@ -295,6 +296,7 @@ def test_a_scalar_that_is_a_text_or_an_object_is_refused(saved):
         of_hap(["MD", 1.0, False, [0, 0, 1], 0, {}, [""], 0.1]),
         of_hap([{"C(2,0)": [0.1, 1.0, False], "C(4,1)c": [0.1, 1.0, False]}, {}], "SHC"),
         of_bond("1", "-2+0,0,-1"),
+        [["Phases", None], ["a", {"Deformations": {7: [["(free) text"], {"kappa": [1.0], "D(2,-1)": [0.1]}]}}]],
         [["Phases", None], ["a", {"General": {"MCSA controls": {"Algorithm": "Basin Hopping"}}}]],
         [
             ["Phases", None],

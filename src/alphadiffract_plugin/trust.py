@@ -37,6 +37,9 @@ _ALGORITHM = re.compile(r"[\w /-]*")
 _COORDINATE = re.compile(r"[^@]*|[-+*/.@\d() ]*")
 """An atom's coordinate in a PDFfit model, such as 0.5-@12: GSAS-II evaluates it if it has a parameter in it."""
 
+_DEFORMATION = re.compile(r"(?!.*D\().*|D\([-\d, ]+\)[cs]?", re.S)
+"""A term of a deformed electron density, such as D(2,0), or something else, that GSAS-II does not evaluate."""
+
 _LIKE_OPERATION = re.compile(r"\s*-?[\d_]+\s*\+")
 
 _DO_NOT = (
@@ -199,6 +202,7 @@ def _formulas(part: list[Any]) -> Iterator[str]:
                 yield from (f"holds {_shown(one)}" for one in _harmonics(item[key]) if not _is(_HARMONIC, one))
             texts = [(_ALGORITHM, item.get("Algorithm"))]  # of the search for a structure by annealing
             texts += [(_COORDINATE, one) for one in inert_pickle.inside(item.get("AtomConstr"))]
+            texts += [(_DEFORMATION, one) for one in inert_pickle.inside(item.get("Deformations"))]
             yield from (f"holds {_shown(one)}" for rule, one in texts if isinstance(one, str) and not _is(rule, one))
         elif isinstance(item, str):
             evaluated = kind == "Restraints" or (kind == "Phases" and _LIKE_OPERATION.match(item))
