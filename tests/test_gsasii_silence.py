@@ -173,7 +173,7 @@ def test_esds_of_a_cell_that_was_never_refined_are_told_as_unknown_not_as_zero(f
     wrong_cell = (5.1, 5.1, 5.1, 90.0, 90.0, 90.0)
     wrong = dataclasses.replace(result, candidates=(candidate_of(wrong_cell, 225),))
     (lost,) = gsasii.seed(project, histogram, wrong, receipt=KNOWN)
-    wrong_receipt = dataclasses.replace(KNOWN, lines=(dataclasses.replace(KNOWN.lines[0], cell=wrong_cell),))
+    wrong_receipt = dataclasses.replace(KNOWN, lines=(dataclasses.replace(KNOWN.lines[0], cell=wrong_cell, rwp=80.0),))
     report = gsasii.refine(project, histogram, lost, wrong, cycles=1, receipt=wrong_receipt)
     assert not report.converged
     assert report.cell_esd is None
