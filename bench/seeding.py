@@ -119,14 +119,14 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def chosen_rows(index: Path, *, sample: int, seed: int = 0, ids: Path | None = None) -> list[dict[str, str]]:
-    """The rows of tier A to compare; paths are made absolute."""
+    """The rows to compare: a sample of tier A, or those named, of any tier with a cell; paths are made absolute."""
     with index.open(newline="", encoding="utf-8") as file:
-        rows = {row["id"]: row for row in csv.DictReader(file) if row["tier"] == "A"}
+        rows = {row["id"]: row for row in csv.DictReader(file) if row["tier"] == "A" or (ids and row["a"])}
     if ids is not None:
         wanted = ids.read_text(encoding="utf-8").split()
         unknown = [name for name in wanted if name not in rows]
         if unknown:
-            sys.exit(f"error: no pattern of tier A is called {', '.join(unknown)}")
+            sys.exit(f"error: no pattern with a known cell is called {', '.join(unknown)}")
     else:
         strata = [{"id": name, "crystal_system": f"{source(row)} {system(row)}"} for name, row in rows.items()]
         wanted = [row["id"] for row in stratified(strata, sample, seed)]
