@@ -166,6 +166,8 @@ def test_a_receipt_holds_an_rwp_against_chance_with_the_noise_set_aside():
     noisy = dataclasses.replace(RECEIPT, noise_rwp=60.0)
     assert noisy.beats_chance(78), "with so much noise, 60 is the best that a cell can do"
     assert not noisy.beats_chance(79)
+    large_esds = dataclasses.replace(RECEIPT, noise_rwp=100.0, background_rwp=80.0)
+    assert not large_esds.beats_chance(70), "where chance reaches the noise nothing beats it"
     shown = str(RECEIPT).splitlines()
     assert shown[1].split() == "candidate 1 Rwp 11.1 % 48 reflections P n m a, 8.4801 5.3979 6.9586 90 90 90".split()
     assert "not fitted" in shown[2]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -86,8 +87,9 @@ def take_over(fitted: Any, fitted_phase: Any, histogram: Any, phase: Any) -> Non
 def save(project: Any, path: str | Path | None = None) -> Path:
     """Save a project so that its file is always whole: the old one, or the new one.
 
-    ``G2Project.save`` writes into the file itself: a process killed meanwhile leaves half a project. Here a hidden
-    file beside it is written, flushed to the disk, and put in its place.
+    ``G2Project.save`` writes into the file itself: a process killed meanwhile leaves half a project. Here a file in a
+    hidden folder beside it is written, flushed to the disk, and put in its place, with its permissions; of a link, in
+    the place of what it leads to. A process killed meanwhile leaves that folder, ``.saving-...``.
 
     Parameters
     ----------
@@ -98,22 +100,24 @@ def save(project: Any, path: str | Path | None = None) -> Path:
     ------
     OutputError : the folder cannot be written to; the project's file is as it was.
     """
-    final = Path(path or project.filename).expanduser().absolute()
-    hidden = final.with_name(f".{final.name}.saving")
+    final = Path(path or project.filename).expanduser().resolve()
     own, controls = project.filename, project.data["Controls"]["data"]
-    saved_as = controls.get("LastSavedAs")
-    project.filename = str(hidden)
+    saved_as, done = controls.get("LastSavedAs"), False
     try:
-        controls["LastSavedAs"] = str(final)
-        project.save()
-        with hidden.open("rb+") as file:
-            os.fsync(file.fileno())
-        os.replace(hidden, final)
-        own = str(final)
+        with tempfile.TemporaryDirectory(dir=final.parent, prefix=".saving-") as folder:
+            whole = Path(folder) / "whole.gpx"
+            project.filename, controls["LastSavedAs"] = str(whole), str(final)
+            project.save()
+            with whole.open("rb+") as file:
+                os.fsync(file.fileno())
+            if final.exists():
+                shutil.copymode(final, whole)
+            os.replace(whole, final)
+            done = True
     except OSError as error:
-        controls["LastSavedAs"] = saved_as
         raise OutputError(f"cannot be written: {error.strerror}", mend="choose another place", where=final) from error
     finally:
-        project.filename = own
-        hidden.unlink(missing_ok=True)
+        project.filename = str(final) if done else own
+        if not done:
+            controls["LastSavedAs"] = saved_as
     return final

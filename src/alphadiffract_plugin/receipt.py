@@ -107,8 +107,8 @@ def another_cell(cell: Cell, generator: np.random.Generator) -> Cell:
 def _range(histogram: Any, result: IndexingResult, first: Candidate) -> tuple[float, float]:
     """Where the short fits begin and end, in degrees; see ``LINES`` and ``REFLECTIONS``."""
     low, high = (float(value) for value in histogram.data["Limits"][1])
-    if result.peaks is not None and len(result.peaks) > LINES:
-        high = min(high, float(result.peaks.two_theta[LINES - 1 : LINES + 1].mean()))
+    if result.peaks is not None and (inside := result.peaks.two_theta[result.peaks.two_theta > low]).size > LINES:
+        high = min(high, float(inside[LINES - 1 : LINES + 1].mean()))
     positions = _positions(first, result.wavelength, low, high)
     if len(positions) > REFLECTIONS:
         high = float(positions[REFLECTIONS - 1 : REFLECTIONS + 1].mean())
@@ -185,8 +185,8 @@ class _Trial:
 def _verdict(receipt: Receipt) -> list[str]:
     first, *rivals = receipt.lines
     tried = [line.rwp for line in receipt.random_cells if not math.isnan(line.rwp)]
-    beside = f"it leaves Rwp {first.rwp:.1f} %, the best of {len(tried)} random cells of its kind {min(tried):.1f} %, "
-    beside += f"no cell at all {receipt.background_rwp:.1f} %."
+    best = f"the best of {len(tried)} random cells of its kind {min(tried):.1f} %, " if tried else ""
+    beside = f"it leaves Rwp {first.rwp:.1f} %, {best}no cell at all {receipt.background_rwp:.1f} %."
     if receipt.beats_random:
         said = [f"{first.name} fits far better than chance: {beside}"]
     else:

@@ -249,9 +249,12 @@ class Receipt(Record):
         return min(self.background_rwp, *tried, 100.0)
 
     def beats_chance(self, rwp: float) -> bool:
-        """Whether an Rwp in per cent leaves at most two thirds of the chi squared that chance leaves, noise apart."""
+        """Whether an Rwp in per cent leaves at most two thirds of the chi squared that chance leaves, noise apart.
+
+        Nothing beats a chance that reaches the noise: such a pattern tells no cell, or its esds are too large.
+        """
         left, by_chance = (value**2 - self.noise_rwp**2 for value in (rwp, self.chance_rwp))
-        return left <= CLEAR * by_chance
+        return by_chance > 0 and max(left, 0.0) <= CLEAR * by_chance
 
     def __str__(self) -> str:
         """The receipt as a table with its verdict below."""
