@@ -121,7 +121,7 @@ def main(argv: list[str] | None = None) -> int:
 def chosen_rows(index: Path, *, sample: int, seed: int = 0, ids: Path | None = None) -> list[dict[str, str]]:
     """The rows to compare: a sample of tier A, or those named, of any tier with a cell; paths are made absolute."""
     with index.open(newline="", encoding="utf-8") as file:
-        rows = {row["id"]: row for row in csv.DictReader(file) if row["tier"] == "A" or (ids and row["a"])}
+        rows = {row["id"]: row for row in csv.DictReader(file) if row["tier"] == "A" or (ids and row.get("a"))}
     if ids is not None:
         wanted = ids.read_text(encoding="utf-8").split()
         unknown = [name for name in wanted if name not in rows]
