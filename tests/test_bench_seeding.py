@@ -63,9 +63,12 @@ def test_one_of_each_source_and_system_comes_first_and_labels_in_doubt_never(ind
     assert drawn[0]["path"] == str(index.parent / f"{drawn[0]['id']}.xy")
 
 
-def test_named_patterns(index, tmp_path):
-    (tmp_path / "ids").write_text("quartz doubtful\n")
+def test_named_patterns_are_taken_and_unknown_ones_named(index, tmp_path):
+    (tmp_path / "ids").write_text("quartz\n")
     assert [row["id"] for row in seeding.chosen_rows(index, sample=1, ids=tmp_path / "ids")] == ["quartz"]
+    (tmp_path / "ids").write_text("quartz doubtful\n")
+    with pytest.raises(SystemExit, match="no pattern with a known cell is called doubtful"):
+        seeding.chosen_rows(index, sample=1, ids=tmp_path / "ids")
 
 
 def test_the_known_cell_starts_in_the_standard_setting_at_the_shift_of_the_pattern(lab6_lab):
