@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,6 +19,15 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parent.parent
 DATA = ROOT / "tests" / "data"
 EXAMPLES = ROOT / "examples" / "data"
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say in one line how many tests of GSAS-II did not run; a whole file that was skipped tells its number itself."""
+    reasons = [str(report.longrepr[2]) for report in terminalreporter.stats.get("skipped", []) if report.longrepr]
+    numbers = [re.search(r"(\d+) tests skipped", reason) for reason in reasons if "GSAS-II" in reason]
+    if numbers:
+        count = sum(int(number[1]) if number else 1 for number in numbers)
+        terminalreporter.write_sep("=", f"GSAS-II IS NOT HERE OR NOT WHOLE: {count} of its tests did not run", red=True)
 
 
 @pytest.fixture(scope="session")

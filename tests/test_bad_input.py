@@ -182,10 +182,11 @@ def test_two_indexers_of_one_name(cli, data, tmp_path):
 
 @pytest.fixture
 def model(tmp_path_factory) -> Path:
-    """A copy of the default model, to spoil."""
+    """A copy of a member of the default model, to spoil."""
     from alphadiffract_plugin.models.catalogue import resolve
+    from alphadiffract_plugin.models.checkpoint import members
 
-    return Path(shutil.copytree(resolve("default"), tmp_path_factory.mktemp("models") / "spoilt"))
+    return Path(shutil.copytree(members(resolve("default"))[0], tmp_path_factory.mktemp("models") / "spoilt"))
 
 
 def asked(cli, data, model):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -184,9 +185,7 @@ def test_models_are_listed_shown_and_added(cli, tmp_path, monkeypatch):
     shown = cli("models", "show", "default")
     assert '"architecture"' in shown.out
     copy = tmp_path / "my-own"
-    copy.mkdir()
-    for file in resolve(DEFAULT).iterdir():
-        (copy / file.name).write_bytes(file.read_bytes())
+    shutil.copytree(resolve(DEFAULT), copy)
     assert "use it with --model my-own" in cli("models", "add", copy).out
     assert "my-own" in cli("models", "list").out
     assert "there is a model named 'my-own' already" in cli("models", "add", copy).err
