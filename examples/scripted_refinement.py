@@ -10,7 +10,9 @@ from GSASII import GSASIIscriptable
 
 from alphadiffract_plugin import gsasii
 
-pattern, instrument, target = sys.argv[1:4]
+if len(sys.argv) != 4:
+    sys.exit(__doc__)
+pattern, instrument, target = sys.argv[1:]
 project = GSASIIscriptable.G2Project(newgpx=target)
 histogram = project.add_powder_histogram(pattern, instrument, fmthint="Topas xye")
 

@@ -127,6 +127,7 @@ class Batch:
         if out.folder is None:
             return
         from alphadiffract_plugin.plot import save_plot
+        from alphadiffract_plugin.seed_common import doubts
 
         folder = make_folder(out.folder)
         write_text(folder / f"{name}.json", result.to_json(indent=1) + "\n")
@@ -143,6 +144,8 @@ class Batch:
             else:
                 self.seeded += 1
                 say(f"{name}: {seed_line(report)}")
+        for doubt in doubts(result) if found and out.seeders else ():
+            say(f"{name}: {doubt}", "note:", "yellow")
         if not found:
             say(f"{name}: no cell found, so nothing was seeded")
 

@@ -49,6 +49,8 @@ WavelengthOption = Annotated[
         "needed where the file does not hold it."
     ),
 ]
+INTERRUPTED = 130
+"""Exit code after Ctrl-C."""
 RadiationOption = Annotated[Radiation | None, typer.Option(help="Needed for neutrons where the file does not say so.")]
 OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace output that is already there.")]
 
@@ -65,9 +67,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     except (AlphaDiffractError, PluginError) as error:
         say(str(error), "error:", "bold red")
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        say("what is written so far stays", "interrupted:", "bold red")
-        sys.exit(130)
+    except (KeyboardInterrupt, SystemExit) as leaving:  # typer makes the first into the second
+        if isinstance(leaving, SystemExit) and leaving.code != INTERRUPTED:
+            raise
+        say("what is written whole so far stays", "interrupted:", "bold red")
+        sys.exit(INTERRUPTED)
 
 
 def application() -> typer.Typer:

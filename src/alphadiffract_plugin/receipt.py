@@ -188,7 +188,7 @@ def _verdict(receipt: Receipt) -> list[str]:
     best = f"the best of {len(tried)} random cells of its kind {min(tried):.1f} %, " if tried else ""
     beside = f"it leaves Rwp {first.rwp:.1f} %, {best}no cell at all {receipt.background_rwp:.1f} %."
     if receipt.beats_random:
-        said = [f"{first.name} fits far better than chance: {beside}"]
+        said = [f"{first.name} fits far better than chance, as a right cell must and a wrong one may: {beside}"]
     else:
         said = [f"{first.name} does NOT fit clearly better than chance, so do not trust its cell for this: {beside}"]
     fitted = [line for line in rivals if not math.isnan(line.rwp)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from alphadiffract_plugin.cif import cif_from_candidate
@@ -50,6 +51,7 @@ CYCLES = {cycles}
 RANDOM_SEED = {random_seed}
 PROFILE = "{profile}"
 NOTE = """{note}"""
+DOUBT = """{doubt}"""
 
 if TARGET.exists():
     sys.exit(f"{{TARGET}} is already there: move it away first")
@@ -76,10 +78,10 @@ with tempfile.TemporaryDirectory() as work:
         label_lines(histogram, phases[0], result["peaks"])
     project.save()
     shutil.copyfile(project.filename, TARGET)
-for note in fit["notes"]:
-    print(note)
+for note in (*DOUBT.splitlines(), *fit["notes"]):
+    print("note:", note)
 print("Le Bail", "converged" if fit["converged"] else "did not converge", f"at Rwp {{fit['rwp']:.2f}} %")
-print("cell", *(fit["cell"] or result["candidates"][0]["cell"]))
+print("cell", *(f"{{value:.5f}}" for value in fit["cell"] or result["candidates"][0]["cell"]))
 print("wrote", TARGET)
 '''
 
@@ -97,7 +99,7 @@ def seed(histogram: Histogram, result: IndexingResult, target: Path, settings: S
     texts = {
         "instrument.instprm": instprm_from_histogram(histogram, result.peaks),
         "result.json": sound.to_json(indent=1) + "\n",
-        "make_project.py": _script(histogram, note, settings),
+        "make_project.py": _script(histogram, note, doubtful, settings),
     }
     texts |= {f"candidate_{rank}.cif": cif_from_candidate(one, rank) for rank, one in enumerate(candidates, start=1)}
     texts |= {name: _recipe(name) for name in RECIPES}
@@ -123,12 +125,16 @@ def _recipe(name: str) -> str:
     return text.replace(f"from {__package__}.", "from ")
 
 
-def _script(histogram: Histogram, note: str, settings: Settings) -> str:
+def _script(histogram: Histogram, note: str, doubtful: Sequence[str], settings: Settings) -> str:
+    def plain(text: str) -> str:
+        return text.replace("\\", "/").replace('"', "'")
+
     return SCRIPT.format(
         name=file_name(histogram.name),
         keep=settings.seed.keep,
         cycles=settings.seed.cycles,
         random_seed=settings.random_seed,
         profile="sample" if knows_widths(histogram) else "instrument",
-        note=note.replace("\\", "/").replace('"', "'"),
+        note=plain(note),
+        doubt=plain("\n".join(doubtful)),
     )
