@@ -59,7 +59,7 @@ def test_the_first_screen_shows_what_the_command_prints(from_python, same_answer
     assert words(printed.out) == words(shown)
 
 
-@pytest.mark.skipif(gsasii.find() is None, reason="GSAS-II is not installed")
+@pytest.mark.gsasii
 def test_the_gsasii_way_ends_with_a_fit(same_answer, clone, cli, monkeypatch, capsys):
     monkeypatch.chdir(clone)
     if not (clone / "out").exists():

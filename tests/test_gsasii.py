@@ -24,9 +24,7 @@ from alphadiffract_plugin.load import write_xye
 from alphadiffract_plugin.records import Candidate, IndexingResult, Receipt, ReceiptLine
 from alphadiffract_plugin.settings import SearchSettings, SeedSettings, Settings
 
-if gsasii.find() is None:
-    stories = Path(__file__).read_text(encoding="utf-8").count("\ndef test_")
-    pytest.skip(f"GSAS-II is not importable: {stories} tests skipped; see {gsasii.INSTALL}", allow_module_level=True)
+pytestmark = pytest.mark.gsasii
 
 ROOT = Path(__file__).parent.parent
 ANGLESITE = (8.480, 5.398, 6.958, 90.0, 90.0, 90.0)

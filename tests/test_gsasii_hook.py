@@ -19,7 +19,6 @@ from alphadiffract_plugin import doctor, gsasii
 from alphadiffract_plugin.gsasii_hook import NAME
 from alphadiffract_plugin.records import Candidate, IndexingResult, SeedReport
 
-needs_gsasii = pytest.mark.skipif(gsasii.find() is None, reason="GSAS-II is not installed")
 IMPORTER = Path(__file__).parent.parent / "hooks" / "gsasii" / NAME
 
 
@@ -196,7 +195,7 @@ def driven(tmp_path_factory):
     return json.loads(done.stdout)
 
 
-@needs_gsasii
+@pytest.mark.gsasii
 def test_gsasii_lists_it_in_the_menu(driven):
     name, told, extensions, strict = driven["menu"]
     assert name == "(user) AlphaDiffract result"
@@ -204,7 +203,7 @@ def test_gsasii_lists_it_in_the_menu(driven):
     assert (extensions, strict) == ([".json", ".jsonl"], True)
 
 
-@needs_gsasii
+@pytest.mark.gsasii
 def test_a_script_gets_the_first_cell_or_another_by_its_rank(driven):
     first, second = driven["scripted"]["pbso4.json"]
     assert "no candidate of rank 1 has a cell" in first  # it is an opinion of the network
@@ -215,7 +214,7 @@ def test_a_script_gets_the_first_cell_or_another_by_its_rank(driven):
     assert "pbso4 2" in driven["saved"]
 
 
-@needs_gsasii
+@pytest.mark.gsasii
 @pytest.mark.parametrize(
     ("name", "group", "system"),
     [
@@ -231,7 +230,7 @@ def test_the_setting_is_that_of_the_cell(driven, name, group, system):
     assert (phase["group"], phase["system"]) == (group, system)
 
 
-@needs_gsasii
+@pytest.mark.gsasii
 def test_a_person_ticks_cells_and_gets_a_phase_of_each(driven):
     asked = driven["asked"]["pbso4.json"]
     assert asked["shown"] == [
@@ -245,7 +244,7 @@ def test_a_person_ticks_cells_and_gets_a_phase_of_each(driven):
     assert [phase["name"] for phase in driven["asked"]["two.jsonl"]["phases"]] == ["b 1"]
 
 
-@needs_gsasii
+@pytest.mark.gsasii
 def test_of_a_single_cell_nobody_is_asked_and_nothing_ticked_is_no_phase(driven):
     assert driven["asked"]["calcite.json"]["shown"] == []
     assert len(driven["asked"]["calcite.json"]["phases"]) == 1
@@ -253,7 +252,7 @@ def test_of_a_single_cell_nobody_is_asked_and_nothing_ticked_is_no_phase(driven)
     assert driven["cancelled"]["errors"] == "no cell was chosen; import again and tick one."
 
 
-@needs_gsasii
+@pytest.mark.gsasii
 @pytest.mark.parametrize(
     ("name", "said"),
     [
@@ -278,13 +277,13 @@ def test_what_is_no_answer_is_refused_with_the_mend_and_no_traceback(driven, nam
     assert "Traceback" not in driven["told"]
 
 
-@needs_gsasii
+@pytest.mark.gsasii
 def test_a_cell_that_its_space_group_forbids_is_no_phase(driven):
     assert driven["refused"]["not_cubic.json"][0]
     assert driven["scripted"]["not_cubic.json"][0].startswith("no crystal of F d -3 m has the cell 5.000 6.000 7.000")
 
 
-@needs_gsasii
+@pytest.mark.gsasii
 def test_doctor_tries_gsasii_when_asked(cli):
     shown = cli("doctor", "--gsasii")
     assert shown.code == 0

@@ -3,7 +3,6 @@
 import dataclasses
 import math
 import warnings
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,9 +16,7 @@ from alphadiffract_plugin.receipt import MOST, another_cell
 from alphadiffract_plugin.records import Candidate, IndexingResult, Receipt
 from alphadiffract_plugin.settings import SeedSettings, Settings
 
-if gsasii.find() is None:
-    stories = Path(__file__).read_text(encoding="utf-8").count("\ndef test_")
-    pytest.skip(f"GSAS-II is not importable: {stories} tests skipped; see {gsasii.INSTALL}", allow_module_level=True)
+pytestmark = pytest.mark.gsasii
 
 ANGLESITE = (8.4786, 5.3976, 6.9590, 90.0, 90.0, 90.0)
 LAB6 = (4.15683, 4.15683, 4.15683, 90.0, 90.0, 90.0)

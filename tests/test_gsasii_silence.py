@@ -7,7 +7,6 @@ esds of zero, failures of a fit that GSAS-II keeps to itself, and words on the t
 import copy
 import dataclasses
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,9 +19,7 @@ from alphadiffract_plugin.load import write_xye
 from alphadiffract_plugin.records import Candidate, IndexingResult, Receipt, ReceiptLine
 from alphadiffract_plugin.settings import SeedSettings, Settings
 
-if gsasii.find() is None:
-    stories = Path(__file__).read_text(encoding="utf-8").count("\ndef test_")
-    pytest.skip(f"GSAS-II is not importable: {stories} tests skipped; see {gsasii.INSTALL}", allow_module_level=True)
+pytestmark = pytest.mark.gsasii
 
 LAB6 = (4.15683, 4.15683, 4.15683, 90.0, 90.0, 90.0)
 OFF = (4.1651, 4.1651, 4.1651, 90.0, 90.0, 90.0)

@@ -20,9 +20,7 @@ from alphadiffract_plugin.load import histogram_from_gsasii, write_xye
 from alphadiffract_plugin.records import Candidate, IndexingResult, Receipt, ReceiptLine, SeedReport
 from alphadiffract_plugin.seed_common import with_esd
 
-if gsasii.find() is None:
-    stories = Path(__file__).read_text(encoding="utf-8").count("\ndef test_")
-    pytest.skip(f"GSAS-II is not importable: {stories} tests skipped; see {gsasii.INSTALL}", allow_module_level=True)
+pytestmark = pytest.mark.gsasii
 
 LAB6 = (4.15683, 4.15683, 4.15683, 90.0, 90.0, 90.0)
 ZINCITE = (3.2483, 3.2483, 5.2041, 90.0, 90.0, 120.0)

@@ -1,7 +1,6 @@
 """Stories with the real GSAS-II: every space group and setting means there what it means here, and comes back."""
 
 import math
-from pathlib import Path
 from types import SimpleNamespace
 
 import gemmi
@@ -14,9 +13,7 @@ from alphadiffract_plugin import gsasii_symbols as symbols
 from alphadiffract_plugin.errors import GSASIIError
 from alphadiffract_plugin.records import Candidate
 
-if gsasii.find() is None:
-    stories = Path(__file__).read_text(encoding="utf-8").count("\ndef test_")
-    pytest.skip(f"GSAS-II is not importable: {stories} tests skipped; see {gsasii.INSTALL}", allow_module_level=True)
+pytestmark = pytest.mark.gsasii
 
 CELLS = {
     "triclinic": (5.13, 6.37, 7.71, 81.3, 94.2, 107.9),

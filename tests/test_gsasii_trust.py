@@ -28,7 +28,6 @@ from alphadiffract_plugin.readers.instprm import instrument_from_instprm, instru
 from alphadiffract_plugin.records import Candidate
 from alphadiffract_plugin.trust import check_gpx, check_instprm, open_project
 
-needs_gsasii = pytest.mark.skipif(gsasii.find() is None, reason="GSAS-II is not installed")
 INSTPRM = "#GSAS-II instrument parameter file\nType:PXC\nBank:1.0\nLam:1.5406\nZero:0.0\nPolariz.:0.7\nAzimuth:0.0\n"
 INSTPRM += "SH/L:0.002\nU:2.0\nV:-2.0\nW:5.0\nX:0.0\nY:0.0\nZ:0.0\n"
 
@@ -392,7 +391,7 @@ FORGED = {
 }
 
 
-@needs_gsasii
+@pytest.mark.gsasii
 @pytest.mark.parametrize("how", FORGED)
 def test_a_forged_project_that_gsasii_would_run_in_a_refinement_is_refused(lab6_project, tmp_path, how):
     ran, path = tmp_path / "ran", tmp_path / "theirs.gpx"
@@ -475,7 +474,7 @@ def test_code_in_an_instrument_file_is_refused_and_does_not_run(cli, data, tmp_p
     assert not ran.exists()
 
 
-@needs_gsasii
+@pytest.mark.gsasii
 @pytest.mark.parametrize("how", HIDDEN)
 def test_that_code_is_what_gsasii_would_run(data, tmp_path, how):
     path, ran = tmp_path / "theirs.instprm", tmp_path / "ran"
@@ -531,7 +530,7 @@ def test_a_project_given_as_a_pattern_is_known_as_such(cli, saved):
     assert "this is a GSAS-II project, not a pattern\n  mend: open it in a script" in shown.err
 
 
-@needs_gsasii
+@pytest.mark.gsasii
 def test_what_gsasii_itself_saves_is_safe(tmp_path, pbso4_xray):
     group = {"space_group": 62, "space_group_symbol": "P n m a", "crystal_system": "orthorhombic", "probability": 1.0}
     anglesite = Candidate(cell=(8.480, 5.398, 6.958, 90.0, 90.0, 90.0), cell_esd=(0.0,) * 6, **group)
@@ -565,7 +564,7 @@ def trust_names(path):
     return found
 
 
-@needs_gsasii
+@pytest.mark.gsasii
 def test_a_project_opens_unchecked_only_when_that_is_asked_for(saved, tmp_path):
     path = saved(*project_parts(), attacks(tmp_path / "ran")["eval"])
     with pytest.raises(UntrustedFileError):

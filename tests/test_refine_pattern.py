@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from alphadiffract_plugin import crystal, gsasii
+from alphadiffract_plugin import crystal
 from alphadiffract_plugin.find_peaks import find_lines
 from alphadiffract_plugin.pattern_data import points_judged
 from alphadiffract_plugin.profile import Shape, profiles
@@ -35,9 +35,7 @@ def rwp(histogram, lines, *candidates, **options):
     return [answer.rwp for answer in refine_pattern(histogram, lines, candidates, **options)]
 
 
-@pytest.mark.skipif(
-    gsasii.find() is None, reason="GSAS-II is not importable: its Le Bail fit is not compared with ours"
-)
+@pytest.mark.gsasii
 def test_rwp_of_anglesite_is_that_of_gsasii_for_the_same_model_within_a_tenth(pbso4_xray, lines, tmp_path):
     """Six Chebyshev terms, symmetric lines, the same points and weights; skewed lines then make ours lower still."""
     from alphadiffract_plugin.seed_gsasii import seed

@@ -9,12 +9,10 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("pyarrow")
 
-from alphadiffract_plugin import gsasii  # noqa: E402
 from alphadiffract_plugin.models import lattice  # noqa: E402
 from alphadiffract_plugin.models.structures import table  # noqa: E402
 
-if gsasii.find() is None:
-    pytest.skip(f"GSAS-II is not importable: 5 tests skipped; see {gsasii.INSTALL}", allow_module_level=True)
+pytestmark = pytest.mark.gsasii
 
 ROOT = Path(__file__).parent.parent
 spec = importlib.util.spec_from_file_location("profiles_vs_gsasii", ROOT / "bench" / "profiles_vs_gsasii.py")
