@@ -15,12 +15,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from alphadiffract_plugin import crystal, gsasii, index_gsasii, lebail_recipe, seed_bundle, seed_gsasii
+from alphadiffract_plugin import crystal, gsasii, index_gsasii, seed_bundle, seed_gsasii
 from alphadiffract_plugin.cif import cif_from_candidate
 from alphadiffract_plugin.errors import GSASIIError, InputError, OutputError
 from alphadiffract_plugin.find_peaks import find_peaks
 from alphadiffract_plugin.instrument import instprm_from_histogram
 from alphadiffract_plugin.load import write_xye
+from alphadiffract_plugin.recipes import lebail_recipe
 from alphadiffract_plugin.records import Candidate, IndexingResult, Receipt, ReceiptLine
 from alphadiffract_plugin.settings import SearchSettings, SeedSettings, Settings
 

@@ -5,8 +5,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from alphadiffract_plugin.lebail_start import lower_envelope, start_background
-from alphadiffract_plugin.lebail_steps import Fit
+from alphadiffract_plugin.recipes.lebail_start import lower_envelope, start_background
+from alphadiffract_plugin.recipes.lebail_steps import Fit
 
 TWO_THETA = np.arange(10.0, 90.0, 0.02)
 WIDTH = 0.1

@@ -28,7 +28,7 @@ from alphadiffract_plugin import crystal, gsasii
 from alphadiffract_plugin.errors import GSASIIError
 from alphadiffract_plugin.find_peaks import find_peaks
 from alphadiffract_plugin.merit import merit_of_lines
-from alphadiffract_plugin.project_recipe import BRAVAIS
+from alphadiffract_plugin.recipes.project_recipe import BRAVAIS
 from alphadiffract_plugin.records import Candidate, Cell, Histogram, IndexingResult, Peaks
 from alphadiffract_plugin.settings import Settings
 

@@ -26,11 +26,11 @@ from typing import Any
 import numpy as np
 
 from alphadiffract_plugin import crystal, gsasii
-from alphadiffract_plugin.lebail_recipe import FAR
-from alphadiffract_plugin.lebail_start import prepare
-from alphadiffract_plugin.lebail_steps import Fit, FitFailed
 from alphadiffract_plugin.project_copies import scratch_copy
-from alphadiffract_plugin.project_recipe import volume_of_cell
+from alphadiffract_plugin.recipes.lebail_recipe import FAR
+from alphadiffract_plugin.recipes.lebail_start import prepare
+from alphadiffract_plugin.recipes.lebail_steps import Fit, FitFailed
+from alphadiffract_plugin.recipes.project_recipe import volume_of_cell
 from alphadiffract_plugin.records import Candidate, Cell, IndexingResult, Receipt, ReceiptLine
 
 LINES = 30

@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from alphadiffract_plugin.lebail_start import prepare, set_background
-from alphadiffract_plugin.lebail_steps import Fit, FitFailed
+from alphadiffract_plugin.recipes.lebail_start import prepare, set_background
+from alphadiffract_plugin.recipes.lebail_steps import Fit, FitFailed
 
 REFLECTIONS = 300
 """The fit ends at the angle where the phase has so many reflections."""

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from alphadiffract_plugin.lebail_steps import Fit
+from alphadiffract_plugin.recipes.lebail_steps import Fit
 
 BACKGROUND_TERMS = 6
 """Chebyshev terms of the background."""
