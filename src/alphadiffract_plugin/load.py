@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from alphadiffract_plugin.check import check_resolution, checked_reading
 from alphadiffract_plugin.errors import AlphaDiffractError, InputError, RadiationError, WavelengthError
 from alphadiffract_plugin.output import write_text
 from alphadiffract_plugin.radiation import radiation_from_text
+from alphadiffract_plugin.readers.check import check_resolution, checked_reading
 from alphadiffract_plugin.readers.instprm import Instrument, instrument_from_instprm, instrument_from_parameters
 from alphadiffract_plugin.readers.reading import Reading
 from alphadiffract_plugin.readers.recognise import reading_from_file
