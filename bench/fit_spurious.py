@@ -113,10 +113,10 @@ def labelled(rows: list[dict[str, str]]) -> dict[str, np.ndarray]:
 
 def from_known(row: dict[str, str], data) -> np.ndarray | None:
     """Degrees from each line of the pattern to the nearest reflection that is known to be there; None if not known."""
-    from alphadiffract_plugin.crystal import metric_from_cell, symbol_from_space_group
-    from alphadiffract_plugin.extinction import extinction_classes
+    from alphadiffract_plugin.crystal.bravais import LATTICES
+    from alphadiffract_plugin.crystal.cells import metric_from_cell, symbol_from_space_group
+    from alphadiffract_plugin.crystal.extinction import extinction_classes
     from alphadiffract_plugin.fit_lattice import fit_lattice
-    from alphadiffract_plugin.lattices import LATTICES
     from alphadiffract_plugin.refine_cells import Trial
 
     number = int(row["space_group_number"])

@@ -230,7 +230,7 @@ def cells_of(method: str, row: dict[str, str], lines: dict | None, seconds: floa
         return [{"space_group": c.space_group, "cell": list(c.cell)} for c in found if c.has_cell]
     peaks = Peaks.from_dict(lines)
     if method == "lines-alone":
-        from alphadiffract_plugin.crystal import cell_from_metric
+        from alphadiffract_plugin.crystal.cells import cell_from_metric
         from alphadiffract_plugin.search_cells import distinct_lattices, search_cells
 
         trials = distinct_lattices(search_cells(peaks, own), 20)
@@ -258,7 +258,7 @@ def by_pyobjcryst(peaks: Any, seconds: float, python: str) -> list[dict[str, Any
 
 def of_lattice(cell: tuple[float, ...], centring: str) -> dict[str, Any]:
     """A bare lattice as a candidate of P 1: its primitive cell; null where it is no cell at all."""
-    from alphadiffract_plugin.crystal import cell_from_direct_metric, primitive_basis
+    from alphadiffract_plugin.crystal.cells import cell_from_direct_metric, primitive_basis
 
     try:
         basis = primitive_basis(cell, centring)

@@ -21,7 +21,7 @@ from unittest import mock
 
 import numpy as np
 
-from alphadiffract_plugin.crystal import crystal_system_from_space_group
+from alphadiffract_plugin.crystal.cells import crystal_system_from_space_group
 from alphadiffract_plugin.records import CRYSTAL_SYSTEMS
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -135,7 +135,7 @@ def gather(
     from pymatgen.core import Lattice
 
     from alphadiffract_plugin import observed
-    from alphadiffract_plugin.crystal import cell_from_metric, primitive_basis
+    from alphadiffract_plugin.crystal.cells import cell_from_metric, primitive_basis
     from alphadiffract_plugin.errors import AlphaDiffractError
     from alphadiffract_plugin.pipeline import weigh
     from alphadiffract_plugin.rank import term_table

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from alphadiffract_plugin import crystal
+from alphadiffract_plugin.crystal import cells
 from alphadiffract_plugin.errors import PeaksError
 from alphadiffract_plugin.find_peaks import background_of, find_lines, find_peaks, noise_of
 from alphadiffract_plugin.profile import Shape, profiles
@@ -33,7 +33,7 @@ def off_the_cell(peaks, cell, space_group):
     Returns them with the lines calculated, each in degrees.
     """
     reach = (2 * np.sin(np.radians(peaks.two_theta[-1] / 2 + 0.1)) / peaks.wavelength) ** 2
-    place = crystal.two_theta_from_inv_d2(crystal.lines(cell, space_group, reach), peaks.wavelength)
+    place = cells.two_theta_from_inv_d2(cells.lines(cell, space_group, reach), peaks.wavelength)
     off = (peaks.two_theta[:, None] - place)[np.arange(len(peaks)), nearest(peaks.two_theta, place)]
     shifts = np.column_stack([np.ones(len(peaks)), np.cos(np.radians(peaks.two_theta / 2))])
     good = np.abs(off) < 0.15

@@ -7,7 +7,8 @@ import warnings
 import numpy as np
 import pytest
 
-from alphadiffract_plugin import crystal, gsasii, seed_bundle, seed_gsasii
+from alphadiffract_plugin import gsasii, seed_bundle, seed_gsasii
+from alphadiffract_plugin.crystal import cells
 from alphadiffract_plugin.find_peaks import find_peaks
 from alphadiffract_plugin.instrument import instprm_from_histogram
 from alphadiffract_plugin.load import write_xye
@@ -25,8 +26,8 @@ QUICK = Settings(seed=SeedSettings(cycles=1))
 
 
 def candidate_of(space_group, cell, probability=0.9, **more):
-    system = crystal.crystal_system_from_space_group(space_group)
-    symbol = crystal.symbol_from_space_group(space_group)
+    system = cells.crystal_system_from_space_group(space_group)
+    symbol = cells.symbol_from_space_group(space_group)
     return Candidate(cell, (math.nan,) * 6, space_group, symbol, system, probability, m20=40.0, **more)
 
 

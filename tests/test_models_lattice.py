@@ -5,7 +5,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from alphadiffract_plugin.crystal import direct_metric_from_cell  # noqa: E402
+from alphadiffract_plugin.crystal.cells import direct_metric_from_cell  # noqa: E402
 from alphadiffract_plugin.models import lattice  # noqa: E402
 from alphadiffract_plugin.models.simulation.axes import standard_changes  # noqa: E402
 from alphadiffract_plugin.models.training.sources import true_parameters  # noqa: E402

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from matplotlib.text import Text
 
-from alphadiffract_plugin.crystal import lines, symbol_from_space_group, two_theta_from_inv_d2
+from alphadiffract_plugin.crystal.cells import lines, symbol_from_space_group, two_theta_from_inv_d2
 from alphadiffract_plugin.plot import figure_of
 from alphadiffract_plugin.records import Candidate, IndexingResult, Peaks, Prediction
 

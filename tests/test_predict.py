@@ -7,7 +7,7 @@ import os
 import numpy as np
 import pytest
 
-from alphadiffract_plugin.crystal import direct_metric_from_cell
+from alphadiffract_plugin.crystal.cells import direct_metric_from_cell
 from alphadiffract_plugin.errors import ModelError, RadiationError, SettingsError
 from alphadiffract_plugin.models import catalogue, checkpoint, lattice
 from alphadiffract_plugin.models.grid import OPEN_GRID

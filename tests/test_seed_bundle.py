@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from alphadiffract_plugin import crystal, gsasii, seed_bundle
+from alphadiffract_plugin import gsasii, seed_bundle
 from alphadiffract_plugin.cif import cif_from_candidate
+from alphadiffract_plugin.crystal import cells
 from alphadiffract_plugin.errors import GSASIIError, InputError, OutputError
 from alphadiffract_plugin.find_peaks import find_peaks
 from alphadiffract_plugin.instrument import instprm_from_histogram, widths_from_peaks
@@ -39,8 +40,8 @@ def candidate_of(space_group, cell=None):
         cell=cell or CRYSTALS[space_group],
         cell_esd=(0.0004, 0.0003, 0.0012, 0.0, 0.0, 0.0),
         space_group=space_group,
-        space_group_symbol=crystal.symbol_from_space_group(space_group),
-        crystal_system=crystal.crystal_system_from_space_group(space_group),
+        space_group_symbol=cells.symbol_from_space_group(space_group),
+        crystal_system=cells.crystal_system_from_space_group(space_group),
         probability=0.9,
         m20=40.0,
     )
@@ -102,7 +103,7 @@ def test_a_cif_opens_in_pymatgen_diffpy_and_gemmi_with_its_cell_and_group(space_
 
 
 def crystal_volume(cell):
-    return float(np.sqrt(np.linalg.det(crystal.direct_metric_from_cell(cell))))
+    return float(np.sqrt(np.linalg.det(cells.direct_metric_from_cell(cell))))
 
 
 def test_a_cif_gives_esds_in_the_last_digits():

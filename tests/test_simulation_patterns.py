@@ -8,7 +8,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from alphadiffract_plugin.crystal import direct_metric_from_cell  # noqa: E402
+from alphadiffract_plugin.crystal.cells import direct_metric_from_cell  # noqa: E402
 from alphadiffract_plugin.models import lattice  # noqa: E402
 from alphadiffract_plugin.models.grid import COMPACT_GRID, OPEN_GRID, Grid  # noqa: E402
 from alphadiffract_plugin.models.simulation import patterns  # noqa: E402

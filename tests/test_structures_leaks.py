@@ -44,7 +44,7 @@ def crystal(examples):
 
 def rebased(cell, change):
     """The same lattice in another basis: rows of ``change`` in terms of a, b, c."""
-    from alphadiffract_plugin.crystal import cell_from_direct_metric, direct_metric_from_cell
+    from alphadiffract_plugin.crystal.cells import cell_from_direct_metric, direct_metric_from_cell
 
     change = np.array(change)
     assert round(np.linalg.det(change)) == 1

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from alphadiffract_plugin.crystal import direct_metric_from_cell
+from alphadiffract_plugin.crystal.cells import direct_metric_from_cell
 
 from ..structures.table import HEAVIEST, Structures, read
 

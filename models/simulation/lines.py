@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from alphadiffract_plugin import progress
-from alphadiffract_plugin.crystal import direct_metric_from_cell
+from alphadiffract_plugin.crystal.cells import direct_metric_from_cell
 from alphadiffract_plugin.errors import InputError
 
 from ..structures.table import Structures

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from alphadiffract_plugin.axis import DISPLACEMENT_PRIOR, ZERO_PRIOR, Axis
-from alphadiffract_plugin.crystal import centred, indices_within, quadratic_form
-from alphadiffract_plugin.extinction import ExtinctionClass
+from alphadiffract_plugin.crystal.cells import centred, indices_within, quadratic_form
+from alphadiffract_plugin.crystal.extinction import ExtinctionClass
 from alphadiffract_plugin.observed import line_likelihood
 from alphadiffract_plugin.pattern_data import PatternData
 from alphadiffract_plugin.profile import Profiles, profiles

@@ -10,7 +10,7 @@ from importlib.metadata import version
 
 import numpy as np
 
-from alphadiffract_plugin import crystal
+from alphadiffract_plugin.crystal import cells
 from alphadiffract_plugin.doubt_wavelength import doubts_about_wavelength
 from alphadiffract_plugin.find_peaks import Lines, find_lines
 from alphadiffract_plugin.fit_pattern import FittedClass, fit_pattern
@@ -135,8 +135,8 @@ def _opinion(histogram: Histogram, settings: Settings, notes: list[str]) -> Pred
 
 
 def _unrefined(prediction: Prediction, space_group: int) -> Candidate:
-    symbol = crystal.symbol_from_space_group(space_group)
-    system = crystal.crystal_system_from_space_group(space_group)
+    symbol = cells.symbol_from_space_group(space_group)
+    system = cells.crystal_system_from_space_group(space_group)
     cell, spread = conventional_cell(prediction, system, symbol[0])
     return Candidate(
         cell=cell,

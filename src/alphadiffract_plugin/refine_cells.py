@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from alphadiffract_plugin.lattices import Lattice
+from alphadiffract_plugin.crystal.bravais import Lattice
 from alphadiffract_plugin.observed import Observed, line_likelihood_ratio
 
 _ZERO_PRIOR = 0.05

@@ -12,7 +12,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from alphadiffract_plugin.crystal import (
+from alphadiffract_plugin.crystal.bravais import LATTICES, Lattice
+from alphadiffract_plugin.crystal.cells import (
     bravais_from_basis,
     cell_from_direct_metric,
     cell_from_metric,
@@ -20,7 +21,6 @@ from alphadiffract_plugin.crystal import (
     primitive_basis,
     tensor_from_metric,
 )
-from alphadiffract_plugin.lattices import LATTICES, Lattice
 from alphadiffract_plugin.observed import Observed, observed_from_peaks
 from alphadiffract_plugin.records import CRYSTAL_SYSTEMS, Peaks
 from alphadiffract_plugin.refine_cells import Trial, pull_onto_lines

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from alphadiffract_plugin.crystal import (
+from alphadiffract_plugin.crystal.cells import (
     cell_from_direct_metric,
     crystal_system_from_space_group,
     direct_metric_from_cell,

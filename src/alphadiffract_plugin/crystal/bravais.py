@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from alphadiffract_plugin.crystal import centred, quadratic_form
+from alphadiffract_plugin.crystal.cells import centred, quadratic_form
 
 _METRIC_OF_PARAMETERS = {
     "cubic": [[1, 1, 1, 0, 0, 0]],
