@@ -26,7 +26,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("index", type=Path)
     args = parser.parse_args(argv)
-    from alphadiffract_plugin.doubt_wavelength import doubts_about_wavelength
+    from alphadiffract_plugin.peaks.doubt_wavelength import doubts_about_wavelength
     from alphadiffract_plugin.progress import track
 
     with args.index.open(newline="", encoding="utf-8") as file:
@@ -44,7 +44,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def given_as(histogram):
     """The histogram with its wavelength in several ways, each with its name and the lines found."""
-    from alphadiffract_plugin.find_peaks import find_peaks
+    from alphadiffract_plugin.peaks.find_peaks import find_peaks
 
     peaks = find_peaks(histogram)
     kind = "doublet" if len(histogram.wavelengths) > 1 else "synchrotron"

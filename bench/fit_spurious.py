@@ -88,9 +88,9 @@ def trusted(cache: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def labelled(rows: list[dict[str, str]]) -> dict[str, np.ndarray]:
     """Features, label and pattern of every line of these patterns."""
     from alphadiffract_plugin.errors import AlphaDiffractError
-    from alphadiffract_plugin.find_peaks import find_lines
-    from alphadiffract_plugin.observed import spurious_features
     from alphadiffract_plugin.pattern_data import pattern_data
+    from alphadiffract_plugin.peaks.find_peaks import find_lines
+    from alphadiffract_plugin.peaks.observed import spurious_features
     from alphadiffract_plugin.progress import track
     from alphadiffract_plugin.settings import PeakSettings
 

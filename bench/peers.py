@@ -174,7 +174,7 @@ def written(path: Path, line: dict) -> None:
 def lines_of(row: dict[str, str]) -> dict[str, Any] | None:
     """What ours finds in a pattern, as JSON types; None if it finds too little."""
     from alphadiffract_plugin.errors import PeaksError
-    from alphadiffract_plugin.find_peaks import find_peaks
+    from alphadiffract_plugin.peaks.find_peaks import find_peaks
 
     try:
         return find_peaks(histogram_of(row)).to_dict()

@@ -134,9 +134,9 @@ def gather(
     """Weigh one pattern, with these weights of spurious lines if any are given, and keep its case."""
     from pymatgen.core import Lattice
 
-    from alphadiffract_plugin import observed
     from alphadiffract_plugin.crystal.cells import cell_from_metric, primitive_basis
     from alphadiffract_plugin.errors import AlphaDiffractError
+    from alphadiffract_plugin.peaks import observed
     from alphadiffract_plugin.pipeline import weigh
     from alphadiffract_plugin.rank import term_table
     from alphadiffract_plugin.settings import Settings

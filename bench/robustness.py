@@ -97,8 +97,8 @@ def name_of(curve: Curve, value: float | str) -> str:
 
 def judged(row: dict[str, str], curve: str, value: float | str) -> dict:
     """One pattern, spoilt and indexed: a line of the output. No column with an answer is used before the answers."""
-    from alphadiffract_plugin.doubt_wavelength import doubts_about_wavelength
     from alphadiffract_plugin.errors import AlphaDiffractError
+    from alphadiffract_plugin.peaks.doubt_wavelength import doubts_about_wavelength
     from alphadiffract_plugin.registry import plugins
     from alphadiffract_plugin.settings import SearchSettings, Settings
 

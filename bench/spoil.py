@@ -140,7 +140,7 @@ def with_noise(histogram, part: float, draw: np.random.Generator):
 
 def impurities(histogram, number: int, draw: np.random.Generator) -> np.ndarray:
     """Intensity of so many foreign lines in counts, shape (N,)."""
-    from alphadiffract_plugin.profile import profiles
+    from alphadiffract_plugin.peaks.profile import profiles
 
     lines = found(histogram)
     taken = lines.peaks.two_theta
@@ -155,7 +155,7 @@ def impurities(histogram, number: int, draw: np.random.Generator) -> np.ndarray:
 
 def found(histogram):
     """The lines of the untouched histogram."""
-    from alphadiffract_plugin.find_peaks import find_lines
+    from alphadiffract_plugin.peaks.find_peaks import find_lines
     from alphadiffract_plugin.settings import PeakSettings
 
     return find_lines(histogram, PeakSettings())

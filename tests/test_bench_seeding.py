@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import pytest
 
 from alphadiffract_plugin.crystal import cells
-from alphadiffract_plugin.find_peaks import find_peaks
+from alphadiffract_plugin.peaks.find_peaks import find_peaks
 from alphadiffract_plugin.records import Candidate, IndexingResult
 
 BENCH = Path(__file__).parent.parent / "bench"

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from alphadiffract_plugin import pipeline
-from alphadiffract_plugin.doubt_wavelength import doubts_about_wavelength
-from alphadiffract_plugin.find_peaks import find_peaks
+from alphadiffract_plugin.peaks.doubt_wavelength import doubts_about_wavelength
+from alphadiffract_plugin.peaks.find_peaks import find_peaks
 from alphadiffract_plugin.pipeline import index_histogram
 from alphadiffract_plugin.radiation import radiation_from_text
 from alphadiffract_plugin.records import Histogram, Peaks

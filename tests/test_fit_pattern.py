@@ -7,9 +7,9 @@ import pytest
 
 from alphadiffract_plugin.crystal import cells
 from alphadiffract_plugin.crystal.bravais import Lattice
-from alphadiffract_plugin.find_peaks import find_lines
 from alphadiffract_plugin.fit_pattern import fit_pattern
-from alphadiffract_plugin.profile import profiles
+from alphadiffract_plugin.peaks.find_peaks import find_lines
+from alphadiffract_plugin.peaks.profile import profiles
 from alphadiffract_plugin.refine_cells import Trial
 from alphadiffract_plugin.settings import PeakSettings
 

@@ -19,9 +19,9 @@ from alphadiffract_plugin import gsasii, index_gsasii, seed_bundle, seed_gsasii
 from alphadiffract_plugin.cif import cif_from_candidate
 from alphadiffract_plugin.crystal import cells
 from alphadiffract_plugin.errors import GSASIIError, InputError, OutputError
-from alphadiffract_plugin.find_peaks import find_peaks
 from alphadiffract_plugin.instrument import instprm_from_histogram
 from alphadiffract_plugin.load import write_xye
+from alphadiffract_plugin.peaks.find_peaks import find_peaks
 from alphadiffract_plugin.recipes import lebail_recipe
 from alphadiffract_plugin.records import Candidate, IndexingResult, Receipt, ReceiptLine
 from alphadiffract_plugin.settings import SearchSettings, SeedSettings, Settings

@@ -9,9 +9,9 @@ import pytest
 
 from alphadiffract_plugin import gsasii, seed_bundle, seed_gsasii
 from alphadiffract_plugin.crystal import cells
-from alphadiffract_plugin.find_peaks import find_peaks
 from alphadiffract_plugin.instrument import instprm_from_histogram
 from alphadiffract_plugin.load import write_xye
+from alphadiffract_plugin.peaks.find_peaks import find_peaks
 from alphadiffract_plugin.receipt import MOST, another_cell
 from alphadiffract_plugin.recipes.project_recipe import volume_of_cell
 from alphadiffract_plugin.records import Candidate, IndexingResult, Receipt

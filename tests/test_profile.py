@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from alphadiffract_plugin.profile import Shape, cot_two_theta, profiles
+from alphadiffract_plugin.peaks.profile import Shape, cot_two_theta, profiles
 
 KA1, KA2 = 1.5405929, 1.5444274
 SHARP = Shape(u=0.0, v=0.0, w=0.01, eta=0.4, wavelengths=(KA1,), kalpha2_ratio=0.0)

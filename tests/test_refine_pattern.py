@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from alphadiffract_plugin.crystal import cells
-from alphadiffract_plugin.find_peaks import find_lines
 from alphadiffract_plugin.pattern_data import points_judged
-from alphadiffract_plugin.profile import Shape, profiles
+from alphadiffract_plugin.peaks.find_peaks import find_lines
+from alphadiffract_plugin.peaks.profile import Shape, profiles
 from alphadiffract_plugin.records import Candidate, Histogram, IndexingResult
 from alphadiffract_plugin.refine_pattern import refine_pattern
 from alphadiffract_plugin.settings import PeakSettings, Settings

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from alphadiffract_plugin.find_peaks import find_peaks
+from alphadiffract_plugin.peaks.find_peaks import find_peaks
 
 ROOT = Path(__file__).parent.parent
 ANGLESITE_LINES = [20.827, 23.332, 26.715, 27.691, 29.686]

@@ -15,9 +15,9 @@ from alphadiffract_plugin import gsasii, seed_bundle
 from alphadiffract_plugin.cif import cif_from_candidate
 from alphadiffract_plugin.crystal import cells
 from alphadiffract_plugin.errors import GSASIIError, InputError, OutputError
-from alphadiffract_plugin.find_peaks import find_peaks
 from alphadiffract_plugin.instrument import instprm_from_histogram, widths_from_peaks
 from alphadiffract_plugin.load import histogram_from_file
+from alphadiffract_plugin.peaks.find_peaks import find_peaks
 from alphadiffract_plugin.recipes.lebail_steps import fwhm
 from alphadiffract_plugin.records import Candidate, IndexingResult, SeedReport
 from alphadiffract_plugin.seed_common import with_esd

@@ -14,10 +14,10 @@ from alphadiffract_plugin.cli import main  # noqa: E402
 from alphadiffract_plugin.cli_simulate import chosen_effects  # noqa: E402
 from alphadiffract_plugin.crystal import cells  # noqa: E402
 from alphadiffract_plugin.errors import SettingsError  # noqa: E402
-from alphadiffract_plugin.find_peaks import find_peaks  # noqa: E402
 from alphadiffract_plugin.load import histogram_from_file  # noqa: E402
 from alphadiffract_plugin.models.simulation import sheet  # noqa: E402
 from alphadiffract_plugin.models.simulation.effects import PRESETS  # noqa: E402
+from alphadiffract_plugin.peaks.find_peaks import find_peaks  # noqa: E402
 
 ROOT = Path(__file__).parent.parent
 SUPERCONDUCTORS = ROOT / "examples" / "data" / "structures_3dsc.parquet"

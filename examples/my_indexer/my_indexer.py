@@ -20,7 +20,7 @@ def rietveld_indexers():
 
 def index(histogram, settings):
     """Rank the cubic cells that put a calculated line at each of the clear lines, 20 at most."""
-    from alphadiffract_plugin.find_peaks import find_peaks
+    from alphadiffract_plugin.peaks.find_peaks import find_peaks
     from alphadiffract_plugin.records import IndexingResult
 
     peaks = find_peaks(histogram, settings.peaks)

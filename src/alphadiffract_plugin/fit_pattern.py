@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from alphadiffract_plugin.crystal.extinction import ExtinctionClass, extinction_classes
-from alphadiffract_plugin.find_peaks import Lines
 from alphadiffract_plugin.fit_lattice import DISPLACEMENT_PRIOR, ZERO_PRIOR, FittedLattice, fit_lattice
 from alphadiffract_plugin.pattern_data import pattern_data
+from alphadiffract_plugin.peaks.find_peaks import Lines
 from alphadiffract_plugin.records import Histogram
 from alphadiffract_plugin.refine_cells import Trial
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from alphadiffract_plugin.find_peaks import Lines
-from alphadiffract_plugin.observed import Observed, observed_from_peaks
-from alphadiffract_plugin.profile import profiles
+from alphadiffract_plugin.peaks.find_peaks import Lines
+from alphadiffract_plugin.peaks.observed import Observed, observed_from_peaks
+from alphadiffract_plugin.peaks.profile import profiles
 from alphadiffract_plugin.records import Histogram
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from alphadiffract_plugin.crystal.bravais import Lattice
-from alphadiffract_plugin.observed import Observed, line_likelihood_ratio
+from alphadiffract_plugin.peaks.observed import Observed, line_likelihood_ratio
 
 _ZERO_PRIOR = 0.05
 """Standard deviation in degrees of zero shifts and displacements of measured patterns."""

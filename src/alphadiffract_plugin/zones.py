@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from alphadiffract_plugin.observed import Observed
+from alphadiffract_plugin.peaks.observed import Observed
 
 if TYPE_CHECKING:
     import torch

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from alphadiffract_plugin.errors import PeaksError
-from alphadiffract_plugin.profile import Shape, profiles
+from alphadiffract_plugin.peaks.profile import Shape, profiles
 from alphadiffract_plugin.records import Histogram, Peaks
 from alphadiffract_plugin.settings import PeakSettings
 

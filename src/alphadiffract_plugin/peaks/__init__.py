@@ -1,0 +1,1 @@
+"""The observed diffraction lines of a histogram."""
