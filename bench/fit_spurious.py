@@ -117,7 +117,7 @@ def from_known(row: dict[str, str], data) -> np.ndarray | None:
     from alphadiffract_plugin.crystal.cells import metric_from_cell, symbol_from_space_group
     from alphadiffract_plugin.crystal.extinction import extinction_classes
     from alphadiffract_plugin.fit_lattice import fit_lattice
-    from alphadiffract_plugin.refine_cells import Trial
+    from alphadiffract_plugin.indexing.refine_cells import Trial
 
     number = int(row["space_group_number"])
     family = {"trigonal": "hexagonal"}.get(row["crystal_system"], row["crystal_system"])

@@ -133,11 +133,11 @@ def by_ours(histogram: Any, case: Case) -> tuple[float, float, Any, Any]:
     from alphadiffract_plugin.crystal import cells
     from alphadiffract_plugin.crystal.bravais import Lattice
     from alphadiffract_plugin.fit_pattern import fit_pattern
+    from alphadiffract_plugin.indexing.refine_cells import pull_onto_lines
     from alphadiffract_plugin.pattern_data import points_judged
     from alphadiffract_plugin.peaks.find_peaks import find_lines
     from alphadiffract_plugin.peaks.observed import observed_from_peaks
     from alphadiffract_plugin.records import Candidate, IndexingResult
-    from alphadiffract_plugin.refine_cells import pull_onto_lines
     from alphadiffract_plugin.refine_pattern import refine_pattern
     from alphadiffract_plugin.settings import PeakSettings
 

@@ -231,7 +231,7 @@ def cells_of(method: str, row: dict[str, str], lines: dict | None, seconds: floa
     peaks = Peaks.from_dict(lines)
     if method == "lines-alone":
         from alphadiffract_plugin.crystal.cells import cell_from_metric
-        from alphadiffract_plugin.search_cells import distinct_lattices, search_cells
+        from alphadiffract_plugin.indexing.search_cells import distinct_lattices, search_cells
 
         trials = distinct_lattices(search_cells(peaks, own), 20)
         return [of_lattice(cell_from_metric(trial.metric), trial.lattice.centring) for trial in trials]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from alphadiffract_plugin.crystal import cells
-from alphadiffract_plugin.merit import Merit, merit_of_lines
+from alphadiffract_plugin.indexing.merit import Merit, merit_of_lines
 
 COPPER = 1.5405929
 

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import spglib
 
-from alphadiffract_plugin import search_cells
 from alphadiffract_plugin.crystal import cells
 from alphadiffract_plugin.crystal.bravais import LATTICES, Lattice
+from alphadiffract_plugin.indexing import search_cells
+from alphadiffract_plugin.indexing.refine_cells import Trial, pull_onto_lines
 from alphadiffract_plugin.peaks.observed import line_likelihood_ratio, observed_from_peaks
 from alphadiffract_plugin.records import Peaks
-from alphadiffract_plugin.refine_cells import Trial, pull_onto_lines
 from alphadiffract_plugin.settings import SearchSettings
 
 COPPER = 1.5405929

@@ -27,7 +27,7 @@ import numpy as np
 from alphadiffract_plugin import gsasii
 from alphadiffract_plugin.crystal import cells
 from alphadiffract_plugin.errors import GSASIIError
-from alphadiffract_plugin.merit import merit_of_lines
+from alphadiffract_plugin.indexing.merit import merit_of_lines
 from alphadiffract_plugin.peaks.find_peaks import find_peaks
 from alphadiffract_plugin.recipes.project_recipe import BRAVAIS
 from alphadiffract_plugin.records import Candidate, Cell, Histogram, IndexingResult, Peaks

@@ -6,9 +6,9 @@ import numpy as np
 
 from alphadiffract_plugin.crystal.bravais import LATTICES
 from alphadiffract_plugin.crystal.cells import bravais_from_basis, metric_from_cell, primitive_basis
+from alphadiffract_plugin.indexing.refine_cells import Trial, pull_onto_lines
 from alphadiffract_plugin.peaks.observed import observed_from_peaks
 from alphadiffract_plugin.records import Cell, LatticeProposal, Peaks, Prediction
-from alphadiffract_plugin.refine_cells import Trial, pull_onto_lines
 from alphadiffract_plugin.settings import Settings
 
 _DRAWS = 400

@@ -21,10 +21,10 @@ from alphadiffract_plugin.crystal.cells import (
     primitive_basis,
     tensor_from_metric,
 )
+from alphadiffract_plugin.indexing.refine_cells import Trial, pull_onto_lines
+from alphadiffract_plugin.indexing.screen_cells import screen_cells
 from alphadiffract_plugin.peaks.observed import Observed, observed_from_peaks
 from alphadiffract_plugin.records import CRYSTAL_SYSTEMS, Peaks
-from alphadiffract_plugin.refine_cells import Trial, pull_onto_lines
-from alphadiffract_plugin.screen_cells import screen_cells
 from alphadiffract_plugin.settings import SearchSettings
 
 _ZERO_SHIFTS = (0.03, -0.03, 0.09, -0.09)

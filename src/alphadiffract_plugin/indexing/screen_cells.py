@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from alphadiffract_plugin.crystal.bravais import Lattice
+from alphadiffract_plugin.indexing.zones import triclinic_parameters
 from alphadiffract_plugin.peaks.observed import Observed
 from alphadiffract_plugin.settings import SearchSettings
-from alphadiffract_plugin.zones import triclinic_parameters
 
 if TYPE_CHECKING:
     import torch

@@ -1,0 +1,1 @@
+"""Unit cells from line positions."""
