@@ -88,11 +88,11 @@ def trusted(cache: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def labelled(rows: list[dict[str, str]]) -> dict[str, np.ndarray]:
     """Features, label and pattern of every line of these patterns."""
     from alphadiffract_plugin.errors import AlphaDiffractError
-    from alphadiffract_plugin.pattern_data import pattern_data
     from alphadiffract_plugin.peaks.find_peaks import find_lines
     from alphadiffract_plugin.peaks.observed import spurious_features
     from alphadiffract_plugin.progress import track
     from alphadiffract_plugin.settings import PeakSettings
+    from alphadiffract_plugin.whole_pattern.pattern_data import pattern_data
 
     features, spurious, owner = [], [], []
     for row in track(rows, "lines", total=len(rows)):
@@ -116,8 +116,8 @@ def from_known(row: dict[str, str], data) -> np.ndarray | None:
     from alphadiffract_plugin.crystal.bravais import LATTICES
     from alphadiffract_plugin.crystal.cells import metric_from_cell, symbol_from_space_group
     from alphadiffract_plugin.crystal.extinction import extinction_classes
-    from alphadiffract_plugin.fit_lattice import fit_lattice
     from alphadiffract_plugin.indexing.refine_cells import Trial
+    from alphadiffract_plugin.whole_pattern.fit_lattice import fit_lattice
 
     number = int(row["space_group_number"])
     family = {"trigonal": "hexagonal"}.get(row["crystal_system"], row["crystal_system"])

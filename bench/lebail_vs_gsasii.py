@@ -132,14 +132,14 @@ def by_ours(histogram: Any, case: Case) -> tuple[float, float, Any, Any]:
     """Our Rwp of the known group, that of the model of GSAS-II, the points, and the answer to start from."""
     from alphadiffract_plugin.crystal import cells
     from alphadiffract_plugin.crystal.bravais import Lattice
-    from alphadiffract_plugin.fit_pattern import fit_pattern
     from alphadiffract_plugin.indexing.refine_cells import pull_onto_lines
-    from alphadiffract_plugin.pattern_data import points_judged
     from alphadiffract_plugin.peaks.find_peaks import find_lines
     from alphadiffract_plugin.peaks.observed import observed_from_peaks
     from alphadiffract_plugin.records import Candidate, IndexingResult
-    from alphadiffract_plugin.refine_pattern import refine_pattern
     from alphadiffract_plugin.settings import PeakSettings
+    from alphadiffract_plugin.whole_pattern.fit_pattern import fit_pattern
+    from alphadiffract_plugin.whole_pattern.pattern_data import points_judged
+    from alphadiffract_plugin.whole_pattern.refine_pattern import refine_pattern
 
     symbol = cells.symbol_from_space_group(case.space_group)
     system = cells.crystal_system_from_space_group(case.space_group)

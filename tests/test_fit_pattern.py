@@ -7,11 +7,11 @@ import pytest
 
 from alphadiffract_plugin.crystal import cells
 from alphadiffract_plugin.crystal.bravais import Lattice
-from alphadiffract_plugin.fit_pattern import fit_pattern
 from alphadiffract_plugin.indexing.refine_cells import Trial
 from alphadiffract_plugin.peaks.find_peaks import find_lines
 from alphadiffract_plugin.peaks.profile import profiles
 from alphadiffract_plugin.settings import PeakSettings
+from alphadiffract_plugin.whole_pattern.fit_pattern import fit_pattern
 
 ANGLESITE = (8.480, 5.398, 6.958, 90.0, 90.0, 90.0)
 ORTHORHOMBIC = Lattice("orthorhombic", "P")

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from alphadiffract_plugin.crystal import cells
-from alphadiffract_plugin.pattern_data import points_judged
 from alphadiffract_plugin.peaks.find_peaks import find_lines
 from alphadiffract_plugin.peaks.profile import Shape, profiles
 from alphadiffract_plugin.records import Candidate, Histogram, IndexingResult
-from alphadiffract_plugin.refine_pattern import refine_pattern
 from alphadiffract_plugin.settings import PeakSettings, Settings
+from alphadiffract_plugin.whole_pattern.pattern_data import points_judged
+from alphadiffract_plugin.whole_pattern.refine_pattern import refine_pattern
 
 ANGLESITE = (8.480, 5.398, 6.958, 90.0, 90.0, 90.0)
 UNKNOWN = (np.nan,) * 6

@@ -11,15 +11,15 @@ from importlib.metadata import version
 import numpy as np
 
 from alphadiffract_plugin.crystal import cells
-from alphadiffract_plugin.fit_pattern import FittedClass, fit_pattern
 from alphadiffract_plugin.indexing.search_cells import distinct_lattices, search_cells
 from alphadiffract_plugin.peaks.doubt_wavelength import doubts_about_wavelength
 from alphadiffract_plugin.peaks.find_peaks import Lines, find_lines
 from alphadiffract_plugin.propose import conventional_cell, trials_from_prediction
 from alphadiffract_plugin.rank import rank
 from alphadiffract_plugin.records import Candidate, Histogram, IndexingResult, Prediction
-from alphadiffract_plugin.refine_pattern import refine_pattern
 from alphadiffract_plugin.settings import Settings
+from alphadiffract_plugin.whole_pattern.fit_pattern import FittedClass, fit_pattern
+from alphadiffract_plugin.whole_pattern.refine_pattern import refine_pattern
 
 _SHIFTED = 0.02
 """Shifts of the lines above so many degrees are told."""

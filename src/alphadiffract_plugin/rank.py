@@ -20,11 +20,11 @@ import numpy as np
 
 from alphadiffract_plugin.crystal import cells
 from alphadiffract_plugin.crystal.extinction import Setting, standard_extinction_symbol
-from alphadiffract_plugin.fit_pattern import Evidence, FittedClass
 from alphadiffract_plugin.indexing.merit import merit_of_lines
 from alphadiffract_plugin.peaks.find_peaks import Lines
 from alphadiffract_plugin.records import CRYSTAL_SYSTEMS, Candidate, Cell, Prediction
 from alphadiffract_plugin.settings import RankSettings
+from alphadiffract_plugin.whole_pattern.fit_pattern import Evidence, FittedClass
 
 _GROUPS_PER_CELL = 6
 """At most so many space groups of one cell are listed, so that rival cells are seen."""

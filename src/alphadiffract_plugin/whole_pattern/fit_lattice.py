@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from alphadiffract_plugin.axis import DISPLACEMENT_PRIOR, ZERO_PRIOR, Axis
 from alphadiffract_plugin.crystal.cells import centred, indices_within, quadratic_form
 from alphadiffract_plugin.crystal.extinction import ExtinctionClass
 from alphadiffract_plugin.indexing.refine_cells import Trial
-from alphadiffract_plugin.pattern_data import PatternData
 from alphadiffract_plugin.peaks.observed import line_likelihood
 from alphadiffract_plugin.peaks.profile import Profiles, profiles
+from alphadiffract_plugin.whole_pattern.pattern_data import PatternData
+from alphadiffract_plugin.whole_pattern.positions import DISPLACEMENT_PRIOR, ZERO_PRIOR, Axis
 
 if TYPE_CHECKING:
     from scipy.sparse import csc_array

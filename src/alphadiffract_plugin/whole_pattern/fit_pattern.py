@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from alphadiffract_plugin.crystal.extinction import ExtinctionClass, extinction_classes
-from alphadiffract_plugin.fit_lattice import DISPLACEMENT_PRIOR, ZERO_PRIOR, FittedLattice, fit_lattice
 from alphadiffract_plugin.indexing.refine_cells import Trial
-from alphadiffract_plugin.pattern_data import pattern_data
 from alphadiffract_plugin.peaks.find_peaks import Lines
 from alphadiffract_plugin.records import Histogram
+from alphadiffract_plugin.whole_pattern.fit_lattice import DISPLACEMENT_PRIOR, ZERO_PRIOR, FittedLattice, fit_lattice
+from alphadiffract_plugin.whole_pattern.pattern_data import pattern_data
 
 _MOST_FITTED = 50
 """So many of the most promising pairs of cell and class are fitted, besides the best class of each cell."""

@@ -13,13 +13,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from alphadiffract_plugin.axis import DISPLACEMENT_PRIOR, ZERO_PRIOR, Axis
 from alphadiffract_plugin.crystal import cells
 from alphadiffract_plugin.crystal.bravais import Lattice
-from alphadiffract_plugin.pattern_data import pattern_data, points_judged
 from alphadiffract_plugin.peaks.find_peaks import Lines
 from alphadiffract_plugin.peaks.profile import Profiles, Shape, cot_two_theta, profiles
 from alphadiffract_plugin.records import Candidate, Histogram
+from alphadiffract_plugin.whole_pattern.pattern_data import pattern_data, points_judged
+from alphadiffract_plugin.whole_pattern.positions import DISPLACEMENT_PRIOR, ZERO_PRIOR, Axis
 
 _TERMS = 6
 """Chebyshev terms of the background, besides a multiple of the one found before the lines."""

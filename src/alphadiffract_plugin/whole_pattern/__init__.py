@@ -1,0 +1,1 @@
+"""Whole-pattern fits (Pawley, Le Bail) of a cell."""
