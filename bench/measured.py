@@ -148,12 +148,12 @@ def network_shown(other) -> Iterator[None]:
     """Whatever the network is asked meanwhile, it is asked of this histogram; None changes nothing."""
     from unittest.mock import patch
 
-    from alphadiffract_plugin.predict import predict
+    from alphadiffract_plugin.prediction.predict import predict
 
     if other is None:
         yield
     else:
-        with patch("alphadiffract_plugin.predict.predict", lambda _, settings: predict(other, settings)):
+        with patch("alphadiffract_plugin.prediction.predict.predict", lambda _, settings: predict(other, settings)):
             yield
 
 

@@ -120,7 +120,7 @@ def spurious_weights_without_fold() -> list[list[float]]:
 
 def said_without_network():
     """In the place of the network's prediction: how common each space group is, and no lattice."""
-    from alphadiffract_plugin.predict import systems_from_groups
+    from alphadiffract_plugin.prediction.predict import systems_from_groups
     from alphadiffract_plugin.rank import log_frequency
     from alphadiffract_plugin.records import Prediction
 

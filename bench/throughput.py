@@ -158,7 +158,7 @@ def released(device: str, seconds: float) -> Iterator[tuple[str, float]]:
 
     from alphadiffract_plugin.load import histogram_from_file
     from alphadiffract_plugin.models import catalogue, checkpoint
-    from alphadiffract_plugin.predict import predict
+    from alphadiffract_plugin.prediction.predict import predict
     from alphadiffract_plugin.settings import NetworkSettings, Settings
 
     settings = Settings(network=NetworkSettings(device=device))

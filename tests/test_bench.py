@@ -126,7 +126,7 @@ def test_an_unknown_indexer_ends_the_run_before_it_starts(index, tmp_path):
 
 def test_a_wrong_network_is_shown_another_pattern_and_the_indexer_its_own(index, monkeypatch):
     """LaB6 is searched, while the network looks at zincite."""
-    from alphadiffract_plugin import predict
+    from alphadiffract_plugin.prediction import predict
 
     asked, searched = [], []
     monkeypatch.setattr(predict, "predict", lambda histogram, settings: asked.append(histogram.intensity))

@@ -12,7 +12,7 @@ import pytest
 from alphadiffract_plugin import calibrate
 from alphadiffract_plugin.models import catalogue, checkpoint
 from alphadiffract_plugin.models.training.figures import Judged
-from alphadiffract_plugin.predict import predict, systems_from_groups, tempered
+from alphadiffract_plugin.prediction.predict import predict, systems_from_groups, tempered
 from alphadiffract_plugin.settings import NetworkSettings, Settings
 
 RNG_SEED, PATTERNS = 20261121, 3000

@@ -12,7 +12,7 @@ from alphadiffract_plugin.errors import ModelError, RadiationError, SettingsErro
 from alphadiffract_plugin.models import catalogue, checkpoint, lattice
 from alphadiffract_plugin.models.grid import OPEN_GRID
 from alphadiffract_plugin.models.open_network import OpenConfig, OpenNetwork
-from alphadiffract_plugin.predict import niggli_cell, predict, predict_many
+from alphadiffract_plugin.prediction.predict import niggli_cell, predict, predict_many
 from alphadiffract_plugin.records import CRYSTAL_SYSTEMS, Prediction
 from alphadiffract_plugin.settings import NetworkSettings, Settings
 

@@ -7,7 +7,7 @@ import pytest
 
 from alphadiffract_plugin.errors import InputError, RadiationError
 from alphadiffract_plugin.models.grid import COMPACT_GRID, COMPACT_NORMALISATION, OPEN_GRID, OPEN_NORMALISATION
-from alphadiffract_plugin.prepare import background, convert_two_theta, prepare, resample
+from alphadiffract_plugin.prediction.prepare import background, convert_two_theta, prepare, resample
 from alphadiffract_plugin.records import Histogram
 
 LAB6 = 4.15683

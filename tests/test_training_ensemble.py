@@ -13,7 +13,7 @@ from alphadiffract_plugin.models import catalogue, checkpoint  # noqa: E402
 from alphadiffract_plugin.models.compact_network import CompactConfig, CompactNetwork  # noqa: E402
 from alphadiffract_plugin.models.grid import COMPACT_GRID, OPEN_GRID  # noqa: E402
 from alphadiffract_plugin.models.open_network import OpenConfig, OpenNetwork  # noqa: E402
-from alphadiffract_plugin.predict import predict, predict_many  # noqa: E402
+from alphadiffract_plugin.prediction.predict import predict, predict_many  # noqa: E402
 from alphadiffract_plugin.settings import NetworkSettings, Settings  # noqa: E402
 
 SMALL = CompactConfig(channels=(16, 24), blocks=(1, 1), hidden=32, dropout=0.0)

@@ -12,7 +12,7 @@ from alphadiffract_plugin.models import checkpoint  # noqa: E402
 from alphadiffract_plugin.models.compact_network import CompactNetwork  # noqa: E402
 from alphadiffract_plugin.models.training.config import read, versions  # noqa: E402
 from alphadiffract_plugin.models.training.run_folder import RunFolder  # noqa: E402
-from alphadiffract_plugin.predict import predict  # noqa: E402
+from alphadiffract_plugin.prediction.predict import predict  # noqa: E402
 from alphadiffract_plugin.settings import NetworkSettings, Settings  # noqa: E402
 
 CONFIG = """

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from alphadiffract_plugin.errors import InputError
-from alphadiffract_plugin.predict import systems_from_groups, tempered
+from alphadiffract_plugin.prediction.predict import systems_from_groups, tempered
 
 if TYPE_CHECKING:
     from alphadiffract_plugin.models.training.figures import Judged

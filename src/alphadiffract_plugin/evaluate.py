@@ -57,7 +57,7 @@ def on_structures(
     from alphadiffract_plugin.models.structures.table import SPLITS, read
     from alphadiffract_plugin.models.training.figures import by_system
     from alphadiffract_plugin.models.training.validation import PATTERNS, held_out, judge, stratified
-    from alphadiffract_plugin.predict import choose_device
+    from alphadiffract_plugin.prediction.predict import choose_device
     from alphadiffract_plugin.progress import track
 
     if split not in SPLITS:
@@ -93,7 +93,7 @@ def on_random(model: Path, settings: RunSettings, *, each: int, seed: int, devic
     from alphadiffract_plugin.models.training.figures import by_system
     from alphadiffract_plugin.models.training.sources import generator_of, simulated
     from alphadiffract_plugin.models.training.validation import PATTERNS, judge
-    from alphadiffract_plugin.predict import choose_device
+    from alphadiffract_plugin.prediction.predict import choose_device
     from alphadiffract_plugin.progress import track
 
     chosen = choose_device(device)
@@ -143,7 +143,7 @@ def judge_rows(
     """
     from alphadiffract_plugin.load import histogram_from_file
     from alphadiffract_plugin.models.training.figures import Judged
-    from alphadiffract_plugin.predict import predict
+    from alphadiffract_plugin.prediction.predict import predict
     from alphadiffract_plugin.progress import track
     from alphadiffract_plugin.settings import NetworkSettings, Settings
 

@@ -14,7 +14,7 @@ from alphadiffract_plugin.crystal import cells
 from alphadiffract_plugin.indexing.search_cells import distinct_lattices, search_cells
 from alphadiffract_plugin.peaks.doubt_wavelength import doubts_about_wavelength
 from alphadiffract_plugin.peaks.find_peaks import Lines, find_lines
-from alphadiffract_plugin.propose import conventional_cell, trials_from_prediction
+from alphadiffract_plugin.prediction.propose import conventional_cell, trials_from_prediction
 from alphadiffract_plugin.rank import rank
 from alphadiffract_plugin.records import Candidate, Histogram, IndexingResult, Prediction
 from alphadiffract_plugin.settings import Settings
@@ -103,7 +103,7 @@ def index_by_network(histogram: Histogram, settings: Settings) -> IndexingResult
     ------
     RadiationError, InputError, ModelError : as :func:`predict.predict`.
     """
-    from alphadiffract_plugin.predict import predict
+    from alphadiffract_plugin.prediction.predict import predict
 
     timings: dict[str, float] = {}
     with _timed(timings, "predict"):
@@ -125,7 +125,7 @@ def index_by_network(histogram: Histogram, settings: Settings) -> IndexingResult
 def _opinion(histogram: Histogram, settings: Settings, notes: list[str]) -> Prediction | None:
     """The network's prediction, or None with a note where it has no say."""
     from alphadiffract_plugin.errors import InputError, RadiationError
-    from alphadiffract_plugin.predict import predict
+    from alphadiffract_plugin.prediction.predict import predict
 
     try:
         return predict(histogram, settings)
@@ -169,7 +169,7 @@ def _remarks(candidates: tuple[Candidate, ...]) -> Iterator[str]:
 
 
 def _device(settings: Settings) -> str:
-    from alphadiffract_plugin.predict import choose_device
+    from alphadiffract_plugin.prediction.predict import choose_device
 
     return str(choose_device(settings.network.device))
 

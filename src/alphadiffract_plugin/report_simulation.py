@@ -141,7 +141,7 @@ def measured_panel(path: Path, wavelength: str | None) -> Panel:
     """
     from alphadiffract_plugin.load import histogram_from_file
     from alphadiffract_plugin.models.simulation.sheet import Panel
-    from alphadiffract_plugin.prepare import prepare
+    from alphadiffract_plugin.prediction.prepare import prepare
 
     linear = dataclasses.replace(COMPACT_NORMALISATION, square_root=False)
     intensity, coverage = prepare(histogram_from_file(path, wavelength=wavelength), COMPACT_GRID, linear)

@@ -11,7 +11,7 @@ import numpy as np
 
 from alphadiffract_plugin.crystal.cells import direct_metric_from_cell, primitive_basis
 from alphadiffract_plugin.errors import SettingsError
-from alphadiffract_plugin.prepare import prepare
+from alphadiffract_plugin.prediction.prepare import prepare
 from alphadiffract_plugin.records import CRYSTAL_SYSTEMS, Histogram, LatticeProposal, Prediction
 
 if TYPE_CHECKING:
