@@ -15,15 +15,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from alphadiffract_plugin import gsasii, index_gsasii, seed_bundle, seed_gsasii
-from alphadiffract_plugin.cif import cif_from_candidate
+from alphadiffract_plugin import gsasii, index_gsasii, seed_gsasii
 from alphadiffract_plugin.crystal import cells
 from alphadiffract_plugin.errors import GSASIIError, InputError, OutputError
-from alphadiffract_plugin.instrument import instprm_from_histogram
 from alphadiffract_plugin.load import write_xye
 from alphadiffract_plugin.peaks.find_peaks import find_peaks
 from alphadiffract_plugin.recipes import lebail_recipe
 from alphadiffract_plugin.records import Candidate, IndexingResult, Receipt, ReceiptLine
+from alphadiffract_plugin.seeding import bundle
+from alphadiffract_plugin.seeding.cif import cif_from_candidate
+from alphadiffract_plugin.seeding.instprm import instprm_from_histogram
 from alphadiffract_plugin.settings import SearchSettings, SeedSettings, Settings
 
 pytestmark = pytest.mark.gsasii
@@ -312,7 +313,7 @@ def test_an_answer_that_is_no_crystal_leaves_the_project_as_it_was(lab6_lab, lab
 def test_the_bundles_script_makes_the_same_project(lab6_lab, tmp_path):
     result = answer(lab6_lab, candidate_of(221, moved(LAB6, (1.0005,) * 3), zero_shift=-0.09))
     here = seed_gsasii.seed(lab6_lab, result, tmp_path / "gsasii", QUICK)
-    seed_bundle.seed(lab6_lab, result, tmp_path / "bundle", QUICK)
+    bundle.seed(lab6_lab, result, tmp_path / "bundle", QUICK)
     script = tmp_path / "bundle" / "make_project.py"
     environment = {"PATH": os.environ.get("PATH", ""), "PYTHONPATH": str(gsasii.find().folder.parent)}
     command = [sys.executable, str(script)]

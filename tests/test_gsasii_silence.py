@@ -14,10 +14,10 @@ import pytest
 from alphadiffract_plugin import gsasii, seed_gsasii
 from alphadiffract_plugin.crystal import cells
 from alphadiffract_plugin.errors import InputError, WavelengthError
-from alphadiffract_plugin.instrument import instprm_from_histogram
 from alphadiffract_plugin.load import write_xye
 from alphadiffract_plugin.peaks.find_peaks import find_peaks
 from alphadiffract_plugin.records import Candidate, IndexingResult, Receipt, ReceiptLine
+from alphadiffract_plugin.seeding.instprm import instprm_from_histogram
 from alphadiffract_plugin.settings import SeedSettings, Settings
 
 pytestmark = pytest.mark.gsasii

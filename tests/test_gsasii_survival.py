@@ -15,11 +15,11 @@ import pytest
 from alphadiffract_plugin import gsasii
 from alphadiffract_plugin.crystal import cells
 from alphadiffract_plugin.errors import GSASIIError, OutputError
-from alphadiffract_plugin.instrument import instprm_from_histogram
 from alphadiffract_plugin.load import histogram_from_gsasii, write_xye
 from alphadiffract_plugin.peaks.find_peaks import find_peaks
 from alphadiffract_plugin.records import Candidate, IndexingResult, Receipt, ReceiptLine, SeedReport
-from alphadiffract_plugin.seed_common import with_esd
+from alphadiffract_plugin.seeding.instprm import instprm_from_histogram
+from alphadiffract_plugin.seeding.staging import with_esd
 
 pytestmark = pytest.mark.gsasii
 

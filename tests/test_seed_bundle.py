@@ -11,16 +11,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from alphadiffract_plugin import gsasii, seed_bundle
-from alphadiffract_plugin.cif import cif_from_candidate
+from alphadiffract_plugin import gsasii
 from alphadiffract_plugin.crystal import cells
 from alphadiffract_plugin.errors import GSASIIError, InputError, OutputError
-from alphadiffract_plugin.instrument import instprm_from_histogram, widths_from_peaks
 from alphadiffract_plugin.load import histogram_from_file
 from alphadiffract_plugin.peaks.find_peaks import find_peaks
 from alphadiffract_plugin.recipes.lebail_steps import fwhm
 from alphadiffract_plugin.records import Candidate, IndexingResult, SeedReport
-from alphadiffract_plugin.seed_common import with_esd
+from alphadiffract_plugin.seeding import bundle
+from alphadiffract_plugin.seeding.cif import cif_from_candidate
+from alphadiffract_plugin.seeding.instprm import instprm_from_histogram, widths_from_peaks
+from alphadiffract_plugin.seeding.staging import with_esd
 from alphadiffract_plugin.settings import SeedSettings, Settings
 
 CRYSTALS = {
@@ -63,7 +64,7 @@ def anglesite(pbso4_xray):
 
 
 def test_the_bundle_of_anglesite_reads_back_as_it_was(pbso4_xray, anglesite, tmp_path):
-    report = seed_bundle.seed(pbso4_xray, anglesite, tmp_path / "bundle", Settings())
+    report = bundle.seed(pbso4_xray, anglesite, tmp_path / "bundle", Settings())
     made = {path.name for path in (tmp_path / "bundle").iterdir()}
     assert {Path(file).name for file in report.files} == made
     assert made == {"pattern.xye", "instrument.instprm", "candidate_1.cif", "candidate_2.cif", "result.json"} | {
@@ -139,9 +140,9 @@ def test_what_the_instrument_knows_stands(pbso4_neutron, pbso4_xray):
 def test_what_is_there_is_kept(pbso4_xray, anglesite, tmp_path):
     (tmp_path / "mine.txt").write_text("mine")
     with pytest.raises(OutputError, match="already there\n  mend: .*--overwrite"):
-        seed_bundle.seed(pbso4_xray, anglesite, tmp_path, Settings())
+        bundle.seed(pbso4_xray, anglesite, tmp_path, Settings())
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
-    seed_bundle.seed(pbso4_xray, anglesite, tmp_path, Settings(seed=SeedSettings(overwrite=True)))
+    bundle.seed(pbso4_xray, anglesite, tmp_path, Settings(seed=SeedSettings(overwrite=True)))
     assert (tmp_path / "mine.txt").read_text() == "mine"
     assert (tmp_path / "make_project.py").exists()
 
@@ -152,7 +153,7 @@ def test_a_bundle_that_fails_half_way_leaves_nothing(pbso4_xray, anglesite, tmp_
 
     monkeypatch.setattr(seed_bundle, "write_xye", full_disk)
     with pytest.raises(OutputError, match="No space left on device"):
-        seed_bundle.seed(pbso4_xray, anglesite, tmp_path / "bundle", Settings())
+        bundle.seed(pbso4_xray, anglesite, tmp_path / "bundle", Settings())
     assert [*tmp_path.rglob("*")] in ([], [tmp_path / "bundle"])
 
 
@@ -163,10 +164,10 @@ def test_an_impossible_cell_is_left_out_and_refused_where_it_is_the_only_one(pbs
     for candidates in ((), (candidate_of(2, cell),)):
         with pytest.raises(InputError, match=f"none of the {len(candidates)} candidates has a cell"):
             hopeless = dataclasses.replace(anglesite, candidates=candidates)
-            seed_bundle.seed(pbso4_xray, hopeless, tmp_path / "bundle", Settings())
+            bundle.seed(pbso4_xray, hopeless, tmp_path / "bundle", Settings())
     assert not [*tmp_path.iterdir()]
     mixed = dataclasses.replace(anglesite, candidates=(candidate_of(2, cell), candidate_of(62)))
-    report = seed_bundle.seed(pbso4_xray, mixed, tmp_path / "bundle", Settings())
+    report = bundle.seed(pbso4_xray, mixed, tmp_path / "bundle", Settings())
     assert report.phases == ("P n m a",)
     assert len([*(tmp_path / "bundle").glob("*.cif")]) == 1
 
@@ -178,13 +179,13 @@ def test_a_second_bundle_leaves_no_candidate_of_the_first(pbso4_xray, anglesite,
     three = dataclasses.replace(anglesite, candidates=3 * (candidate_of(62),))
     one = dataclasses.replace(anglesite, candidates=(candidate_of(62),))
     for answer in (three, one):
-        seed_bundle.seed(pbso4_xray, answer, tmp_path, again)
+        bundle.seed(pbso4_xray, answer, tmp_path, again)
     assert [path.name for path in tmp_path.glob("*.cif")] == ["candidate_1.cif"]
     assert own.read_text() == "mine"
 
 
 def test_the_script_needs_numpy_and_gsasii_alone(pbso4_xray, anglesite, tmp_path):
-    seed_bundle.seed(pbso4_xray, anglesite, tmp_path, Settings())
+    bundle.seed(pbso4_xray, anglesite, tmp_path, Settings())
     scripts = {path.stem: ast.parse(path.read_text()) for path in tmp_path.glob("*.py")}
     wanted = set()
     for node in (node for tree in scripts.values() for node in ast.walk(tree)):
@@ -213,7 +214,7 @@ try:
     seed_gsasii.seed(histogram, result, Path(folder) / "gsasii", Settings())
 except GSASIIError as error:
     print(error)
-print(len(seed_bundle.seed(histogram, result, Path(folder) / "bundle", Settings()).files), "files")
+print(len(bundle.seed(histogram, result, Path(folder) / "bundle", Settings()).files), "files")
 """
 
 

@@ -33,7 +33,14 @@ from alphadiffract_plugin.errors import AlphaDiffractError, GSASIIError
 from alphadiffract_plugin.recipes.lebail_recipe import extend_fit, fit_by_lebail
 from alphadiffract_plugin.recipes.project_recipe import label_lines, phase_names, seed_project
 from alphadiffract_plugin.records import Candidate, IndexingResult, Receipt, SeedReport
-from alphadiffract_plugin.seed_common import doubts, fit_entry, judged_fit, notebook_entry, report_from_fit, seedable
+from alphadiffract_plugin.seeding.staging import (
+    doubts,
+    fit_entry,
+    judged_fit,
+    notebook_entry,
+    report_from_fit,
+    seedable,
+)
 from alphadiffract_plugin.trust import open_project as open_project  # looks for code before it opens
 
 if TYPE_CHECKING:

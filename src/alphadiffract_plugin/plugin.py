@@ -74,7 +74,7 @@ def _gsasii_indexing(histogram: Histogram, settings: Settings) -> IndexingResult
 
 
 def _bundle(histogram: Histogram, result: IndexingResult, folder: Path, settings: Settings) -> SeedReport:
-    from alphadiffract_plugin.seed_bundle import seed
+    from alphadiffract_plugin.seeding.bundle import seed
 
     return seed(histogram, result, folder, settings)
 

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 
 from alphadiffract_plugin import gsasii
-from alphadiffract_plugin.instrument import instprm_from_histogram, knows_widths
 from alphadiffract_plugin.load import write_xye
 from alphadiffract_plugin.recipes.lebail_recipe import CELL, fit_by_lebail
 from alphadiffract_plugin.recipes.project_recipe import keep_every_point, label_lines
 from alphadiffract_plugin.records import Histogram, IndexingResult, SeedReport
-from alphadiffract_plugin.seed_common import (
+from alphadiffract_plugin.seeding.instprm import instprm_from_histogram, knows_widths
+from alphadiffract_plugin.seeding.staging import (
     file_name,
     fit_entry,
     judged_fit,

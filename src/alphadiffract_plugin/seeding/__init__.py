@@ -1,0 +1,1 @@
+"""What to start a refinement from: the files of an answer."""
