@@ -183,7 +183,7 @@ def is_standard(fit: Any, space_group: int) -> bool:
 def by_gsasii(histogram: Any, result: Any) -> tuple[float, float]:
     """Rwp of a seeded project, and the least of further rounds with the asymmetry refined."""
     from alphadiffract_plugin import gsasii
-    from alphadiffract_plugin.seed_gsasii import seed
+    from alphadiffract_plugin.gsasii.seeder import seed
     from alphadiffract_plugin.settings import Settings
 
     with tempfile.TemporaryDirectory() as folder:

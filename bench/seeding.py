@@ -149,7 +149,7 @@ def source(row: dict[str, str]) -> str:
 def compared(known: dict[str, str], folder: Path) -> Row:
     """Index one pattern, seed both projects, and compare them; a failure becomes part of the row."""
     from alphadiffract_plugin.errors import AlphaDiffractError
-    from alphadiffract_plugin.seed_gsasii import seed
+    from alphadiffract_plugin.gsasii.seeder import seed
     from alphadiffract_plugin.settings import SeedSettings, Settings
 
     began = time.perf_counter()

@@ -15,9 +15,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from alphadiffract_plugin import gsasii, index_gsasii, seed_gsasii
+from alphadiffract_plugin import gsasii
 from alphadiffract_plugin.crystal import cells
 from alphadiffract_plugin.errors import GSASIIError, InputError, OutputError
+from alphadiffract_plugin.gsasii import indexer, seeder
 from alphadiffract_plugin.load import write_xye
 from alphadiffract_plugin.peaks.find_peaks import find_peaks
 from alphadiffract_plugin.recipes import lebail_recipe
@@ -83,11 +84,11 @@ def anglesite(to_90, tmp_path_factory):
     folder = tmp_path_factory.mktemp("anglesite") / "gsasii"
     second = candidate_of(33, (8.48, 6.958, 5.398, 90.0, 90.0, 90.0))
     result = answer(to_90, candidate_of(62, moved(ANGLESITE), zero_shift=-0.02), second)
-    return seed_gsasii.seed(to_90, result, folder, QUICK)
+    return seeder.seed(to_90, result, folder, QUICK)
 
 
 def test_the_seeded_project_of_anglesite_reloads_with_a_converged_fit(anglesite, to_90, tmp_path):
-    truth = seed_gsasii.seed(to_90, answer(to_90, candidate_of(62, ANGLESITE)), tmp_path / "true", QUICK)
+    truth = seeder.seed(to_90, answer(to_90, candidate_of(62, ANGLESITE)), tmp_path / "true", QUICK)
     assert anglesite.converged
     assert truth.converged
     assert anglesite.rwp <= 1.15 * truth.rwp
@@ -155,7 +156,7 @@ PEAK_FIELDS = ("two_theta", "two_theta_esd", "area", "fwhm", "significance")
 
 
 def test_neutrons_and_one_wavelength(pbso4_neutron, tmp_path):
-    report = seed_gsasii.seed(pbso4_neutron, answer(pbso4_neutron, candidate_of(62, moved(ANGLESITE))), tmp_path, QUICK)
+    report = seeder.seed(pbso4_neutron, answer(pbso4_neutron, candidate_of(62, moved(ANGLESITE))), tmp_path, QUICK)
     assert report.converged
     assert report.rwp < 5, "3.3 % is what GSAS-II reaches from the published cell"
     # the wavelength is nominal: all axes come out 0.18 % short, alike
@@ -167,7 +168,7 @@ def test_neutrons_and_one_wavelength(pbso4_neutron, tmp_path):
 
 def test_negative_intensities_keep_their_weight(lab6_ssrl, tmp_path):
     assert (lab6_ssrl.intensity < 0).sum() > 100
-    report = seed_gsasii.seed(lab6_ssrl, answer(lab6_ssrl, candidate_of(221, LAB6)), tmp_path, QUICK)
+    report = seeder.seed(lab6_ssrl, answer(lab6_ssrl, candidate_of(221, LAB6)), tmp_path, QUICK)
     _, intensity, weight = opened(report.target).histograms()[0].data["data"][1][:3]
     assert np.ma.getdata(intensity) == pytest.approx(lab6_ssrl.intensity, rel=1e-9)
     assert (np.ma.getdata(weight) > 0).all()
@@ -177,7 +178,7 @@ def test_negative_intensities_keep_their_weight(lab6_ssrl, tmp_path):
 def test_a_calibrated_instrument_is_kept(lab6_lab, tmp_path):
     # widths narrower than the lines, as a calibration gives them: size and strain take up the rest
     known = dataclasses.replace(lab6_lab, instrument=dict.fromkeys("UVWXYZ", 0.0) | {"W": 1.0, "X": 1.0})
-    report = seed_gsasii.seed(known, answer(lab6_lab, candidate_of(221, moved(LAB6, (1.001,) * 3))), tmp_path, QUICK)
+    report = seeder.seed(known, answer(lab6_lab, candidate_of(221, moved(LAB6, (1.001,) * 3))), tmp_path, QUICK)
     assert report.cell == pytest.approx(LAB6, rel=1e-3)
     assert {"size", "strain"} <= {what for what, _ in report.steps}
     instrument = opened(report.target).histograms()[0].data["Instrument Parameters"][0]
@@ -186,7 +187,7 @@ def test_a_calibrated_instrument_is_kept(lab6_lab, tmp_path):
 
 def test_a_wrong_cell_is_told_and_seeded_as_it_is(lab6_lab, tmp_path):
     wrong = (4.4, 4.4, 4.4, 90.0, 90.0, 90.0)
-    report = seed_gsasii.seed(lab6_lab, answer(lab6_lab, candidate_of(221, wrong)), tmp_path, QUICK)
+    report = seeder.seed(lab6_lab, answer(lab6_lab, candidate_of(221, wrong)), tmp_path, QUICK)
     project = opened(report.target)
     assert not report.converged
     assert report.notes[0].startswith("The fit is no better than chance: near the lines it leaves Rwp")
@@ -199,10 +200,10 @@ def test_a_wrong_cell_is_told_and_seeded_as_it_is(lab6_lab, tmp_path):
 
 def test_existing_output_is_kept_and_the_same_seed_gives_the_same_fit(lab6_lab, tmp_path):
     result = answer(lab6_lab, candidate_of(221, LAB6))
-    first = seed_gsasii.seed(lab6_lab, result, tmp_path, QUICK)
+    first = seeder.seed(lab6_lab, result, tmp_path, QUICK)
     with pytest.raises(OutputError, match="already there"):
-        seed_gsasii.seed(lab6_lab, result, tmp_path, QUICK)
-    again = seed_gsasii.seed(lab6_lab, result, tmp_path, dataclasses.replace(QUICK, seed=AGAIN))
+        seeder.seed(lab6_lab, result, tmp_path, QUICK)
+    again = seeder.seed(lab6_lab, result, tmp_path, dataclasses.replace(QUICK, seed=AGAIN))
     assert again == first
 
 
@@ -241,7 +242,7 @@ def test_a_background_taken_back_leaves_file_and_report_saying_the_same(lab6_lab
         return rounds(fit) and len(calls) == 1
 
     monkeypatch.setattr(lebail_recipe, "_rounds", unsettled_the_second_time)
-    report = seed_gsasii.seed(lab6_lab, answer(lab6_lab, candidate_of(221, LAB6, zero_shift=-0.09)), tmp_path, QUICK)
+    report = seeder.seed(lab6_lab, answer(lab6_lab, candidate_of(221, LAB6, zero_shift=-0.09)), tmp_path, QUICK)
     assert len(calls) == 2, "the background was let go, and everything refined with it"
     assert any(note.startswith("The background stays where it started") for note in report.notes)
     assert report.converged
@@ -312,7 +313,7 @@ def test_an_answer_that_is_no_crystal_leaves_the_project_as_it_was(lab6_lab, lab
 
 def test_the_bundles_script_makes_the_same_project(lab6_lab, tmp_path):
     result = answer(lab6_lab, candidate_of(221, moved(LAB6, (1.0005,) * 3), zero_shift=-0.09))
-    here = seed_gsasii.seed(lab6_lab, result, tmp_path / "gsasii", QUICK)
+    here = seeder.seed(lab6_lab, result, tmp_path / "gsasii", QUICK)
     bundle.seed(lab6_lab, result, tmp_path / "bundle", QUICK)
     script = tmp_path / "bundle" / "make_project.py"
     environment = {"PATH": os.environ.get("PATH", ""), "PYTHONPATH": str(gsasii.find().folder.parent)}
@@ -351,17 +352,17 @@ def test_the_example_indexes_tries_seeds_refines_and_tells(lab6_lab, tmp_path, m
 
 def test_gsasiis_own_indexing_finds_zincite_in_a_process_of_its_own(zincite_ssrl):
     settings = Settings(search=SearchSettings(seconds=6.0))
-    result = index_gsasii.index(zincite_ssrl, settings)
+    result = indexer.index(zincite_ssrl, settings)
     first = result.candidates[0]
     assert first.space_group_symbol == "P 6/m m m", "the lattice alone: it tests no extinctions"
     assert first.cell == pytest.approx((3.2483, 3.2483, 5.2041, 90.0, 90.0, 120.0), rel=2e-3)
     assert sum(candidate.probability for candidate in result.candidates) == pytest.approx(1)
     assert IndexingResult.from_json(result.to_json()) == result
-    assert result.timings["search_cells"] < index_gsasii.PATIENCE * 6 + index_gsasii.START_SECONDS
+    assert result.timings["search_cells"] < indexer.PATIENCE * 6 + indexer.START_SECONDS
 
 
 def test_gsasiis_indexing_says_what_it_could_not_search(zincite_ssrl):
-    result = index_gsasii.index(zincite_ssrl, Settings(search=SearchSettings(seconds=0.1)))
+    result = indexer.index(zincite_ssrl, Settings(search=SearchSettings(seconds=0.1)))
     assert result.candidates == ()
     assert "0.1 s were over, at Fm3m, Im3m" in result.notes[-1]
 

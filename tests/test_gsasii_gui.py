@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from alphadiffract_plugin import gsasii
-from alphadiffract_plugin.gsasii_hook import NAME, install
+from alphadiffract_plugin.gsasii.importer import NAME, install
 from alphadiffract_plugin.records import Candidate, IndexingResult
 
 if gsasii.find() is None or importlib.util.find_spec("wx") is None or shutil.which("xvfb-run") is None:

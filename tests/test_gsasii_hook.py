@@ -16,7 +16,7 @@ from types import ModuleType
 import pytest
 
 from alphadiffract_plugin import doctor, gsasii
-from alphadiffract_plugin.gsasii_hook import NAME
+from alphadiffract_plugin.gsasii.importer import NAME
 from alphadiffract_plugin.records import Candidate, IndexingResult, SeedReport
 
 IMPORTER = Path(__file__).parent.parent / "hooks" / "gsasii" / NAME
@@ -309,7 +309,7 @@ def test_doctor_says_what_fails_in_a_broken_gsasii_and_the_mend(cli, tmp_path, m
     assert lines[row].startswith("missing ")
     assert "importing it failed: " in lines[row]
     assert "no binaries for this Python" in lines[row]
-    assert "mend: 'python -m alphadiffract_plugin.smoke_gsasii' shows all of it" in lines[row + 1]
+    assert "mend: 'python -m alphadiffract_plugin.gsasii.smoke' shows all of it" in lines[row + 1]
 
 
 def test_doctor_says_that_there_is_none_to_try(cli, monkeypatch):

@@ -7,11 +7,12 @@ import warnings
 import numpy as np
 import pytest
 
-from alphadiffract_plugin import gsasii, seed_gsasii
+from alphadiffract_plugin import gsasii
 from alphadiffract_plugin.crystal import cells
+from alphadiffract_plugin.gsasii import seeder
+from alphadiffract_plugin.gsasii.receipt import MOST, another_cell
 from alphadiffract_plugin.load import write_xye
 from alphadiffract_plugin.peaks.find_peaks import find_peaks
-from alphadiffract_plugin.receipt import MOST, another_cell
 from alphadiffract_plugin.recipes.project_recipe import volume_of_cell
 from alphadiffract_plugin.records import Candidate, IndexingResult, Receipt
 from alphadiffract_plugin.seeding import bundle
@@ -132,7 +133,7 @@ def test_an_answer_that_says_no_cell_is_right_is_seeded_with_a_warning(lab6, hel
     assert "1 of 3 candidates" in project.data["Notebook"]["data"][-1]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        report = seed_gsasii.seed(lab6, result, tmp_path / "gsasii", QUICK)
+        report = seeder.seed(lab6, result, tmp_path / "gsasii", QUICK)
         bundle = bundle.seed(lab6, result, tmp_path / "bundle", QUICK)
     assert report.notes[0].startswith(said)
     assert bundle.notes[0].startswith(said)

@@ -11,9 +11,10 @@ import math
 import numpy as np
 import pytest
 
-from alphadiffract_plugin import gsasii, seed_gsasii
+from alphadiffract_plugin import gsasii
 from alphadiffract_plugin.crystal import cells
 from alphadiffract_plugin.errors import InputError, WavelengthError
+from alphadiffract_plugin.gsasii import seeder
 from alphadiffract_plugin.load import write_xye
 from alphadiffract_plugin.peaks.find_peaks import find_peaks
 from alphadiffract_plugin.records import Candidate, IndexingResult, Receipt, ReceiptLine
@@ -156,7 +157,7 @@ def test_a_pattern_named_dat_keeps_its_points(lab6_lab, result, tmp_path, monkey
         theirs = project.add_powder_histogram(str(tmp_path / "lab6.dat"), str(tmp_path / "lab6.instprm"))
     assert len(theirs.getdata("x")) < 10, "read as a FullProf file of another kind"
     named = dataclasses.replace(lab6_lab, name="lab6.dat")
-    report = seed_gsasii.seed(named, result, tmp_path / "seeded", Settings(seed=SeedSettings(cycles=1)))
+    report = seeder.seed(named, result, tmp_path / "seeded", Settings(seed=SeedSettings(cycles=1)))
     with gsasii.quiet():
         ours = gsasii.scriptable().G2Project(gpxfile=report.target).histograms()[0]
     assert np.allclose(np.ma.getdata(ours.getdata("x")), lab6_lab.two_theta)

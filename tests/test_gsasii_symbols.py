@@ -9,9 +9,9 @@ import pytest
 import spglib
 
 from alphadiffract_plugin import gsasii
-from alphadiffract_plugin import gsasii_symbols as symbols
 from alphadiffract_plugin.crystal import cells
 from alphadiffract_plugin.errors import GSASIIError
+from alphadiffract_plugin.gsasii import symbols as symbols
 from alphadiffract_plugin.records import Candidate
 
 pytestmark = pytest.mark.gsasii

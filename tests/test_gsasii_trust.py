@@ -19,14 +19,15 @@ from types import ModuleType, SimpleNamespace
 import numpy as np
 import pytest
 
-from alphadiffract_plugin import gsasii, inert_pickle
+from alphadiffract_plugin import gsasii
 from alphadiffract_plugin.errors import AlphaDiffractError, InputError, UntrustedFileError
+from alphadiffract_plugin.gsasii import inert_pickle
+from alphadiffract_plugin.gsasii.trust import check_gpx, check_instprm, open_project
 from alphadiffract_plugin.load import histogram_from_gsasii, write_xye
 from alphadiffract_plugin.readers.instprm import instrument_from_instprm, instrument_from_parameters
 from alphadiffract_plugin.records import Candidate
 from alphadiffract_plugin.seeding.cif import cif_from_candidate
 from alphadiffract_plugin.seeding.instprm import instprm_from_histogram
-from alphadiffract_plugin.trust import check_gpx, check_instprm, open_project
 
 INSTPRM = "#GSAS-II instrument parameter file\nType:PXC\nBank:1.0\nLam:1.5406\nZero:0.0\nPolariz.:0.7\nAzimuth:0.0\n"
 INSTPRM += "SH/L:0.002\nU:2.0\nV:-2.0\nW:5.0\nX:0.0\nY:0.0\nZ:0.0\n"

@@ -38,7 +38,7 @@ def rwp(histogram, lines, *candidates, **options):
 @pytest.mark.gsasii
 def test_rwp_of_anglesite_is_that_of_gsasii_for_the_same_model_within_a_tenth(pbso4_xray, lines, tmp_path):
     """Six Chebyshev terms, symmetric lines, the same points and weights; skewed lines then make ours lower still."""
-    from alphadiffract_plugin.seed_gsasii import seed
+    from alphadiffract_plugin.gsasii.seeder import seed
 
     stop = points_judged(pbso4_xray, lines)
     points = {"two_theta": pbso4_xray.two_theta[:stop], "intensity": pbso4_xray.intensity[:stop]}

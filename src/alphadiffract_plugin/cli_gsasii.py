@@ -20,7 +20,7 @@ FolderOption = Annotated[
 def install_hook(folder: FolderOption = None) -> None:
     """Add 'Import, Phase, from AlphaDiffract result' to GSAS-II's menu."""
     from alphadiffract_plugin.gsasii import find
-    from alphadiffract_plugin.gsasii_hook import install, looks_there, user_folder
+    from alphadiffract_plugin.gsasii.importer import install, looks_there, user_folder
     from alphadiffract_plugin.progress import say
 
     path, done = install(folder.expanduser() if folder else user_folder())
@@ -36,7 +36,7 @@ def install_hook(folder: FolderOption = None) -> None:
 @gsasii.command("remove-hook")
 def remove_hook(folder: FolderOption = None) -> None:
     """Take the importer out of GSAS-II's menu again."""
-    from alphadiffract_plugin.gsasii_hook import remove, user_folder
+    from alphadiffract_plugin.gsasii.importer import remove, user_folder
 
     path, was_there = remove(folder.expanduser() if folder else user_folder())
     print(f"removed: {path}" if was_there else f"not there, nothing to remove: {path}")
@@ -48,8 +48,8 @@ def check(
 ) -> None:
     """Say whether GSAS-II can open these files without running code that is in them; opens none in GSAS-II."""
     from alphadiffract_plugin.errors import AlphaDiffractError
+    from alphadiffract_plugin.gsasii.trust import check_file
     from alphadiffract_plugin.progress import say
-    from alphadiffract_plugin.trust import check_file
 
     refused = 0
     for file in files:

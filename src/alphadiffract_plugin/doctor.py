@@ -107,7 +107,7 @@ def _gsasii_at_work() -> Iterator[Finding]:
     if find() is None:
         yield Finding("GSAS-II at work", "missing", "there is none to try", f"install it: {INSTALL}")
         return
-    command, begin = [sys.executable, "-m", "alphadiffract_plugin.smoke_gsasii"], time.monotonic()
+    command, begin = [sys.executable, "-m", "alphadiffract_plugin.gsasii.smoke"], time.monotonic()
     try:
         done = subprocess.run(
             command,

@@ -68,7 +68,7 @@ def _network_alone(histogram: Histogram, settings: Settings) -> IndexingResult:
 
 
 def _gsasii_indexing(histogram: Histogram, settings: Settings) -> IndexingResult:
-    from alphadiffract_plugin.index_gsasii import index
+    from alphadiffract_plugin.gsasii.indexer import index
 
     return index(histogram, settings)
 
@@ -80,6 +80,6 @@ def _bundle(histogram: Histogram, result: IndexingResult, folder: Path, settings
 
 
 def _gsasii_project(histogram: Histogram, result: IndexingResult, folder: Path, settings: Settings) -> SeedReport:
-    from alphadiffract_plugin.seed_gsasii import seed
+    from alphadiffract_plugin.gsasii.seeder import seed
 
     return seed(histogram, result, folder, settings)

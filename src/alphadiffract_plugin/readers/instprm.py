@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from alphadiffract_plugin.errors import InputError, RadiationError, UntrustedFileError, WavelengthError
+from alphadiffract_plugin.gsasii.trust import check_no_code, is_code, lines_as_gsasii
 from alphadiffract_plugin.radiation import check_doublet, check_wavelength
-from alphadiffract_plugin.trust import check_no_code, is_code, lines_as_gsasii
 
 
 @dataclass(frozen=True)

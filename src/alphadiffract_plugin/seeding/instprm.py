@@ -7,8 +7,8 @@ import math
 import numpy as np
 
 from alphadiffract_plugin.errors import UntrustedFileError
+from alphadiffract_plugin.gsasii.trust import is_code
 from alphadiffract_plugin.records import Histogram, Peaks
-from alphadiffract_plugin.trust import is_code
 
 WIDTHS = ("U", "V", "W", "X", "Y", "Z")
 """GSAS-II's width parameters: Gauss variances in 0.0001 degrees², Lorentz widths in 0.01 degrees."""

@@ -27,7 +27,7 @@ import numpy as np
 
 from alphadiffract_plugin import gsasii
 from alphadiffract_plugin.crystal import cells
-from alphadiffract_plugin.project_copies import scratch_copy
+from alphadiffract_plugin.gsasii.transactions import scratch_copy
 from alphadiffract_plugin.recipes.lebail_recipe import FAR
 from alphadiffract_plugin.recipes.lebail_start import prepare
 from alphadiffract_plugin.recipes.lebail_steps import Fit, FitFailed

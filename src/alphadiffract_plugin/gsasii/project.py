@@ -28,8 +28,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from alphadiffract_plugin import project_copies
 from alphadiffract_plugin.errors import AlphaDiffractError, GSASIIError
+from alphadiffract_plugin.gsasii import transactions
+from alphadiffract_plugin.gsasii.trust import open_project as open_project  # looks for code before it opens
 from alphadiffract_plugin.recipes.lebail_recipe import extend_fit, fit_by_lebail
 from alphadiffract_plugin.recipes.project_recipe import label_lines, phase_names, seed_project
 from alphadiffract_plugin.records import Candidate, IndexingResult, Receipt, SeedReport
@@ -41,7 +42,6 @@ from alphadiffract_plugin.seeding.staging import (
     report_from_fit,
     seedable,
 )
-from alphadiffract_plugin.trust import open_project as open_project  # looks for code before it opens
 
 if TYPE_CHECKING:
     from alphadiffract_plugin.settings import Settings
@@ -205,7 +205,7 @@ def weigh(histogram: Any, result: IndexingResult, keep: int = 5, *, random_seed:
     InputError : the answer has no candidate with a cell.
     GSASIIError : GSAS-II is not there, or fails.
     """
-    from alphadiffract_plugin.receipt import make_receipt
+    from alphadiffract_plugin.gsasii.receipt import make_receipt
 
     with told("GSAS-II could not try the candidates", "look whether it refines this histogram by itself"):
         return make_receipt(histogram, seedable(result), keep, random_seed)
@@ -236,7 +236,7 @@ def seed(
     InputError : the answer has no candidate, or one that is no crystal; the project is as it was.
     GSASIIError : GSAS-II takes a symbol or a phase for another crystal, or fails; the project is as it was.
     """
-    from alphadiffract_plugin.gsasii_symbols import check_phase, check_symbol
+    from alphadiffract_plugin.gsasii.symbols import check_phase, check_symbol
 
     sound, doubtful = seedable(result), doubts(result)
     candidates = sound.candidates[:keep]
@@ -246,7 +246,7 @@ def seed(
     names = phase_names(project, histogram, len(candidates))
     note = notebook_entry(result, keep, names=names, receipt=receipt)
     failing = told("GSAS-II could not add the candidates", "save the project, open it anew, and tell us")
-    with failing, quiet(), project_copies.whole_or_not_at_all(project):
+    with failing, quiet(), transactions.whole_or_not_at_all(project):
         phases = seed_project(project, histogram, sound.to_dict(), keep=keep, note=note)
         for phase, candidate in zip(phases, candidates, strict=True):
             check_phase(phase, candidate)
@@ -303,7 +303,7 @@ def refine(
     failing = told("GSAS-II could not fit the phase", "look whether the phase is linked to the histogram")
     with failing, quiet(), tempfile.TemporaryDirectory() as folder:
         scratch = g2.G2Project(newgpx=str(Path(folder) / "fit.gpx"))
-        ours = project_copies.scratch_copy(scratch, histogram, phase)
+        ours = transactions.scratch_copy(scratch, histogram, phase)
         our_phase = scratch.phase(phase.name)
         fit = fit_by_lebail(
             *(scratch, ours, our_phase, refine_function()),
@@ -320,8 +320,8 @@ def refine(
                     scratch, ours, our_phase, refine_function(), limits, random_seed=random_seed, peaks=peaks
                 )
                 fit["notes"].append(told_so)
-            with project_copies.whole_or_not_at_all(project):
-                project_copies.take_over(ours, our_phase, histogram, phase)
+            with transactions.whole_or_not_at_all(project):
+                transactions.take_over(ours, our_phase, histogram, phase)
                 if peaks:
                     label_lines(histogram, phase, peaks)
                 project.data["Notebook"]["data"].append(fit_entry(phase.name, fit))
@@ -331,7 +331,7 @@ def refine(
 def save(project: Any, path: str | Path | None = None) -> Path:
     """Save a project all or nothing, to its own file or another; see :func:`project_copies.save`."""
     with quiet():
-        return project_copies.save(project, path)
+        return transactions.save(project, path)
 
 
 def _candidate_of(phase: Any, result: IndexingResult) -> Candidate | None:

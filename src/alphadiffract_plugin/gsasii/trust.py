@@ -13,8 +13,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from alphadiffract_plugin import inert_pickle
 from alphadiffract_plugin.errors import InputError, UntrustedFileError
+from alphadiffract_plugin.gsasii import inert_pickle
 
 _HARMONIC = re.compile(r"[-+]?[Cc]\(?[-\d, ]+\)?[cs]?")
 """Name of a spherical harmonic, such as C(4,0,1): GSAS-II evaluates it."""

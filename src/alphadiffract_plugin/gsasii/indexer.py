@@ -131,7 +131,7 @@ def _ask(task: dict[str, Any], found: gsasii.Installation) -> list[list[Any]]:
     For each lattice the seconds used until then, and its rows; None for rows where the search stalled or was killed.
     """
     process = subprocess.Popen(
-        [sys.executable, "-m", "alphadiffract_plugin.index_gsasii"],
+        [sys.executable, "-m", "alphadiffract_plugin.gsasii.indexer"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -1,4 +1,4 @@
-"""Does GSAS-II work? ``python -m alphadiffract_plugin.smoke_gsasii`` makes, saves, reloads and fits a small project.
+"""Does GSAS-II work? ``python -m alphadiffract_plugin.gsasii.smoke`` makes, saves, reloads and fits a small project.
 
 A process of its own, so that what crashes or prints there does no harm; ``doctor --gsasii`` runs it.
 """
