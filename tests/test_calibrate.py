@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from alphadiffract_plugin import calibrate
+from alphadiffract_plugin.evaluation import calibrate
 from alphadiffract_plugin.models import catalogue, checkpoint
 from alphadiffract_plugin.models.training.figures import Judged
 from alphadiffract_plugin.prediction.predict import predict, systems_from_groups, tempered

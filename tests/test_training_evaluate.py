@@ -8,7 +8,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from alphadiffract_plugin.evaluate import on_index  # noqa: E402
+from alphadiffract_plugin.evaluation.evaluate import on_index  # noqa: E402
 from alphadiffract_plugin.models import catalogue, checkpoint, lattice  # noqa: E402
 from alphadiffract_plugin.models.compact_network import CompactConfig, CompactNetwork  # noqa: E402
 from alphadiffract_plugin.models.grid import COMPACT_GRID, OPEN_GRID  # noqa: E402

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from alphadiffract_plugin.evaluate import Section
+    from alphadiffract_plugin.evaluation.evaluate import Section
 
 
 def evaluate(
@@ -42,11 +42,11 @@ def evaluate(
     """
     import json
 
-    from alphadiffract_plugin import report_evaluation as report
     from alphadiffract_plugin.errors import SettingsError
-    from alphadiffract_plugin.evaluate import on_index
+    from alphadiffract_plugin.evaluation import report as report
+    from alphadiffract_plugin.evaluation.evaluate import on_index
+    from alphadiffract_plugin.evaluation.release import model_folder
     from alphadiffract_plugin.output import check_absent, check_folder
-    from alphadiffract_plugin.release import model_folder
 
     kinds = [*(["simulated"] if structures or run else []), *(["measured"] if benchmark else [])]
     if not kinds or (structures and run):
@@ -85,8 +85,8 @@ def release(
     ] = None,
 ) -> None:
     """Pack runs or models into one model folder for others, with a card that holds what was measured."""
-    from alphadiffract_plugin import release as packing
     from alphadiffract_plugin.errors import SettingsError
+    from alphadiffract_plugin.evaluation import release as packing
     from alphadiffract_plugin.output import check_folder
 
     if name in ("", ".", "..", "default") or "/" in name or "\\" in name or name.startswith("member-"):
@@ -108,7 +108,7 @@ def _simulated(
 ) -> Section:
     """On structures with a preset, on those of a run with its effects, or on made-up crystals if it had no others."""
     from alphadiffract_plugin.errors import OutputError, SettingsError
-    from alphadiffract_plugin.evaluate import on_random, on_structures
+    from alphadiffract_plugin.evaluation.evaluate import on_random, on_structures
     from alphadiffract_plugin.models.simulation.effects import PRESETS
 
     if run is None:

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     import pyarrow
     import torch
 
+    from alphadiffract_plugin.evaluation.simulated import Simulated
     from alphadiffract_plugin.models.simulation.effects import Effects
     from alphadiffract_plugin.models.simulation.records import Atoms
-    from alphadiffract_plugin.report_simulation import Simulated
 
 BATCH = 128
 """Patterns that are made at a time."""
@@ -58,7 +58,7 @@ def simulate(
     """
     import torch
 
-    from alphadiffract_plugin import report_simulation as report
+    from alphadiffract_plugin.evaluation import simulated as report
     from alphadiffract_plugin.models.grid import COMPACT_GRID as grid
     from alphadiffract_plugin.output import check_absent, check_folder, make_folder
 
@@ -153,13 +153,13 @@ def _simulated(names: list[str], crystals: list[Atoms], effects: Effects, genera
     import torch
 
     from alphadiffract_plugin import progress
+    from alphadiffract_plugin.evaluation.simulated import Simulated
     from alphadiffract_plugin.models import lattice
     from alphadiffract_plugin.models.grid import COMPACT_GRID
     from alphadiffract_plugin.models.simulation import patterns
     from alphadiffract_plugin.models.simulation.axes import standard_changes
     from alphadiffract_plugin.models.simulation.structure_factors import lines_from_atoms
     from alphadiffract_plugin.models.training.sources import joined
-    from alphadiffract_plugin.report_simulation import Simulated
 
     lines = patterns.strain(joined([lines_from_atoms(atoms) for atoms in crystals]), effects, generator)
     back = torch.cat([torch.linalg.inv(standard_changes(atoms.metric, atoms.space_group)) for atoms in crystals])

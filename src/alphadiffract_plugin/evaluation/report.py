@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from alphadiffract_plugin.evaluate import Section
+    from alphadiffract_plugin.evaluation.evaluate import Section
 
 FORMAT = 1
 """Version of ``evaluation.json``."""

@@ -61,8 +61,8 @@ def calibration_from_index(model: Path, index: Path, *, device: str = "auto", se
     ModelError, SettingsError : the model does not load, or the device does not exist.
     InputError : the index cannot be read, or holds fewer than 50 patterns that the network can answer.
     """
-    from alphadiffract_plugin.evaluate import judge_rows
-    from alphadiffract_plugin.measured_index import read_index
+    from alphadiffract_plugin.evaluation.evaluate import judge_rows
+    from alphadiffract_plugin.evaluation.measured_index import read_index
 
     judged, _ = judge_rows(model, read_index(index), index, device=device, seed=seed)
     judged = judged.take(judged.answered)

@@ -55,10 +55,10 @@ def release(
     SettingsError : both an evaluation and an index to calibrate on are given.
     OutputError : ``folder`` is there already, or cannot be written.
     """
-    from alphadiffract_plugin.calibrate import calibration_from_index
-    from alphadiffract_plugin.card import card
+    from alphadiffract_plugin.evaluation.calibrate import calibration_from_index
+    from alphadiffract_plugin.evaluation.card import card
+    from alphadiffract_plugin.evaluation.report import weights_sha256
     from alphadiffract_plugin.models import checkpoint
-    from alphadiffract_plugin.report_evaluation import weights_sha256
 
     if calibrate and evaluation:
         raise SettingsError(
@@ -136,8 +136,8 @@ def model_folder(source: str) -> tuple[Path, str]:
 
 def members_of(source: str) -> list[Member]:
     """The networks of a run, a model or an ensemble; of a run as its last checkpoint has them."""
+    from alphadiffract_plugin.evaluation.report import weights_sha256
     from alphadiffract_plugin.models import checkpoint
-    from alphadiffract_plugin.report_evaluation import weights_sha256
 
     run = Path(source).expanduser()
     if (run / "run.toml").is_file():
@@ -149,10 +149,10 @@ def members_of(source: str) -> list[Member]:
 
 def _member_of_run(run: Path) -> Member:
     """The finished model of a run, or its last checkpoint where that has seen more."""
+    from alphadiffract_plugin.evaluation.report import weights_sha256
     from alphadiffract_plugin.models import checkpoint
     from alphadiffract_plugin.models.training.config import read
     from alphadiffract_plugin.models.training.run_folder import RunFolder
-    from alphadiffract_plugin.report_evaluation import weights_sha256
 
     folder, settings = RunFolder(run), read(run / "run.toml")
     state = folder.load()

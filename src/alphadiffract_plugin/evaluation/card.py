@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from alphadiffract_plugin.release import Member
+    from alphadiffract_plugin.evaluation.release import Member
 
 Counts = list[tuple[str, str, int]] | None
 
@@ -93,7 +93,7 @@ def _data(members: Sequence[Member], counts: Sequence[Counts]) -> str:
 
 
 def _figures(evaluation: dict[str, Any] | None, judged_as_packed: bool) -> str:
-    from alphadiffract_plugin.report_evaluation import markdown
+    from alphadiffract_plugin.evaluation.report import markdown
 
     if evaluation is None:
         return "## How good it is\n\nNot measured: no evaluation was given when this model was released."
@@ -130,8 +130,8 @@ def _calibration(found: dict[str, Any] | None) -> str:
 
 
 def _again(members: Sequence[Member]) -> str:
+    from alphadiffract_plugin.evaluation.release import without_paths
     from alphadiffract_plugin.models.training.toml import written
-    from alphadiffract_plugin.release import without_paths
 
     settings = [without_paths(m.model.config.get("provenance", {})).get("settings") for m in members]
     recorded = [s for s in settings if s]

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from alphadiffract_plugin.errors import AlphaDiffractError, InputError, ModelError, SettingsError
-from alphadiffract_plugin.measured_index import SCORED, read_index, true_cell, true_groups, wavelength_of
+from alphadiffract_plugin.evaluation.measured_index import SCORED, read_index, true_cell, true_groups, wavelength_of
 from alphadiffract_plugin.records import CRYSTAL_SYSTEMS
 
 if TYPE_CHECKING:
