@@ -15,7 +15,7 @@ import pytest
 from alphadiffract_plugin import __version__
 from alphadiffract_plugin.errors import GSASIIError
 from alphadiffract_plugin.records import IndexingResult, SeedReport
-from alphadiffract_plugin.report import number, parenthesised
+from alphadiffract_plugin.report.tables import number, parenthesised
 
 LAB6 = ("lab6_lab.xye", "--wavelength", "CuKa")
 

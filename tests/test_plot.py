@@ -10,8 +10,8 @@ import pytest
 from matplotlib.text import Text
 
 from alphadiffract_plugin.crystal.cells import lines, symbol_from_space_group, two_theta_from_inv_d2
-from alphadiffract_plugin.plot import figure_of
 from alphadiffract_plugin.records import Candidate, IndexingResult, Peaks, Prediction
+from alphadiffract_plugin.report.plot import figure_of
 
 NO_ESD = (0.0,) * 6
 LAB6 = Candidate((4.15683,) * 3 + (90.0,) * 3, NO_ESD, 221, "P m -3 m", "cubic", 0.8, same_extinctions=(200, 215, 221))

@@ -126,7 +126,7 @@ class Batch:
             self._append(Path(out.jsonl), result.to_json())
         if out.folder is None:
             return
-        from alphadiffract_plugin.plot import save_plot
+        from alphadiffract_plugin.report.plot import save_plot
         from alphadiffract_plugin.seeding.staging import doubts
 
         folder = make_folder(out.folder)

@@ -136,7 +136,7 @@ def index(
     Prints the ranked candidates, the first answer of each where several patterns are given.
     """
     from alphadiffract_plugin.batch import STDOUT, Batch, Outputs
-    from alphadiffract_plugin.report import overview, print_report, result_report, stdout
+    from alphadiffract_plugin.report.tables import overview, print_report, result_report, stdout
     from alphadiffract_plugin.settings import NetworkSettings, SeedSettings, Settings
 
     if seed and output is None:
@@ -191,7 +191,7 @@ def seed(
 
 def list_plugins() -> None:
     """List the indexers and seeders by name, the plugins they come from, and plugins that are broken."""
-    from alphadiffract_plugin.report import plugins_report, print_report
+    from alphadiffract_plugin.report.tables import plugins_report, print_report
 
     print_report(plugins_report(plugins()))
 
@@ -203,7 +203,7 @@ def doctor(
 ) -> None:
     """Say what was found of Python, torch, CUDA, GSAS-II, models and plugins, each with the mend."""
     from alphadiffract_plugin.doctor import examine
-    from alphadiffract_plugin.report import doctor_report, print_report
+    from alphadiffract_plugin.report.tables import doctor_report, print_report
 
     print_report(doctor_report(examine(plugins(), gsasii=gsasii)))
 

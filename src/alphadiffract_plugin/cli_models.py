@@ -13,7 +13,7 @@ models = typer.Typer(no_args_is_help=True, help="List, show and add the networks
 def list_models() -> None:
     """List the models known by name."""
     from alphadiffract_plugin.models.catalogue import list_models, user_folder
-    from alphadiffract_plugin.report import models_report, print_report
+    from alphadiffract_plugin.report.tables import models_report, print_report
 
     print_report(models_report(list_models(), user_folder()))
 

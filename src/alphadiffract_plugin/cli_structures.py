@@ -50,8 +50,8 @@ def build(
     from alphadiffract_plugin.models.structures.table import ORIGINS, require_pyarrow, write
     from alphadiffract_plugin.output import check_file
     from alphadiffract_plugin.progress import say
-    from alphadiffract_plugin.report import print_report
-    from alphadiffract_plugin.report_structures import rejected_report
+    from alphadiffract_plugin.report.structures import rejected_report
+    from alphadiffract_plugin.report.tables import print_report
 
     listed = output.with_suffix(".rejected.csv")
     if origin not in ORIGINS:
@@ -92,8 +92,8 @@ def stats(
 
     from alphadiffract_plugin.models.structures.stats import statistics
     from alphadiffract_plugin.models.structures.table import read_table
-    from alphadiffract_plugin.report import print_report
-    from alphadiffract_plugin.report_structures import statistics_report
+    from alphadiffract_plugin.report.structures import statistics_report
+    from alphadiffract_plugin.report.tables import print_report
 
     found = statistics({path: read_table([path]) for path in files})
     if json:
