@@ -100,7 +100,8 @@ def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> Calla
     """
     import importlib
 
-    from alphadiffract_plugin import cli, plugin
+    from alphadiffract_plugin import plugin
+    from alphadiffract_plugin.cli import app
     from alphadiffract_plugin.hooks import RietveldPlugins
 
     monkeypatch.syspath_prepend(ROOT / "tests" / "plugins")
@@ -109,7 +110,7 @@ def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> Calla
         fakes = [(name, importlib.import_module(name)) for name in plugins]
         monkeypatch.setattr(cli, "plugins", lambda: RietveldPlugins(builtin=[("alphadiffract", plugin), *fakes]))
         with pytest.raises(SystemExit) as leaving:
-            cli.main([str(argument) for argument in arguments])
+            app.main([str(argument) for argument in arguments])
         return SimpleNamespace(code=leaving.value.code or 0, **capsys.readouterr()._asdict())
 
     return run

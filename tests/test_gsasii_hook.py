@@ -15,7 +15,8 @@ from types import ModuleType
 
 import pytest
 
-from alphadiffract_plugin import doctor, gsasii
+from alphadiffract_plugin import gsasii
+from alphadiffract_plugin.cli import doctor
 from alphadiffract_plugin.gsasii.importer import NAME
 from alphadiffract_plugin.records import Candidate, IndexingResult, SeedReport
 

@@ -10,8 +10,8 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("pyarrow")
 
-from alphadiffract_plugin.cli import main  # noqa: E402
-from alphadiffract_plugin.cli_simulate import chosen_effects  # noqa: E402
+from alphadiffract_plugin.cli.app import main  # noqa: E402
+from alphadiffract_plugin.cli.simulate import chosen_effects  # noqa: E402
 from alphadiffract_plugin.crystal import cells  # noqa: E402
 from alphadiffract_plugin.errors import SettingsError  # noqa: E402
 from alphadiffract_plugin.load import histogram_from_file  # noqa: E402

@@ -33,24 +33,24 @@ def rietveld_seeders() -> Iterator[Seeder]:
 @hookimpl
 def rietveld_commands(app: typer.Typer) -> None:
     """What a model builder needs, and what one who works in GSAS-II does."""
-    from alphadiffract_plugin.cli_structures import structures
+    from alphadiffract_plugin.cli.structures import structures
 
     app.add_typer(structures, name="structures")
 
-    from alphadiffract_plugin.cli_train import train
+    from alphadiffract_plugin.cli.train import train
 
     app.command("train")(train)
 
-    from alphadiffract_plugin.cli_simulate import simulate
+    from alphadiffract_plugin.cli.simulate import simulate
 
     app.command("simulate")(simulate)
 
-    from alphadiffract_plugin.cli_evaluate import evaluate, release
+    from alphadiffract_plugin.cli.evaluate import evaluate, release
 
     app.command("evaluate")(evaluate)
     app.command("release")(release)
 
-    from alphadiffract_plugin.cli_gsasii import gsasii
+    from alphadiffract_plugin.cli.gsasii import gsasii
 
     app.add_typer(gsasii, name="gsasii")
 

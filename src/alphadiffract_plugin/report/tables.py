@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
     from rich.table import Table
 
-    from alphadiffract_plugin.doctor import Finding
+    from alphadiffract_plugin.cli.doctor import Finding
     from alphadiffract_plugin.hooks import RietveldPlugins
     from alphadiffract_plugin.models.catalogue import ModelInfo
 

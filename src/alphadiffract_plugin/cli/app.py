@@ -83,7 +83,7 @@ def application() -> typer.Typer:
     app.command("seed")(seed)
     app.command("plugins")(list_plugins)
     app.command("doctor")(doctor)
-    from alphadiffract_plugin.cli_models import models
+    from alphadiffract_plugin.cli.models import models
 
     app.add_typer(models, name="models")
     plugins().add_commands(app)
@@ -135,7 +135,7 @@ def index(
 
     Prints the ranked candidates, the first answer of each where several patterns are given.
     """
-    from alphadiffract_plugin.batch import STDOUT, Batch, Outputs
+    from alphadiffract_plugin.cli.batch import STDOUT, Batch, Outputs
     from alphadiffract_plugin.report.tables import overview, print_report, result_report, stdout
     from alphadiffract_plugin.settings import NetworkSettings, SeedSettings, Settings
 
@@ -172,7 +172,7 @@ def seed(
     overwrite: OverwriteOption = False,
 ) -> None:
     """Start a refinement from an answer that 'index' wrote earlier."""
-    from alphadiffract_plugin.batch import answer_from_file, check_belongs, check_seeds, seed_into, seed_line
+    from alphadiffract_plugin.cli.batch import answer_from_file, check_belongs, check_seeds, seed_into, seed_line
     from alphadiffract_plugin.settings import SeedSettings, Settings
 
     seeder = plugins().seeder(seed)
@@ -202,7 +202,7 @@ def doctor(
     ] = False,
 ) -> None:
     """Say what was found of Python, torch, CUDA, GSAS-II, models and plugins, each with the mend."""
-    from alphadiffract_plugin.doctor import examine
+    from alphadiffract_plugin.cli.doctor import examine
     from alphadiffract_plugin.report.tables import doctor_report, print_report
 
     print_report(doctor_report(examine(plugins(), gsasii=gsasii)))
