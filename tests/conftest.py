@@ -108,7 +108,7 @@ def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> Calla
 
     def run(*arguments: object, plugins: tuple[str, ...] = ("instant", "crashing")) -> SimpleNamespace:
         fakes = [(name, importlib.import_module(name)) for name in plugins]
-        monkeypatch.setattr(cli, "plugins", lambda: RietveldPlugins(builtin=[("alphadiffract", plugin), *fakes]))
+        monkeypatch.setattr(app, "plugins", lambda: RietveldPlugins(builtin=[("alphadiffract", plugin), *fakes]))
         with pytest.raises(SystemExit) as leaving:
             app.main([str(argument) for argument in arguments])
         return SimpleNamespace(code=leaving.value.code or 0, **capsys.readouterr()._asdict())

@@ -134,9 +134,9 @@ def test_an_answer_that_says_no_cell_is_right_is_seeded_with_a_warning(lab6, hel
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         report = seeder.seed(lab6, result, tmp_path / "gsasii", QUICK)
-        bundle = bundle.seed(lab6, result, tmp_path / "bundle", QUICK)
+        plain = bundle.seed(lab6, result, tmp_path / "bundle", QUICK)
     assert report.notes[0].startswith(said)
-    assert bundle.notes[0].startswith(said)
+    assert plain.notes[0].startswith(said)
     assert said in (tmp_path / "bundle" / "make_project.py").read_text()
     assert report.receipt.beats_random, "the cell is right all the same"
     with gsasii.quiet():

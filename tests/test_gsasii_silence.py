@@ -149,7 +149,7 @@ def test_an_instrument_without_a_wavelength_is_told_before_anything_is_indexed(l
 
 def test_a_pattern_named_dat_keeps_its_points(lab6_lab, result, tmp_path, monkeypatch):
     monkeypatch.setattr(gsasii, "weigh", lambda *_, **__: KNOWN)
-    monkeypatch.setattr(seed_gsasii, "fit_by_lebail", lambda *_, **__: NOT_FITTED)
+    monkeypatch.setattr(seeder, "fit_by_lebail", lambda *_, **__: NOT_FITTED)
     write_xye(lab6_lab, tmp_path / "lab6.dat")
     (tmp_path / "lab6.instprm").write_text(instprm_from_histogram(lab6_lab, None))
     with gsasii.quiet():

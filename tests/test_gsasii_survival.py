@@ -28,11 +28,11 @@ ZINCITE = (3.2483, 3.2483, 5.2041, 90.0, 90.0, 120.0)
 ANGLESITE = (8.4786, 5.3976, 6.9590, 90.0, 90.0, 90.0)
 
 
-def answer(histogram, space_group, *cells):
+def answer(histogram, space_group, *known):
     """An answer by hand for a histogram of the project."""
     symbol = cells.symbol_from_space_group(space_group)
     system = cells.crystal_system_from_space_group(space_group)
-    candidates = tuple(Candidate(cell, (math.nan,) * 6, space_group, symbol, system, 0.9, m20=40.0) for cell in cells)
+    candidates = tuple(Candidate(cell, (math.nan,) * 6, space_group, symbol, system, 0.9, m20=40.0) for cell in known)
     pattern = histogram_from_gsasii(histogram)
     return IndexingResult(pattern.name, "by hand", pattern.wavelength, candidates, find_peaks(pattern))
 

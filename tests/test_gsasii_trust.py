@@ -22,7 +22,8 @@ import pytest
 from alphadiffract_plugin import gsasii
 from alphadiffract_plugin.errors import AlphaDiffractError, InputError, UntrustedFileError
 from alphadiffract_plugin.gsasii import inert_pickle
-from alphadiffract_plugin.gsasii.trust import check_gpx, check_instprm, open_project
+from alphadiffract_plugin.gsasii.project import open_project
+from alphadiffract_plugin.gsasii.trust import check_gpx, check_instprm
 from alphadiffract_plugin.load import histogram_from_gsasii, write_xye
 from alphadiffract_plugin.readers.instprm import instrument_from_instprm, instrument_from_parameters
 from alphadiffract_plugin.records import Candidate

@@ -151,7 +151,7 @@ def test_a_bundle_that_fails_half_way_leaves_nothing(pbso4_xray, anglesite, tmp_
     def full_disk(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(seed_bundle, "write_xye", full_disk)
+    monkeypatch.setattr(bundle, "write_xye", full_disk)
     with pytest.raises(OutputError, match="No space left on device"):
         bundle.seed(pbso4_xray, anglesite, tmp_path / "bundle", Settings())
     assert [*tmp_path.rglob("*")] in ([], [tmp_path / "bundle"])

@@ -185,7 +185,7 @@ def _blaming(kind: str, name: str, function: Callable) -> Iterator[None]:
     except (AlphaDiffractError, PluginError):
         raise
     except Exception as error:
-        if function.__module__.partition(".")[0] == __package__:
+        if function.__module__.partition(".")[0] == "alphadiffract_plugin":
             raise
         raise PluginError(
             f"the {kind} '{name}' of {function.__module__} failed: {type(error).__name__}: {error}\n"

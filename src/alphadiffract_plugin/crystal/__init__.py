@@ -1,1 +1,1 @@
-"""Cells, reciprocal metrics, Bravais lattices, space groups and extinctions: the crystallography that every step shares."""
+"""Cells, reciprocal metrics, Bravais lattices, groups and extinctions: the crystallography that all steps share."""

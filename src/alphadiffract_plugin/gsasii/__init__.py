@@ -1,1 +1,37 @@
-"""Everything that touches GSAS-II."""
+"""Everything that touches GSAS-II: find it, and index, seed and refine in a project that is open.
+
+>>> from alphadiffract_plugin import gsasii                                # doctest: +SKIP
+>>> result = gsasii.index(histogram)                                       # doctest: +SKIP
+>>> phases = gsasii.seed(project, histogram, result)                       # doctest: +SKIP
+>>> print(gsasii.refine(project, histogram, phases[0], result).rwp)        # doctest: +SKIP
+>>> gsasii.save(project)                                                   # doctest: +SKIP
+"""
+
+from alphadiffract_plugin.gsasii.installation import (
+    FOLDER_VARIABLE,
+    INSTALL,
+    Installation,
+    find,
+    module,
+    quiet,
+    refine_function,
+    scriptable,
+)
+from alphadiffract_plugin.gsasii.project import index, open_project, refine, save, seed, weigh
+
+__all__ = [
+    "FOLDER_VARIABLE",
+    "INSTALL",
+    "Installation",
+    "find",
+    "index",
+    "module",
+    "open_project",
+    "quiet",
+    "refine",
+    "refine_function",
+    "save",
+    "scriptable",
+    "seed",
+    "weigh",
+]

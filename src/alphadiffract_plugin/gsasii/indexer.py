@@ -24,9 +24,9 @@ from typing import Any, TextIO
 
 import numpy as np
 
-from alphadiffract_plugin import gsasii
 from alphadiffract_plugin.crystal import cells
 from alphadiffract_plugin.errors import GSASIIError
+from alphadiffract_plugin.gsasii import installation
 from alphadiffract_plugin.indexing.merit import merit_of_lines
 from alphadiffract_plugin.peaks.find_peaks import find_peaks
 from alphadiffract_plugin.recipes.project_recipe import BRAVAIS
@@ -70,9 +70,9 @@ def index(histogram: Histogram, settings: Settings) -> IndexingResult:
     PeaksError : too few lines stand above the noise.
     GSASIIError : GSAS-II is not there, or its process fails.
     """
-    found = gsasii.find()
+    found = installation.find()
     if found is None:
-        gsasii.scriptable()
+        installation.scriptable()
     start = time.perf_counter()
     peaks = find_peaks(histogram, settings.peaks)
     picked = time.perf_counter()
@@ -105,7 +105,7 @@ def _clear_lines(peaks: Peaks, most: int) -> Peaks:
     return dataclasses.replace(peaks, **{name: getattr(peaks, name)[keep] for name in names})
 
 
-def _search(peaks: Peaks, settings: Settings, found: gsasii.Installation) -> tuple[list[list[float]], list[str]]:
+def _search(peaks: Peaks, settings: Settings, found: installation.Installation) -> tuple[list[list[float]], list[str]]:
     """Rows (number of the lattice, a, b, c, alpha, beta, gamma, zero shift), and the lattices not searched."""
     task = {
         "two_theta": peaks.two_theta.tolist(),
@@ -125,7 +125,7 @@ def _search(peaks: Peaks, settings: Settings, found: gsasii.Installation) -> tup
     return rows, left_out + names
 
 
-def _ask(task: dict[str, Any], found: gsasii.Installation) -> list[list[Any]]:
+def _ask(task: dict[str, Any], found: installation.Installation) -> list[list[Any]]:
     """What a process of its own answers to a task, as far as it came.
 
     For each lattice the seconds used until then, and its rows; None for rows where the search stalled or was killed.
@@ -136,7 +136,7 @@ def _ask(task: dict[str, Any], found: gsasii.Installation) -> list[list[Any]]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env=os.environ | {gsasii.FOLDER_VARIABLE: str(found.folder)},
+        env=os.environ | {installation.FOLDER_VARIABLE: str(found.folder)},
     )
     try:
         out, fault = process.communicate(json.dumps(task), timeout=PATIENCE * task["seconds"] + START_SECONDS)
@@ -200,7 +200,7 @@ def _judged(group: int, cell: Cell, zero_shift: float, peaks: Peaks) -> Candidat
 
 def _work(task: dict[str, Any]) -> None:
     """Search lattice by lattice, from cubic to triclinic; print seconds used and cells of each as one line of JSON."""
-    search, out = gsasii.module("GSASIIindex").DoIndexPeaks, sys.stdout
+    search, out = installation.module("GSASIIindex").DoIndexPeaks, sys.stdout
     lines = [
         [two_theta, area, True, False, 0, 0, 0, task["wavelength"] / (2 * math.sin(math.radians(two_theta / 2))), 0.0]
         for two_theta, area in zip(task["two_theta"], task["area"], strict=True)
@@ -213,7 +213,7 @@ def _work(task: dict[str, Any]) -> None:
         if left < LEAST_SECONDS:
             return
         clock.allow(left / (len(task["lattices"]) - done))
-        with gsasii.quiet():
+        with installation.quiet():
             flags = [lattice == name for lattice in BRAVAIS]
             cells = search(lines, [0, 0.0, 4, 25.0], flags, clock)[2]
             rows = [_with_zero(cell, lines, task["wavelength"]) for cell in cells]
@@ -256,7 +256,7 @@ def _with_zero(found: list[Any], lines: list[list[Any]], wavelength: float) -> l
 
     The cell stays as the search left it where that explains more lines.
     """
-    indexing, lattices = gsasii.module("GSASIIindex"), gsasii.module("GSASIIlattice")
+    indexing, lattices = installation.module("GSASIIindex"), installation.module("GSASIIlattice")
     lattice, cell = found[2], found[3:9]
     metric = lattices.cell2A(cell)
 

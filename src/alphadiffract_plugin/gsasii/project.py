@@ -1,10 +1,4 @@
-"""The one door to GSAS-II: find it, import it without its prints, index, seed and refine a project that is open.
-
->>> from alphadiffract_plugin import gsasii                                # doctest: +SKIP
->>> result = gsasii.index(histogram)                                       # a G2PwdrData of yours
->>> phases = gsasii.seed(project, histogram, result)
->>> print(gsasii.refine(project, histogram, phases[0], result).rwp)
->>> gsasii.save(project)
+"""Index, seed, refine and save a project that is open in GSAS-II.
 
 Of these only ``save`` writes the project's file (``project.save()`` does too, but not all or nothing). What fails
 leaves the project as it was. GSAS-II is not thread-safe; one process may work on one project at a time.
@@ -12,25 +6,15 @@ leaves the project as it was. GSAS-II is not thread-safe; one process may work o
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import functools
-import importlib
-import importlib.util
-import logging
-import os
-import re
-import sys
 import tempfile
 import warnings
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from alphadiffract_plugin.errors import AlphaDiffractError, GSASIIError
 from alphadiffract_plugin.gsasii import transactions
-from alphadiffract_plugin.gsasii.trust import open_project as open_project  # looks for code before it opens
+from alphadiffract_plugin.gsasii.installation import quiet, refine_function, scriptable, told
+from alphadiffract_plugin.gsasii.trust import check_gpx
 from alphadiffract_plugin.recipes.lebail_recipe import extend_fit, fit_by_lebail
 from alphadiffract_plugin.recipes.project_recipe import label_lines, phase_names, seed_project
 from alphadiffract_plugin.records import Candidate, IndexingResult, Receipt, SeedReport
@@ -46,134 +30,8 @@ from alphadiffract_plugin.seeding.staging import (
 if TYPE_CHECKING:
     from alphadiffract_plugin.settings import Settings
 
-INSTALL = "https://advancedphotonsource.github.io/GSAS-II-tutorials/install.html"
-"""GSAS-II's own page on its installation."""
-
-FOLDER_VARIABLE = "GSASII_PATH"
-"""Environment variable that names the folder of a GSAS-II which Python does not find by itself."""
-
 SAME_CELL = 0.02
 """A phase whose cell differs from a candidate's by a smaller fraction, in the same space group, was made from it."""
-
-log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Installation:
-    """A GSAS-II that was found, not yet imported."""
-
-    folder: Path
-    """Where GSASIIscriptable.py lies."""
-    package: str
-    """``GSASII.`` if it is imported as a package, else empty (before 2025)."""
-    how: str
-    """How it was found, in words."""
-    version: str
-    """Its version, ``5.7.9``, or ``unknown version``."""
-
-    def __str__(self) -> str:
-        return f"{self.version}, {self.how}, in {self.folder}"
-
-
-def find() -> Installation | None:
-    """The GSAS-II that Python finds, or that ``GSASII_PATH`` names; None if there is none. Imports nothing of it."""
-    named = os.environ.get(FOLDER_VARIABLE)
-    for base in _bases(Path(named).expanduser()) if named else ():
-        if (base / "GSASII" / "GSASIIscriptable.py").is_file():
-            return _installation(base / "GSASII", "GSASII.", f"named by {FOLDER_VARIABLE}")
-        if (base / "GSASIIscriptable.py").is_file():
-            return _installation(base, "", f"named by {FOLDER_VARIABLE}")
-    for module, package, how in (("GSASII", "GSASII.", "as package GSASII"), ("GSASIIscriptable", "", "on sys.path")):
-        with contextlib.suppress(ImportError, ValueError):
-            spec = importlib.util.find_spec(module)
-            if spec and spec.origin and (Path(spec.origin).parent / "GSASIIscriptable.py").is_file():
-                return _installation(Path(spec.origin).parent, package, how)
-    return None
-
-
-def _bases(named: Path) -> Iterator[Path]:
-    """Where to look at a folder that a user named: the package itself, what holds it, or an installer's folder."""
-    if (named / "__init__.py").is_file():
-        yield named.parent
-    yield from (named, named / "GSAS-II")
-
-
-def _installation(folder: Path, package: str, how: str) -> Installation:
-    tag = None
-    with contextlib.suppress(OSError):
-        tag = re.search(r"git_versiontag = 'v?([\d.]+)'", (folder / "git_verinfo.py").read_text(encoding="utf-8"))
-    return Installation(folder, package, how, tag[1] if tag else "unknown version")
-
-
-@functools.cache
-def scriptable() -> Any:
-    """The module GSASIIscriptable, imported once.
-
-    Raises
-    ------
-    GSASIIError : it is not there, or fails to import.
-    """
-    return module("GSASIIscriptable")
-
-
-def refine_function() -> Any:
-    """``GSASIIstrMain.Refine``, which tells whether it failed; ``G2Project.refine`` does not."""
-    return module("GSASIIstrMain").Refine
-
-
-def module(name: str) -> Any:
-    """A module of GSAS-II by its bare name, such as ``GSASIIspc``.
-
-    Raises
-    ------
-    GSASIIError : GSAS-II is not there, or fails to import.
-    """
-    found = find()
-    if found is None:
-        raise GSASIIError(
-            "GSAS-II is not importable", mend=f"install it: {INSTALL} (or name its folder in GSASII_PATH)"
-        )
-    path = str(found.folder.parent if found.package else found.folder)
-    if found.how.startswith("named") and path not in sys.path:
-        sys.path.insert(0, path)
-    try:
-        with quiet():
-            return importlib.import_module(found.package + name)
-    except Exception as error:  # binaries that do not fit raise anything
-        raise GSASIIError(
-            f"GSAS-II ({found}) fails to import: {type(error).__name__}: {error}", mend=f"install it anew: {INSTALL}"
-        ) from error
-
-
-class _Log:
-    """A text stream whose lines go to the log."""
-
-    def write(self, text: str) -> int:
-        for line in filter(None, map(str.rstrip, text.splitlines())):
-            log.debug(line)
-        return len(text)
-
-    def flush(self) -> None:
-        """Nothing is held back."""
-
-
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Send what GSAS-II prints to the log ``alphadiffract_plugin.gsasii`` (level DEBUG), and drop its warnings."""
-    with contextlib.redirect_stdout(_Log()), contextlib.redirect_stderr(_Log()), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
-
-
-@contextlib.contextmanager
-def told(what: str, mend: str) -> Iterator[None]:
-    """Say in our words that GSAS-II failed: it raises bare exceptions of many kinds."""
-    try:
-        yield
-    except (AlphaDiffractError, OSError):
-        raise
-    except Exception as error:
-        raise GSASIIError(f"{what}: {type(error).__name__}: {error}", mend=mend) from error
 
 
 def index(histogram: Any, settings: Settings | None = None) -> IndexingResult:
@@ -342,3 +200,36 @@ def _candidate_of(phase: Any, result: IndexingResult) -> Candidate | None:
             if max(abs(a / b - 1) for a, b in zip(cell, candidate.cell, strict=True)) < SAME_CELL:
                 return candidate
     return None
+
+
+def open_project(path: str | Path, *, allow_code: bool = False) -> Any:
+    """Open a GSAS-II project that was checked first.
+
+    Parameters
+    ----------
+    path : the .gpx file.
+    allow_code : open it unchecked. It may then do anything that you may do.
+
+    Returns
+    -------
+    The G2Project.
+
+    Raises
+    ------
+    UntrustedFileError, InputError : see :func:`check_gpx`.
+    GSASIIError : GSAS-II is not there, or cannot open the project.
+    """
+    from alphadiffract_plugin.errors import GSASIIError
+    from alphadiffract_plugin.gsasii import quiet, scriptable
+
+    if not allow_code:
+        check_gpx(path)
+    with quiet():
+        try:
+            return scriptable().G2Project(gpxfile=str(path))
+        except GSASIIError:
+            raise
+        except Exception as error:  # whatever it is: the file is no project, or of another GSAS-II
+            raise GSASIIError(
+                f"GSAS-II cannot open this project: {error}", mend="open and save it in the GUI first", where=path
+            ) from error

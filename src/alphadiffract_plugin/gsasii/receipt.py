@@ -25,8 +25,8 @@ from typing import Any
 
 import numpy as np
 
-from alphadiffract_plugin import gsasii
 from alphadiffract_plugin.crystal import cells
+from alphadiffract_plugin.gsasii import installation
 from alphadiffract_plugin.gsasii.transactions import scratch_copy
 from alphadiffract_plugin.recipes.lebail_recipe import FAR
 from alphadiffract_plugin.recipes.lebail_start import prepare
@@ -143,8 +143,8 @@ class _Trial:
         state = random.getstate()
         random.seed(self.seed)
         try:
-            with tempfile.TemporaryDirectory() as folder, gsasii.quiet():
-                project = gsasii.scriptable().G2Project(newgpx=str(Path(folder) / "receipt.gpx"))
+            with tempfile.TemporaryDirectory() as folder, installation.quiet():
+                project = installation.scriptable().G2Project(newgpx=str(Path(folder) / "receipt.gpx"))
                 histogram = scratch_copy(project, self.histogram)
                 self.shorten(histogram)
                 phase = project.add_phase(
@@ -153,7 +153,7 @@ class _Trial:
                     cell=list(candidate.cell),
                     histograms=[histogram],
                 )
-                fit = Fit(project, histogram, phase, gsasii.refine_function(), CYCLES, "sample")
+                fit = Fit(project, histogram, phase, installation.refine_function(), CYCLES, "sample")
                 prepare(fit, candidate.zero_shift + candidate.displacement, self.peaks)
                 return self.run(fit)
         finally:

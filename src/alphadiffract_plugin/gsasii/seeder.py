@@ -11,7 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from alphadiffract_plugin import gsasii
+from alphadiffract_plugin.gsasii import installation
+from alphadiffract_plugin.gsasii.project import seed as add_candidates
+from alphadiffract_plugin.gsasii.project import weigh
 from alphadiffract_plugin.load import write_xye
 from alphadiffract_plugin.recipes.lebail_recipe import CELL, fit_by_lebail
 from alphadiffract_plugin.recipes.project_recipe import keep_every_point, label_lines
@@ -41,7 +43,7 @@ def seed(histogram: Histogram, result: IndexingResult, target: Path, settings: S
     GSASIIError : GSAS-II is not there, or fails at something other than the fit.
     """
     seedable(result)
-    g2 = gsasii.scriptable()
+    g2 = installation.scriptable()
     name = file_name(histogram.name)
     final = target / f"{name}.gpx"
     with staged(target, overwrite=settings.seed.overwrite) as folder, tempfile.TemporaryDirectory() as work:
@@ -49,7 +51,10 @@ def seed(histogram: Histogram, result: IndexingResult, target: Path, settings: S
         pattern = write_xye(with_esd(histogram), Path(work) / f"{name}.xye")
         instrument = Path(work) / f"{name}.instprm"
         instrument.write_text(instprm_from_histogram(histogram, result.peaks), encoding="utf-8")
-        with gsasii.told("GSAS-II could not make the project", "seed the bundle instead, and tell us"), gsasii.quiet():
+        with (
+            installation.told("GSAS-II could not make the project", "seed the bundle instead, and tell us"),
+            installation.quiet(),
+        ):
             project = g2.G2Project(newgpx=str(Path(work) / f"{name}.gpx"))
             report = _fill(project, pattern, instrument, histogram, result, settings)
             project.data["Controls"]["data"]["LastSavedAs"] = str(final.absolute())
@@ -71,17 +76,17 @@ def _fill(
     _, intensity, esd = np.loadtxt(pattern, unpack=True)
     keep_every_point(powder, intensity, esd)
     keep, random_seed = settings.seed.keep, settings.random_seed
-    receipt = gsasii.weigh(powder, result, keep, random_seed=random_seed)
+    receipt = weigh(powder, result, keep, random_seed=random_seed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the report says it
-        phases = gsasii.seed(project, powder, result, keep, receipt=receipt)
+        phases = add_candidates(project, powder, result, keep, receipt=receipt)
     first = seedable(result).candidates[0]
     peaks = None if result.peaks is None else result.peaks.to_dict()
     fit = fit_by_lebail(
         project,
         powder,
         phases[0],
-        gsasii.refine_function(),
+        installation.refine_function(),
         zero_shift=first.zero_shift + first.displacement,
         cycles=settings.seed.cycles,
         random_seed=random_seed,

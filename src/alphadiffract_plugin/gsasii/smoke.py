@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from alphadiffract_plugin import gsasii
 from alphadiffract_plugin.errors import AlphaDiffractError
+from alphadiffract_plugin.gsasii import installation
 
 CELL = [4.15683, 4.15683, 4.15683, 90.0, 90.0, 90.0]
 """LaB6, in Å and degrees."""
@@ -52,8 +52,8 @@ def smoke(folder: Path) -> None:
     )
     (folder / "lab6.instprm").write_text(INSTRUMENT)
     print("importing it", flush=True)
-    g2, fit = gsasii.scriptable(), gsasii.refine_function()
-    with gsasii.quiet():
+    g2, fit = installation.scriptable(), installation.refine_function()
+    with installation.quiet():
         _say("making a project")
         project = g2.G2Project(newgpx=str(folder / "lab6.gpx"))
         pattern = project.add_powder_histogram(

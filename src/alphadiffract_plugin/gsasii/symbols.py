@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from alphadiffract_plugin import gsasii
 from alphadiffract_plugin.crystal import cells
 from alphadiffract_plugin.crystal.extinction import Setting
 from alphadiffract_plugin.errors import GSASIIError
+from alphadiffract_plugin.gsasii import installation
 from alphadiffract_plugin.records import Candidate, Cell
 
 SAME_CELL = 1e-6
@@ -124,8 +124,8 @@ def check_symbol(symbol: str, space_group: int) -> None:
 
 def operations_from_symbol(symbol: str) -> Operations | None:
     """What GSAS-II makes of a symbol; None if it does not know it."""
-    with gsasii.quiet():
-        fault, group = gsasii.module("GSASIIspc").SpcGroup(symbol)
+    with installation.quiet():
+        fault, group = installation.module("GSASIIspc").SpcGroup(symbol)
     return None if fault else operations_from_group(group)
 
 
@@ -198,9 +198,9 @@ def check_phase(phase: Any, candidate: Candidate) -> None:
 
 def lines_of_phase(phase: Any, inv_d2_max: float) -> np.ndarray:
     """1/d² in 1/Å², ascending, of the reflections that GSAS-II generates for a phase: those of its first Le Bail."""
-    a, group = gsasii.module("GSASIIlattice").cell2A(list(_cell_of_phase(phase))), phase.data["General"]["SGData"]
-    with gsasii.quiet():
-        rows = gsasii.module("GSASIIpwd").getHKLpeak(inv_d2_max**-0.5, group, a)
+    a, group = installation.module("GSASIIlattice").cell2A(list(_cell_of_phase(phase))), phase.data["General"]["SGData"]
+    with installation.quiet():
+        rows = installation.module("GSASIIpwd").getHKLpeak(inv_d2_max**-0.5, group, a)
     return np.sort(cells.quadratic_form(rows[:, :3]) @ np.array(a)[[0, 1, 2, 5, 4, 3]])
 
 

@@ -136,39 +136,6 @@ def is_code(text: str) -> bool:
     return "correctioncode" in re.sub(r"\s", "", text).lower()
 
 
-def open_project(path: str | Path, *, allow_code: bool = False) -> Any:
-    """Open a GSAS-II project that was checked first.
-
-    Parameters
-    ----------
-    path : the .gpx file.
-    allow_code : open it unchecked. It may then do anything that you may do.
-
-    Returns
-    -------
-    The G2Project.
-
-    Raises
-    ------
-    UntrustedFileError, InputError : see :func:`check_gpx`.
-    GSASIIError : GSAS-II is not there, or cannot open the project.
-    """
-    from alphadiffract_plugin.errors import GSASIIError
-    from alphadiffract_plugin.gsasii import quiet, scriptable
-
-    if not allow_code:
-        check_gpx(path)
-    with quiet():
-        try:
-            return scriptable().G2Project(gpxfile=str(path))
-        except GSASIIError:
-            raise
-        except Exception as error:  # whatever it is: the file is no project, or of another GSAS-II
-            raise GSASIIError(
-                f"GSAS-II cannot open this project: {error}", mend="open and save it in the GUI first", where=path
-            ) from error
-
-
 def _content(path: Path) -> bytes:
     try:
         return path.read_bytes()

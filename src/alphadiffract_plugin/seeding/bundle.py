@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from alphadiffract_plugin import recipes
 from alphadiffract_plugin.load import write_xye
 from alphadiffract_plugin.records import Histogram, IndexingResult, SeedReport
 from alphadiffract_plugin.seeding.cif import cif_from_candidate
@@ -120,9 +121,9 @@ def seed(histogram: Histogram, result: IndexingResult, target: Path, settings: S
 
 
 def _recipe(name: str) -> str:
-    """The text of a module of this package that finds the others beside it."""
-    text = (Path(__file__).parent / name).read_text(encoding="utf-8")
-    return text.replace(f"from {__package__}.", "from ")
+    """The text of a module of :mod:`recipes`, which in a bundle finds the other modules beside it."""
+    text = (Path(recipes.__file__).parent / name).read_text(encoding="utf-8")
+    return text.replace(f"from {recipes.__name__}.", "from ")
 
 
 def _script(histogram: Histogram, note: str, doubtful: Sequence[str], settings: Settings) -> str:
