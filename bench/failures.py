@@ -94,7 +94,9 @@ def failure(row: dict[str, str], candidates: list[dict]) -> Failure:
     """Send one pattern through the flow again and say where the known cell was lost."""
     from pymatgen.core import Lattice
 
-    from alphadiffract_plugin.crystal.cells import cell_from_metric, lines, primitive_basis
+    from alphadiffract_plugin.crystal.bravais import primitive_basis
+    from alphadiffract_plugin.crystal.cells import cell_from_metric
+    from alphadiffract_plugin.crystal.reflections import lines
     from alphadiffract_plugin.errors import AlphaDiffractError
     from alphadiffract_plugin.pipeline import weigh
     from alphadiffract_plugin.settings import Settings
@@ -154,7 +156,8 @@ def primitive(candidate: dict):
     """Primitive lattice of an answer."""
     from pymatgen.core import Lattice
 
-    from alphadiffract_plugin.crystal.cells import primitive_basis, symbol_from_space_group
+    from alphadiffract_plugin.crystal.bravais import primitive_basis
+    from alphadiffract_plugin.crystal.symmetry import symbol_from_space_group
 
     return Lattice(primitive_basis(candidate["cell"], symbol_from_space_group(candidate["space_group"])[0]))
 

@@ -25,7 +25,7 @@ from pathlib import Path
 
 import numpy as np
 
-from alphadiffract_plugin.crystal.cells import crystal_system_from_space_group
+from alphadiffract_plugin.crystal.symmetry import crystal_system_from_space_group
 from alphadiffract_plugin.models.lattice import system_of_group
 from alphadiffract_plugin.models.training.figures import calibration
 from alphadiffract_plugin.rank import (

@@ -114,8 +114,9 @@ def labelled(rows: list[dict[str, str]]) -> dict[str, np.ndarray]:
 def from_known(row: dict[str, str], data) -> np.ndarray | None:
     """Degrees from each line of the pattern to the nearest reflection that is known to be there; None if not known."""
     from alphadiffract_plugin.crystal.bravais import LATTICES
-    from alphadiffract_plugin.crystal.cells import metric_from_cell, symbol_from_space_group
+    from alphadiffract_plugin.crystal.cells import metric_from_cell
     from alphadiffract_plugin.crystal.extinction import extinction_classes
+    from alphadiffract_plugin.crystal.symmetry import symbol_from_space_group
     from alphadiffract_plugin.indexing.refine_cells import Trial
     from alphadiffract_plugin.whole_pattern.fit_lattice import fit_lattice
 

@@ -56,7 +56,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def figures(row: dict[str, str]) -> tuple[float, float, float, float]:
     """Share of the first lines that belong, the same after the best shift, their median distance then, seconds."""
-    from alphadiffract_plugin.crystal.cells import lines, two_theta_from_inv_d2
+    from alphadiffract_plugin.crystal.reflections import lines, two_theta_from_inv_d2
     from alphadiffract_plugin.errors import PeaksError
     from alphadiffract_plugin.peaks.find_peaks import find_peaks
 

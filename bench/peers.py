@@ -258,7 +258,8 @@ def by_pyobjcryst(peaks: Any, seconds: float, python: str) -> list[dict[str, Any
 
 def of_lattice(cell: tuple[float, ...], centring: str) -> dict[str, Any]:
     """A bare lattice as a candidate of P 1: its primitive cell; null where it is no cell at all."""
-    from alphadiffract_plugin.crystal.cells import cell_from_direct_metric, primitive_basis
+    from alphadiffract_plugin.crystal.bravais import primitive_basis
+    from alphadiffract_plugin.crystal.cells import cell_from_direct_metric
 
     try:
         basis = primitive_basis(cell, centring)

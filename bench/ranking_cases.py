@@ -21,7 +21,7 @@ from unittest import mock
 
 import numpy as np
 
-from alphadiffract_plugin.crystal.cells import crystal_system_from_space_group
+from alphadiffract_plugin.crystal.symmetry import crystal_system_from_space_group
 from alphadiffract_plugin.records import CRYSTAL_SYSTEMS
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -134,7 +134,8 @@ def gather(
     """Weigh one pattern, with these weights of spurious lines if any are given, and keep its case."""
     from pymatgen.core import Lattice
 
-    from alphadiffract_plugin.crystal.cells import cell_from_metric, primitive_basis
+    from alphadiffract_plugin.crystal.bravais import primitive_basis
+    from alphadiffract_plugin.crystal.cells import cell_from_metric
     from alphadiffract_plugin.errors import AlphaDiffractError
     from alphadiffract_plugin.peaks import observed
     from alphadiffract_plugin.pipeline import weigh

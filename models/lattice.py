@@ -16,7 +16,7 @@ import functools
 
 import numpy as np
 
-from alphadiffract_plugin.crystal.cells import crystal_system_from_space_group
+from alphadiffract_plugin.crystal.symmetry import crystal_system_from_space_group
 from alphadiffract_plugin.records import CRYSTAL_SYSTEMS
 
 LATTICE_TYPES = ("aP", "mP", "mC", "oP", "oC", "oI", "oF", "tP", "tI", "rP", "rR", "hP", "cP", "cI", "cF")

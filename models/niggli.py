@@ -7,7 +7,7 @@ import functools
 import torch
 from torch import Tensor
 
-from alphadiffract_plugin.crystal.cells import primitive_basis
+from alphadiffract_plugin.crystal.bravais import primitive_basis
 
 from . import lattice
 

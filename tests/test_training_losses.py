@@ -7,7 +7,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from alphadiffract_plugin.crystal.cells import direct_metric_from_cell, primitive_basis  # noqa: E402
+from alphadiffract_plugin.crystal.bravais import primitive_basis  # noqa: E402
+from alphadiffract_plugin.crystal.cells import direct_metric_from_cell  # noqa: E402
 from alphadiffract_plugin.errors import SettingsError  # noqa: E402
 from alphadiffract_plugin.models import lattice  # noqa: E402
 from alphadiffract_plugin.models.compact_network import Answer, CompactConfig, CompactNetwork  # noqa: E402

@@ -148,7 +148,7 @@ def _standard_centring(benchmark: Benchmark) -> np.ndarray:
 
 def primitive(cell: np.ndarray, centring: np.ndarray) -> np.ndarray:
     """Rows: primitive basis vectors in Å, shape (S, 3, 3), of conventional cells (S, 6) and centring letters (S,)."""
-    from alphadiffract_plugin.crystal.cells import primitive_basis
+    from alphadiffract_plugin.crystal.bravais import primitive_basis
 
     transform = {str(x): primitive_basis((1, 1, 1, 90, 90, 90), str(x)) for x in np.unique(centring)}
     lengths, cosine = cell[:, :3], np.cos(np.radians(cell[:, 3:]))

@@ -12,7 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from alphadiffract_plugin.crystal.cells import centred, quadratic_form
+from alphadiffract_plugin.crystal.bravais import centred
+from alphadiffract_plugin.crystal.reflections import quadratic_form
+from alphadiffract_plugin.records import Cell
 
 _METRIC_OF_PARAMETERS = {
     "cubic": [[1, 1, 1, 0, 0, 0]],
@@ -154,3 +156,91 @@ LATTICES = tuple(
     for centring in letters
 )
 """The fourteen, in the order in which they are searched."""
+
+
+CENTRING_TRANSLATIONS = {
+    "P": (),
+    "A": ((0, 0.5, 0.5),),
+    "B": ((0.5, 0, 0.5),),
+    "C": ((0.5, 0.5, 0),),
+    "I": ((0.5, 0.5, 0.5),),
+    "F": ((0, 0.5, 0.5), (0.5, 0, 0.5), (0.5, 0.5, 0)),
+    "R": ((2 / 3, 1 / 3, 1 / 3), (1 / 3, 2 / 3, 2 / 3)),
+}
+"""Lattice translations besides the origin of each centring letter (R: obverse, hexagonal axes)."""
+
+
+def centred(hkl: np.ndarray, letter: str) -> np.ndarray:
+    """Which indices a centring letter allows, shape (H,)."""
+    allowed = np.ones(len(hkl), bool)
+    for shift in CENTRING_TRANSLATIONS[letter]:
+        phase = hkl @ np.array(shift)
+        allowed &= np.abs(phase - np.round(phase)) < 1e-6
+    return allowed
+
+
+_PRIMITIVE = {
+    "P": np.eye(3),
+    "A": np.array([[1, 0, 0], [0, 0.5, 0.5], [0, -0.5, 0.5]]),
+    "B": np.array([[0.5, 0, 0.5], [0, 1, 0], [-0.5, 0, 0.5]]),
+    "C": np.array([[0.5, 0.5, 0], [-0.5, 0.5, 0], [0, 0, 1]]),
+    "I": np.array([[-0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0.5, 0.5, -0.5]]),
+    "F": np.array([[0, 0.5, 0.5], [0.5, 0, 0.5], [0.5, 0.5, 0]]),
+    "R": np.array([[2, 1, 1], [-1, 1, 1], [-1, -2, 1]]) / 3,
+}
+
+
+def primitive_basis(cell: Cell, letter: str) -> np.ndarray:
+    """Rows: primitive basis vectors in Å, shape (3, 3), of a centred conventional cell."""
+    return _PRIMITIVE[letter] @ np.linalg.cholesky(direct_metric_from_cell(cell))
+
+
+@dataclass(frozen=True)
+class BravaisCell:
+    """The conventional cell of a lattice."""
+
+    family: str
+    """triclinic, monoclinic, orthorhombic, tetragonal, hexagonal or cubic: the symmetry of the metric's axes."""
+    centring: str
+    """P, C, I, F or R."""
+    cell: Cell
+    """Conventional cell in Å and degrees, exact in its symmetry."""
+
+
+_LATTICE_OF_GROUP = {
+    2: ("triclinic", "P"),
+    10: ("monoclinic", "P"),
+    12: ("monoclinic", "C"),
+    47: ("orthorhombic", "P"),
+    65: ("orthorhombic", "C"),
+    69: ("orthorhombic", "F"),
+    71: ("orthorhombic", "I"),
+    123: ("tetragonal", "P"),
+    139: ("tetragonal", "I"),
+    166: ("hexagonal", "R"),
+    191: ("hexagonal", "P"),
+    221: ("cubic", "P"),
+    225: ("cubic", "F"),
+    229: ("cubic", "I"),
+}
+
+
+def bravais_from_basis(basis: np.ndarray, relative_tolerance: float) -> BravaisCell:
+    """The most symmetric conventional cell that a primitive lattice fits within a tolerance, found by spglib.
+
+    Parameters
+    ----------
+    basis : primitive basis vectors as rows in Å, shape (3, 3).
+    relative_tolerance : how far lattice points may move, as a fraction of the shortest reduced edge.
+    """
+    import spglib
+
+    reduced = spglib.niggli_reduce(basis, eps=1e-5)
+    reduced = basis if reduced is None else reduced
+    reach = relative_tolerance * np.linalg.norm(reduced, axis=1).min()
+    found = spglib.get_symmetry_dataset((reduced, [[0.0, 0.0, 0.0]], [1]), symprec=reach)
+    if found is None or found.number not in _LATTICE_OF_GROUP:
+        return BravaisCell("triclinic", "P", cell_from_direct_metric(reduced @ reduced.T))
+    family, centring = _LATTICE_OF_GROUP[found.number]
+    lattice = found.std_lattice
+    return BravaisCell(family, centring, cell_from_direct_metric(lattice @ lattice.T))

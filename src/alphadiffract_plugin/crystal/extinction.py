@@ -14,10 +14,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from alphadiffract_plugin.crystal.cells import (
-    cell_from_direct_metric,
+from alphadiffract_plugin.crystal.cells import cell_from_direct_metric, direct_metric_from_cell
+from alphadiffract_plugin.crystal.symmetry import (
     crystal_system_from_space_group,
-    direct_metric_from_cell,
     extinct,
     operations_from_space_group,
     operations_of,

@@ -149,7 +149,7 @@ def measured_panel(path: Path, wavelength: str | None) -> Panel:
 
 
 def _panel(made: Simulated, index: int) -> Panel:
-    from alphadiffract_plugin.crystal.cells import symbol_from_space_group
+    from alphadiffract_plugin.crystal.symmetry import symbol_from_space_group
     from alphadiffract_plugin.models.simulation.sheet import Panel
 
     cell, coverage = made.cell[index], made.coverage[index]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from alphadiffract_plugin.crystal.cells import two_theta_from_inv_d2
+from alphadiffract_plugin.crystal.reflections import two_theta_from_inv_d2
 
 
 @dataclass(frozen=True)

@@ -12,13 +12,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from alphadiffract_plugin.crystal.bravais import LATTICES, Lattice
+from alphadiffract_plugin.crystal.bravais import LATTICES, Lattice, bravais_from_basis, primitive_basis
 from alphadiffract_plugin.crystal.cells import (
-    bravais_from_basis,
     cell_from_direct_metric,
     cell_from_metric,
     metric_from_cell,
-    primitive_basis,
     tensor_from_metric,
 )
 from alphadiffract_plugin.indexing.refine_cells import Trial, pull_onto_lines

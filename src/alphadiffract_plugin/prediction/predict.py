@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from alphadiffract_plugin.crystal.cells import direct_metric_from_cell, primitive_basis
+from alphadiffract_plugin.crystal.bravais import primitive_basis
+from alphadiffract_plugin.crystal.cells import direct_metric_from_cell
 from alphadiffract_plugin.errors import SettingsError
 from alphadiffract_plugin.prediction.prepare import prepare
 from alphadiffract_plugin.records import CRYSTAL_SYSTEMS, Histogram, LatticeProposal, Prediction

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from alphadiffract_plugin.crystal.bravais import LATTICES
-from alphadiffract_plugin.crystal.cells import bravais_from_basis, metric_from_cell, primitive_basis
+from alphadiffract_plugin.crystal.bravais import LATTICES, bravais_from_basis, primitive_basis
+from alphadiffract_plugin.crystal.cells import metric_from_cell
 from alphadiffract_plugin.indexing.refine_cells import Trial, pull_onto_lines
 from alphadiffract_plugin.peaks.observed import observed_from_peaks
 from alphadiffract_plugin.records import Cell, LatticeProposal, Peaks, Prediction

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from alphadiffract_plugin.crystal.cells import lines, symbol_from_space_group, two_theta_from_inv_d2
+from alphadiffract_plugin.crystal.reflections import lines, two_theta_from_inv_d2
+from alphadiffract_plugin.crystal.symmetry import symbol_from_space_group
 from alphadiffract_plugin.records import CRYSTAL_SYSTEMS, Candidate, Histogram, IndexingResult, Prediction
 
 if TYPE_CHECKING:

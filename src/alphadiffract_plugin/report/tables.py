@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from alphadiffract_plugin.crystal.cells import symbol_from_space_group
+from alphadiffract_plugin.crystal.symmetry import symbol_from_space_group
 from alphadiffract_plugin.records import Candidate, IndexingResult
 
 if TYPE_CHECKING:

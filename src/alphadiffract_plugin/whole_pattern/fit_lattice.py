@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from alphadiffract_plugin.crystal.cells import centred, indices_within, quadratic_form
+from alphadiffract_plugin.crystal.bravais import centred
 from alphadiffract_plugin.crystal.extinction import ExtinctionClass
+from alphadiffract_plugin.crystal.reflections import indices_within, quadratic_form
 from alphadiffract_plugin.indexing.refine_cells import Trial
 from alphadiffract_plugin.peaks.observed import line_likelihood
 from alphadiffract_plugin.peaks.profile import Profiles, profiles
