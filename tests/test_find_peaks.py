@@ -7,7 +7,8 @@ import pytest
 
 from alphadiffract_plugin.crystal import cells
 from alphadiffract_plugin.errors import PeaksError
-from alphadiffract_plugin.peaks.find_peaks import background_of, find_lines, find_peaks, noise_of
+from alphadiffract_plugin.peaks.background import background_of, noise_of
+from alphadiffract_plugin.peaks.find_peaks import find_lines, find_peaks
 from alphadiffract_plugin.peaks.profile import Shape, profiles
 from alphadiffract_plugin.records import Histogram
 from alphadiffract_plugin.settings import PeakSettings

@@ -124,53 +124,6 @@ def _too_few(found: int) -> PeaksError:
     )
 
 
-def background_of(histogram: Histogram) -> np.ndarray:
-    """Smooth background in counts, shape (N,), by the SNIP filter (Ryan et al. 1988) of pybaselines."""
-    from pybaselines.smooth import snip
-    from scipy.ndimage import uniform_filter1d
-
-    x, y = histogram.two_theta, histogram.intensity
-    step = np.median(np.diff(x))
-    thin = max(1, int(0.02 / step))
-    coarse = uniform_filter1d(y, thin)[::thin]
-    half = max(5, int(1.2 / (step * thin)))
-    low, _ = snip(coarse, max_half_window=half, decreasing=True, smooth_half_window=max(1, half // 8))
-    return np.interp(x, x[::thin], low)
-
-
-def noise_of(histogram: Histogram, net: np.ndarray) -> np.ndarray:
-    """Standard uncertainty of each intensity, shape (N,): the file's own, else from the point-to-point scatter.
-
-    Third differences of neighbouring points give a floor that may change along the pattern (it is large where a high
-    background was taken off) and, over the stronger points, a counting term: σ² = floor² + gain · I.
-    """
-    if histogram.esd is not None:
-        return np.maximum(histogram.esd, np.median(histogram.esd) * 1e-3)
-    x, y = histogram.two_theta, histogram.intensity
-    scatter = np.abs(y[3:] - 3 * y[2:-1] + 3 * y[1:-2] - y[:-3]) / np.sqrt(20)
-    mean = np.maximum((y[3:] + y[2:-1] + y[1:-2] + y[:-3]) / 4, 0)
-    moving = scatter > 0
-    least = 1e-4 * max(float(np.ptp(y)), 1e-30)
-    if moving.sum() < 20:
-        return np.full(len(y), 20 * least)
-    blocks = np.array_split(np.arange(len(scatter)), max(4, int((x[-1] - x[0]) / 2.0)))
-    centres = np.array([x[block].mean() for block in blocks])
-    floors = np.array([_quiet_scatter(scatter[block], mean[block]) for block in blocks])
-    floor = np.interp(x, centres, np.maximum(floors, least))
-    strong = moving & (mean > 4 * np.median(mean[moving]))
-    gain = np.median(scatter[strong] ** 2 / mean[strong]) * 0.5 if strong.sum() > 30 else 0.0
-    return np.sqrt(floor**2 + gain * np.maximum(y, 0))
-
-
-def _quiet_scatter(scatter: np.ndarray, mean: np.ndarray) -> float:
-    """Typical scatter of the weaker half of a stretch of points; clipped points, which do not scatter, are left out."""
-    moving = scatter > 0
-    if moving.sum() < 5:
-        return 0.0
-    quiet = moving & (mean <= np.quantile(mean[moving], 0.6))
-    return 1.48 * float(np.median(scatter[quiet]))
-
-
 def _correlated(x: np.ndarray, net: np.ndarray, noise: np.ndarray, shape: Shape) -> float:
     """How many times larger the noise is on the scale of a line than between neighbours: over 1 for smoothed data.
 
@@ -181,20 +134,6 @@ def _correlated(x: np.ndarray, net: np.ndarray, noise: np.ndarray, shape: Shape)
     ratio = np.abs(curve) / spread
     blocks = np.array_split(ratio, max(8, int((x[-1] - x[0]) / 1.0)))
     return max(1.0, 1.48 * float(np.quantile([np.median(block) for block in blocks], 0.25)))
-
-
-def _quiet_level(x: np.ndarray, net: np.ndarray, noise: np.ndarray) -> np.ndarray:
-    """Mean of what is left between the lines, shape (N,): the filter follows the lower edge of the noise."""
-    blocks = np.array_split(np.arange(len(x)), max(4, int((x[-1] - x[0]) / 4.0)))
-    level = []
-    for block in blocks:
-        low = net[block]
-        for _ in range(4):
-            low = low[low < np.median(low) + 2.5 * np.median(noise[block])]
-            if len(low) < 5:
-                break
-        level.append(min(float(np.median(low)), 1.5 * float(np.median(noise[block]))) if len(low) >= 5 else 0.0)
-    return np.maximum(np.interp(x, [x[block].mean() for block in blocks], level), 0)
 
 
 def _smoothing(x: np.ndarray, shape: Shape) -> float:

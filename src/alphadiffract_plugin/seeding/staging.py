@@ -18,7 +18,7 @@ import numpy as np
 from alphadiffract_plugin import __version__
 from alphadiffract_plugin.errors import InputError, OutputError
 from alphadiffract_plugin.output import check_absent
-from alphadiffract_plugin.peaks.find_peaks import background_of, noise_of
+from alphadiffract_plugin.peaks.background import background_of, noise_of
 from alphadiffract_plugin.recipes.project_recipe import volume_of_cell
 from alphadiffract_plugin.records import Candidate, Histogram, IndexingResult, Receipt, SeedReport
 
