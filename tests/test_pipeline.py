@@ -7,7 +7,8 @@ import pytest
 
 from alphadiffract_plugin import pipeline
 from alphadiffract_plugin.errors import PeaksError
-from alphadiffract_plugin.pipeline import index_by_network, index_histogram
+from alphadiffract_plugin.pipeline import index_histogram
+from alphadiffract_plugin.prediction.alone import index_by_network
 from alphadiffract_plugin.records import Histogram, IndexingResult
 from alphadiffract_plugin.settings import Settings
 

@@ -8,13 +8,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 
-import numpy as np
-
-from alphadiffract_plugin.crystal import cells
 from alphadiffract_plugin.indexing.search_cells import distinct_lattices, search_cells
 from alphadiffract_plugin.peaks.doubt_wavelength import doubts_about_wavelength
 from alphadiffract_plugin.peaks.find_peaks import Lines, find_lines
-from alphadiffract_plugin.prediction.propose import conventional_cell, trials_from_prediction
+from alphadiffract_plugin.prediction.propose import trials_from_prediction
 from alphadiffract_plugin.rank import rank
 from alphadiffract_plugin.records import Candidate, Histogram, IndexingResult, Prediction
 from alphadiffract_plugin.settings import Settings
@@ -96,32 +93,6 @@ def weigh(histogram: Histogram, settings: Settings, prediction: Prediction | Non
     return Weighed(lines, prediction, fits, tuple(notes), timings)
 
 
-def index_by_network(histogram: Histogram, settings: Settings) -> IndexingResult:
-    """Space groups ranked by the network alone, with its own coarse cells: the answer of the published method.
-
-    Raises
-    ------
-    RadiationError, InputError, ModelError : as :func:`predict.predict`.
-    """
-    from alphadiffract_plugin.prediction.predict import predict
-
-    timings: dict[str, float] = {}
-    with _timed(timings, "predict"):
-        prediction = predict(histogram, settings)
-    order = np.argsort(-prediction.space_group_probability, kind="stable")[: settings.rank.keep]
-    return IndexingResult(
-        histogram=histogram.name,
-        indexer="alphadiffract-net",
-        wavelength=histogram.wavelength,
-        candidates=tuple(_unrefined(prediction, int(group) + 1) for group in order),
-        prediction=prediction,
-        notes=("The cells are the network's own, wrong by tens of per cent: do not refine from them.",),
-        settings=settings.to_dict(),
-        versions=versions(),
-        timings=timings,
-    )
-
-
 def _opinion(histogram: Histogram, settings: Settings, notes: list[str]) -> Prediction | None:
     """The network's prediction, or None with a note where it has no say."""
     from alphadiffract_plugin.errors import InputError, RadiationError
@@ -132,21 +103,6 @@ def _opinion(histogram: Histogram, settings: Settings, notes: list[str]) -> Pred
     except (RadiationError, InputError) as reason:
         notes.append(f"The network was not asked: {reason.what}.")
         return None
-
-
-def _unrefined(prediction: Prediction, space_group: int) -> Candidate:
-    symbol = cells.symbol_from_space_group(space_group)
-    system = cells.crystal_system_from_space_group(space_group)
-    cell, spread = conventional_cell(prediction, system, symbol[0])
-    return Candidate(
-        cell=cell,
-        cell_esd=spread,
-        space_group=space_group,
-        space_group_symbol=symbol,
-        crystal_system=system,
-        probability=float(prediction.space_group_probability[space_group - 1]),
-        origin="network",
-    )
 
 
 def _remarks(candidates: tuple[Candidate, ...]) -> Iterator[str]:

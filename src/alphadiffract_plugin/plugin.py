@@ -62,7 +62,7 @@ def _whole_flow(histogram: Histogram, settings: Settings) -> IndexingResult:
 
 
 def _network_alone(histogram: Histogram, settings: Settings) -> IndexingResult:
-    from alphadiffract_plugin.pipeline import index_by_network
+    from alphadiffract_plugin.prediction.alone import index_by_network
 
     return index_by_network(histogram, settings)
 

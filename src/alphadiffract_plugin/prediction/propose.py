@@ -45,24 +45,6 @@ def trials_from_prediction(prediction: Prediction, peaks: Peaks, settings: Setti
     return sorted(trials, key=lambda trial: -trial.score)
 
 
-def conventional_cell(prediction: Prediction, crystal_system: str, centring: str) -> tuple[Cell, Cell]:
-    """The network's cell for a crystal system and centring, and its spread (Å, degrees); NaN if it gives none.
-
-    The centring A is met by C, axes renamed; orthorhombic axes ascend as far as the centring lets them, since the
-    network does not say how a group's symbol lies on them.
-    """
-    for proposal in prediction.lattices:
-        found = _bravais(proposal) if proposal.crystal_system == crystal_system else None
-        if found is not None and found.centring == ("C" if centring == "A" else centring):
-            a, b, c, *angles = found.cell
-            cell = (c, b, a, *angles) if centring == "A" else found.cell
-            relative = np.mean(np.array(proposal.spread[:3]) / np.array(proposal.cell[:3]))
-            free = {"triclinic": (1, 1, 1), "monoclinic": (0, 1, 0)}.get(crystal_system, (0, 0, 0))
-            angle = float(max(proposal.spread[3:]))
-            return cell, (*(float(relative * edge) for edge in cell[:3]), *(angle * f for f in free))
-    return _UNKNOWN, _UNKNOWN
-
-
 def _bravais(proposal: LatticeProposal) -> object | None:
     family = "hexagonal" if proposal.crystal_system == "trigonal" else proposal.crystal_system
     basis = primitive_basis(proposal.cell, "P")
