@@ -248,7 +248,7 @@ def judge(case: Case, weights: Weights) -> dict[str, float]:
 
 def document(weights: Weights, figures: dict[str, float], cases: list[Case]) -> dict:
     """What is kept with the package."""
-    from alphadiffract_plugin.pipeline import versions
+    from alphadiffract_plugin.provenance import versions
 
     return {
         "what": "Weights of the ranking (rank.Weights), by bench/fit_ranking.py",

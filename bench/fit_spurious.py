@@ -37,7 +37,7 @@ its labels say nothing."""
 
 def main(argv: list[str] | None = None) -> int:
     """Command line; the exit code."""
-    from alphadiffract_plugin.pipeline import versions
+    from alphadiffract_plugin.provenance import versions
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("index", type=Path)

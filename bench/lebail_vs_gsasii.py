@@ -75,7 +75,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--ours", action="store_true", help="leave GSAS-II out")
     args = parser.parse_args(argv)
     from alphadiffract_plugin import gsasii
-    from alphadiffract_plugin.pipeline import versions
+    from alphadiffract_plugin.provenance import versions
 
     installed = gsasii.find()
     if installed is None and not args.ours:

@@ -157,7 +157,7 @@ def share(lines: list[dict], figure: str) -> tuple[float, float, float]:
 
 def write_page(page: Path, answers: dict[str, list[dict]], options: str) -> None:
     """The measured part of the page, and the picture beside it."""
-    from alphadiffract_plugin.pipeline import versions
+    from alphadiffract_plugin.provenance import versions
 
     draw_picture(page.with_suffix(".png"), answers)
     seconds = sorted(line["seconds"] for lines in answers.values() for line in lines)

@@ -99,7 +99,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0, help="of the sample (0)")
     args = parser.parse_args(argv)
     from alphadiffract_plugin import gsasii
-    from alphadiffract_plugin.pipeline import versions
+    from alphadiffract_plugin.provenance import versions
 
     installed = gsasii.find()
     if installed is None:

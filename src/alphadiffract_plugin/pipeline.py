@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.metadata import version
 
 from alphadiffract_plugin.indexing.search_cells import distinct_lattices, search_cells
 from alphadiffract_plugin.peaks.doubt_wavelength import doubts_about_wavelength
@@ -128,16 +125,3 @@ def _device(settings: Settings) -> str:
     from alphadiffract_plugin.prediction.predict import choose_device
 
     return str(choose_device(settings.network.device))
-
-
-def versions() -> dict[str, str]:
-    """Versions of this package and of the libraries that shape its answers."""
-    names = ("alphadiffract-plugin", "numpy", "scipy", "torch", "gemmi", "spglib", "pybaselines")
-    return {name: version(name) for name in names}
-
-
-@contextmanager
-def _timed(timings: dict[str, float], step: str) -> Iterator[None]:
-    began = time.perf_counter()
-    yield
-    timings[step] = time.perf_counter() - began

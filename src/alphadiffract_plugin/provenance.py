@@ -1,0 +1,21 @@
+"""What stands beside every answer: versions of the libraries that shape it, and seconds a step."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+
+
+def versions() -> dict[str, str]:
+    """Versions of this package and of the libraries that shape its answers."""
+    names = ("alphadiffract-plugin", "numpy", "scipy", "torch", "gemmi", "spglib", "pybaselines")
+    return {name: version(name) for name in names}
+
+
+@contextmanager
+def _timed(timings: dict[str, float], step: str) -> Iterator[None]:
+    began = time.perf_counter()
+    yield
+    timings[step] = time.perf_counter() - began
