@@ -223,7 +223,7 @@ def best_shift(peaks: Any, cell: tuple[float, ...], group: int) -> float:
 
 def first_group(result: Any) -> int:
     """Space group of the candidate that was seeded and fitted."""
-    from alphadiffract_plugin.seeding.staging import seedable
+    from alphadiffract_plugin.seeding.answer import seedable
 
     return seedable(result).candidates[0].space_group
 

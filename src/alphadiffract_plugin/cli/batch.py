@@ -127,7 +127,7 @@ class Batch:
         if out.folder is None:
             return
         from alphadiffract_plugin.report.plot import save_plot
-        from alphadiffract_plugin.seeding.staging import doubts
+        from alphadiffract_plugin.seeding.answer import doubts
 
         folder = make_folder(out.folder)
         write_text(folder / f"{name}.json", result.to_json(indent=1) + "\n")

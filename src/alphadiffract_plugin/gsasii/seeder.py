@@ -18,16 +18,9 @@ from alphadiffract_plugin.load import write_xye
 from alphadiffract_plugin.recipes.lebail_recipe import CELL, fit_by_lebail
 from alphadiffract_plugin.recipes.project_recipe import keep_every_point, label_lines
 from alphadiffract_plugin.records import Histogram, IndexingResult, SeedReport
+from alphadiffract_plugin.seeding.answer import seedable
 from alphadiffract_plugin.seeding.instprm import instprm_from_histogram, knows_widths
-from alphadiffract_plugin.seeding.staging import (
-    file_name,
-    fit_entry,
-    judged_fit,
-    report_from_fit,
-    seedable,
-    staged,
-    with_esd,
-)
+from alphadiffract_plugin.seeding.staging import file_name, fit_entry, judged_fit, report_from_fit, staged, with_esd
 from alphadiffract_plugin.settings import Settings
 
 

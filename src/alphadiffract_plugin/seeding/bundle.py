@@ -8,9 +8,10 @@ from pathlib import Path
 from alphadiffract_plugin import recipes
 from alphadiffract_plugin.load import write_xye
 from alphadiffract_plugin.records import Histogram, IndexingResult, SeedReport
+from alphadiffract_plugin.seeding.answer import doubts, notebook_entry, seedable
 from alphadiffract_plugin.seeding.cif import cif_from_candidate
 from alphadiffract_plugin.seeding.instprm import instprm_from_histogram, knows_widths
-from alphadiffract_plugin.seeding.staging import doubts, file_name, notebook_entry, seedable, staged, with_esd
+from alphadiffract_plugin.seeding.staging import file_name, staged, with_esd
 from alphadiffract_plugin.settings import Settings
 
 RECIPES = ("project_recipe.py", "lebail_recipe.py", "lebail_steps.py", "lebail_start.py")

@@ -9,18 +9,16 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from alphadiffract_plugin import __version__
-from alphadiffract_plugin.errors import InputError, OutputError
+from alphadiffract_plugin.errors import OutputError
 from alphadiffract_plugin.output import check_absent
 from alphadiffract_plugin.peaks.background import background_of, noise_of
-from alphadiffract_plugin.recipes.project_recipe import volume_of_cell
-from alphadiffract_plugin.records import Candidate, Histogram, IndexingResult, Receipt, SeedReport
+from alphadiffract_plugin.records import Histogram, IndexingResult, Receipt, SeedReport
 
 POOR = 50.0
 """A fit that settles at a higher Rwp in per cent is told apart from one that fits."""
@@ -76,41 +74,6 @@ def file_name(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9.-]+", "_", name).strip("._") or "histogram"
 
 
-def seedable(result: IndexingResult) -> IndexingResult:
-    """The answer without the candidates that lack a cell or a space group, which GSAS-II would take silently.
-
-    Raises
-    ------
-    InputError : there is none.
-    """
-    sound = tuple(candidate for candidate in result.candidates if _is_sound(candidate))
-    if not sound:
-        raise InputError(
-            f"none of the {len(result.candidates)} candidates has a cell and a space group to seed from",
-            mend="index the pattern with an indexer that gives cells, e.g. `--indexer alphadiffract`",
-        )
-    return dataclasses.replace(result, candidates=sound)
-
-
-def _is_sound(candidate: Candidate) -> bool:
-    finite = len(candidate.cell) == 6 and all(math.isfinite(value) and value > 0 for value in candidate.cell)
-    return finite and 1 <= candidate.space_group <= 230 and volume_of_cell(candidate.cell) > 1
-
-
-def doubts(result: IndexingResult) -> tuple[str, ...]:
-    """What must be said first of an answer whose first entry has no cell, before cells below it are seeded."""
-    if not result.candidates or result.candidates[0].has_cell:
-        return ()
-    without = sum(candidate.probability for candidate in result.candidates if not candidate.has_cell)
-    rank, best = next((rank, one) for rank, one in enumerate(result.candidates, start=1) if _is_sound(one))
-    first = result.candidates[0].space_group_symbol
-    return (
-        f"The answer says that no cell is right (probability {without:.2f}): its first entry, {first}, has none. "
-        f"What was seeded are the cells below it, from rank {rank} on, of probability {best.probability:.3f} and less: "
-        "poor ones, not to be trusted without other evidence.",
-    )
-
-
 def judged_fit(fit: dict[str, Any], result: IndexingResult | None, receipt: Receipt | None) -> dict[str, Any]:
     """What ``fit_by_lebail`` returned, with what a user must be told first.
 
@@ -159,35 +122,3 @@ def fit_entry(name: str, fit: dict[str, Any]) -> str:
     outcome = "converged" if fit["converged"] else "did not converge"
     first = f"alphadiffract-plugin: Le Bail fit of {name} {outcome}; Rwp in % after each step: {steps}"
     return "\n".join([first, *(f"  {note}" for note in fit["notes"])])
-
-
-def notebook_entry(
-    result: IndexingResult, keep: int, *, names: Sequence[str] | None = None, receipt: Receipt | None = None
-) -> str:
-    """What the project's notebook says of where its phases come from, and how they fared beside random cells.
-
-    Parameters
-    ----------
-    result : as the indexer gave it, candidates without a cell included.
-    keep : number of candidates that become phases.
-    names : of these phases; None for candidate_1 ...
-    receipt : None if it was not made.
-    """
-    candidates = [candidate for candidate in result.candidates if _is_sound(candidate)][:keep]
-    names = names or [f"candidate_{rank}" for rank in range(1, len(candidates) + 1)]
-    lines = [
-        f"alphadiffract-plugin {__version__}: {len(candidates)} of {len(result.candidates)} candidates "
-        f"of the indexer '{result.indexer}' for {result.histogram}, wavelength {result.wavelength:.6g} A",
-    ]
-    lines += [f"  ATTENTION: {doubt}" for doubt in doubts(result)]
-    for name, candidate in zip(names, candidates, strict=True):
-        cell = " ".join(f"{value:.5g}" for value in candidate.cell)
-        probability = f"{candidate.probability:.3f}" if candidate.probability >= 0.001 else "<0.001"
-        lines.append(
-            f"  {name}: {candidate.space_group_symbol} ({candidate.space_group}), {cell}, "
-            f"probability {probability}, M20 {candidate.m20:.1f}"
-        )
-    lines += [f"  note: {note}" for note in result.notes]
-    lines += [f"  {line}" for line in str(receipt).splitlines()] if receipt else []
-    versions = ", ".join(f"{name} {version}" for name, version in sorted(result.versions.items()))
-    return "\n".join([*lines, *([f"  made with {versions}"] if versions else [])])
