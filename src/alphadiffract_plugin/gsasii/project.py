@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 from alphadiffract_plugin.gsasii import transactions
 from alphadiffract_plugin.gsasii.installation import quiet, refine_function, scriptable, told
+from alphadiffract_plugin.gsasii.outcome import fit_entry, judged_fit, report_from_fit
 from alphadiffract_plugin.gsasii.trust import check_gpx
 from alphadiffract_plugin.recipes.lebail_recipe import extend_fit, fit_by_lebail
 from alphadiffract_plugin.recipes.project_recipe import label_lines, phase_names, seed_project
 from alphadiffract_plugin.records import Candidate, IndexingResult, Receipt, SeedReport
 from alphadiffract_plugin.seeding.answer import doubts, notebook_entry, seedable
-from alphadiffract_plugin.seeding.staging import fit_entry, judged_fit, report_from_fit
 
 if TYPE_CHECKING:
     from alphadiffract_plugin.settings import Settings

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from alphadiffract_plugin.gsasii import installation
+from alphadiffract_plugin.gsasii.outcome import fit_entry, judged_fit, report_from_fit
 from alphadiffract_plugin.gsasii.project import seed as add_candidates
 from alphadiffract_plugin.gsasii.project import weigh
 from alphadiffract_plugin.load import write_xye
@@ -20,7 +21,7 @@ from alphadiffract_plugin.recipes.project_recipe import keep_every_point, label_
 from alphadiffract_plugin.records import Histogram, IndexingResult, SeedReport
 from alphadiffract_plugin.seeding.answer import seedable
 from alphadiffract_plugin.seeding.instprm import instprm_from_histogram, knows_widths
-from alphadiffract_plugin.seeding.staging import file_name, fit_entry, judged_fit, report_from_fit, staged, with_esd
+from alphadiffract_plugin.seeding.staging import file_name, staged, with_esd
 from alphadiffract_plugin.settings import Settings
 
 

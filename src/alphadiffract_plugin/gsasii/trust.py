@@ -107,35 +107,6 @@ def check_instprm(path: str | Path) -> None:
     check_no_code(lines, path)
 
 
-def lines_as_gsasii(text: str) -> list[str]:
-    """The text cut where GSAS-II cuts it, which is at newlines alone; ``str.splitlines`` knows more."""
-    return re.split(r"\r\n|\r|\n", text)
-
-
-def check_no_code(lines: Sequence[str], path: Path) -> None:
-    """Refuse these lines of an instrument-parameter file if one holds ``CorrectionCode``.
-
-    A comment too: GSAS-II reads the line behind a comment as parameters, even if it begins with ``#``.
-
-    Raises
-    ------
-    UntrustedFileError : one does; it is named.
-    """
-    for number, line in enumerate(lines, start=1):
-        if is_code(line):
-            raise UntrustedFileError(
-                "this file holds CorrectionCode, which GSAS-II would run",
-                mend="delete that line, after reading what it does",
-                where=path,
-                line=number,
-            )
-
-
-def is_code(text: str) -> bool:
-    """Whether ``CorrectionCode`` stands in the text, however it is spaced: GSAS-II takes blanks out."""
-    return "correctioncode" in re.sub(r"\s", "", text).lower()
-
-
 def _content(path: Path) -> bytes:
     try:
         return path.read_bytes()

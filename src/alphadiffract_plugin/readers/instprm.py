@@ -5,12 +5,14 @@ Plain ``key:value`` text. ``CorrectionCode``, which GSAS-II would execute, is re
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from alphadiffract_plugin.errors import InputError, RadiationError, UntrustedFileError, WavelengthError
-from alphadiffract_plugin.gsasii.trust import check_no_code, is_code, lines_as_gsasii
 from alphadiffract_plugin.radiation import check_doublet, check_wavelength
+from alphadiffract_plugin.readers.instprm import check_no_code, is_code, lines_as_gsasii
 
 
 @dataclass(frozen=True)
@@ -106,3 +108,32 @@ def _number_or_text(text: str) -> float | str:
         return float(text)
     except ValueError:
         return text
+
+
+def lines_as_gsasii(text: str) -> list[str]:
+    """The text cut where GSAS-II cuts it, which is at newlines alone; ``str.splitlines`` knows more."""
+    return re.split(r"\r\n|\r|\n", text)
+
+
+def check_no_code(lines: Sequence[str], path: Path) -> None:
+    """Refuse these lines of an instrument-parameter file if one holds ``CorrectionCode``.
+
+    A comment too: GSAS-II reads the line behind a comment as parameters, even if it begins with ``#``.
+
+    Raises
+    ------
+    UntrustedFileError : one does; it is named.
+    """
+    for number, line in enumerate(lines, start=1):
+        if is_code(line):
+            raise UntrustedFileError(
+                "this file holds CorrectionCode, which GSAS-II would run",
+                mend="delete that line, after reading what it does",
+                where=path,
+                line=number,
+            )
+
+
+def is_code(text: str) -> bool:
+    """Whether ``CorrectionCode`` stands in the text, however it is spaced: GSAS-II takes blanks out."""
+    return "correctioncode" in re.sub(r"\s", "", text).lower()

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from alphadiffract_plugin.errors import UntrustedFileError
-from alphadiffract_plugin.gsasii.trust import is_code
+from alphadiffract_plugin.readers.instprm import is_code
 from alphadiffract_plugin.records import Histogram, Peaks
 
 WIDTHS = ("U", "V", "W", "X", "Y", "Z")
