@@ -100,8 +100,8 @@ def gathered(index: Path, cache: Path, jobs: int, *, with_network: bool = True) 
 
 def check_same(cache: Path, *, with_network: bool) -> None:
     """Leave word in the folder of the network and the prior that its cases are of; end if they are of others."""
-    from alphadiffract_plugin.evaluation.report import weights_sha256
     from alphadiffract_plugin.models import catalogue, checkpoint
+    from alphadiffract_plugin.models.checkpoint import weights_sha256
 
     members = checkpoint.members(catalogue.resolve("default")) if with_network else ()
     prior = files("alphadiffract_plugin").joinpath("data/spurious.json").read_bytes()

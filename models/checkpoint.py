@@ -24,6 +24,11 @@ from .model_config import ARCHITECTURES, FORMAT, FROM_WHERE, read_config, unders
 
 if TYPE_CHECKING:
     from torch import nn
+import hashlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    pass
 
 LATTICE_CONVENTION = {
     "compact": "free parameters of the Cholesky factor of the conventional cell's reciprocal metric, per lattice type",
@@ -188,3 +193,8 @@ def load(folder: Path) -> Model:
     if not all(torch.isfinite(p).all() for p in network.parameters()):
         raise ModelError("some weights are not finite", mend="fetch or copy the model again", where=file)
     return Model(folder.name, architecture, network.eval(), grid, normalisation, config)
+
+
+def weights_sha256(folder: Path) -> str:
+    """Of the weights of one model folder."""
+    return hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()

@@ -45,7 +45,7 @@ def evaluate(
     from alphadiffract_plugin.errors import SettingsError
     from alphadiffract_plugin.evaluation import report as report
     from alphadiffract_plugin.evaluation.evaluate import on_index
-    from alphadiffract_plugin.evaluation.release import model_folder
+    from alphadiffract_plugin.evaluation.members import model_folder
     from alphadiffract_plugin.output import check_absent, check_folder
 
     kinds = [*(["simulated"] if structures or run else []), *(["measured"] if benchmark else [])]

@@ -11,15 +11,7 @@ import typer
 from alphadiffract_plugin.errors import SettingsError
 
 if TYPE_CHECKING:
-    import pyarrow
-    import torch
-
-    from alphadiffract_plugin.evaluation.simulated import Simulated
     from alphadiffract_plugin.models.simulation.effects import Effects
-    from alphadiffract_plugin.models.simulation.records import Atoms
-
-BATCH = 128
-"""Patterns that are made at a time."""
 
 
 class Format(str, enum.Enum):
@@ -100,73 +92,3 @@ def chosen_effects(name: str, instrument: Path | None) -> Effects:
     if name in PRESETS:
         return effects_of(Document({"effects": {"preset": name}}, "", Path(name)), instrument)
     return effects_of(Document.read(Path(name)), instrument)
-
-
-def _crystals(files: list[Path], count: int, random: int, generator: torch.Generator) -> tuple[list[str], list[Atoms]]:
-    """Names and atoms: ``count`` structures of the files in random order, again and again, then random crystals."""
-    import torch
-
-    from alphadiffract_plugin.models.simulation.lines import atoms_from_structures
-    from alphadiffract_plugin.models.structures.table import unpack
-
-    names: list[str] = []
-    found: list[Atoms] = []
-    if files:
-        structures = unpack(_table(files))
-        order = torch.randperm(len(structures), generator=generator)
-        which = order.repeat(-(-count // len(order)))[:count].numpy()
-        names += [str(name) for name in structures.id[which]]
-        found.append(atoms_from_structures(structures, which))
-    if random:
-        from alphadiffract_plugin.models.simulation.random_crystals import random_crystals
-
-        names += [f"random:{i}" for i in range(1, random + 1)]
-        found.append(random_crystals(random, generator))
-    return names, found
-
-
-def _table(files: list[Path]) -> pyarrow.Table:
-    """The structures of parquet files and CIFs."""
-    import pyarrow as pa
-
-    from alphadiffract_plugin.errors import StructureError
-    from alphadiffract_plugin.models.structures import build, table
-
-    cifs = [path for path in files if path.suffix.lower() == ".cif"]
-    others = [path for path in files if path not in cifs]
-    tables = [table.read_table(others)] if others else []
-    if cifs:
-        built = build.build([one for path in cifs for one in build.cifs_in(path, "experiment")], workers=1)
-        if built.rejected:
-            fault = built.rejected[0]
-            raise StructureError(
-                f"this crystal cannot be simulated: {fault.reason} {fault.detail}".rstrip(),
-                mend="mend the CIF, or leave it out",
-                where=fault.file,
-            )
-        tables.append(build.table_from_rows(built.rows))
-    return pa.concat_tables(tables, promote_options="permissive")
-
-
-def _simulated(names: list[str], crystals: list[Atoms], effects: Effects, generator: torch.Generator) -> Simulated:
-    """One pattern of each crystal, its cell strained first; cells are told in the setting of the crystal."""
-    import torch
-
-    from alphadiffract_plugin import progress
-    from alphadiffract_plugin.evaluation.simulated import Simulated
-    from alphadiffract_plugin.models import lattice
-    from alphadiffract_plugin.models.grid import COMPACT_GRID
-    from alphadiffract_plugin.models.simulation import patterns
-    from alphadiffract_plugin.models.simulation.axes import standard_changes
-    from alphadiffract_plugin.models.simulation.structure_factors import lines_from_atoms
-    from alphadiffract_plugin.models.training.sources import joined
-
-    lines = patterns.strain(joined([lines_from_atoms(atoms) for atoms in crystals]), effects, generator)
-    back = torch.cat([torch.linalg.inv(standard_changes(atoms.metric, atoms.space_group)) for atoms in crystals])
-    metric = back @ torch.linalg.inv((lines.basis @ lines.basis.mT).double()) @ back.mT
-    made = []
-    for part in progress.track(torch.arange(len(names)).split(BATCH), "simulating"):
-        made.append(patterns.simulate(lines.take(part), COMPACT_GRID, effects, generator))
-    intensity, coverage = (torch.cat(column).double().numpy() for column in zip(*made, strict=True))
-    cells = lattice.cell_from_metric(metric.numpy())
-    return Simulated(names, (lines.space_group + 1).numpy(), cells, intensity, coverage)

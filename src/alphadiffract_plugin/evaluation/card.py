@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from alphadiffract_plugin.evaluation.release import Member
+    from alphadiffract_plugin.evaluation.members import Member
 
 Counts = list[tuple[str, str, int]] | None
 
@@ -130,7 +130,7 @@ def _calibration(found: dict[str, Any] | None) -> str:
 
 
 def _again(members: Sequence[Member]) -> str:
-    from alphadiffract_plugin.evaluation.release import without_paths
+    from alphadiffract_plugin.evaluation.members import without_paths
     from alphadiffract_plugin.models.training.toml import written
 
     settings = [without_paths(m.model.config.get("provenance", {})).get("settings") for m in members]

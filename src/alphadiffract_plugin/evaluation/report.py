@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import math
 from collections.abc import Sequence
@@ -49,11 +48,6 @@ def document(name: str, folder: Path, sections: Sequence[Section]) -> dict[str, 
         "definitions": DEFINITIONS,
         "versions": {name: version(name) for name in VERSIONS},
     }
-
-
-def weights_sha256(folder: Path) -> str:
-    """Of the weights of one model folder."""
-    return hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
 
 
 def markdown(evaluation: dict[str, Any], *, level: int = 1) -> str:
