@@ -191,7 +191,8 @@ def seed(
 
 def list_plugins() -> None:
     """List the indexers and seeders by name, the plugins they come from, and plugins that are broken."""
-    from alphadiffract_plugin.report.tables import plugins_report, print_report
+    from alphadiffract_plugin.cli.plugins import plugins_report
+    from alphadiffract_plugin.report.tables import print_report
 
     print_report(plugins_report(plugins()))
 
@@ -202,8 +203,8 @@ def doctor(
     ] = False,
 ) -> None:
     """Say what was found of Python, torch, CUDA, GSAS-II, models and plugins, each with the mend."""
-    from alphadiffract_plugin.cli.doctor import examine
-    from alphadiffract_plugin.report.tables import doctor_report, print_report
+    from alphadiffract_plugin.cli.doctor import doctor_report, examine
+    from alphadiffract_plugin.report.tables import print_report
 
     print_report(doctor_report(examine(plugins(), gsasii=gsasii)))
 

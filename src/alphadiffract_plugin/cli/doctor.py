@@ -17,6 +17,14 @@ from alphadiffract_plugin.hooks import PluginError
 
 if TYPE_CHECKING:
     from alphadiffract_plugin.hooks import RietveldPlugins
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from alphadiffract_plugin.cli.doctor import Finding
+    from alphadiffract_plugin.hooks import RietveldPlugins
 
 SMOKE_SECONDS = 120
 """GSAS-II gets no more to make, save and open a project; it needs about two."""
@@ -148,3 +156,16 @@ def _plugins(plugins: RietveldPlugins) -> Iterator[Finding]:
     for name, reason in sorted(plugins.broken.items()):
         mend = "install what it lacks, or uninstall it; the others work"
         yield Finding(f"plugin {name}", "missing", reason, mend)
+
+
+def doctor_report(findings: Iterable[Finding]) -> Iterator[RenderableType]:
+    """What was found, a line each, and the mend below what was not."""
+    from rich.text import Text
+
+    styles = {"ok": "green", "optional": "yellow", "missing": "bold red"}
+    known = list(findings)
+    width = max(len(finding.what) for finding in known) + 2
+    for finding in known:
+        yield Text.assemble((f"{finding.state:9}", styles[finding.state]), f"{finding.what:{width}}{finding.found}")
+        if finding.mend:
+            yield f"{'':{9 + width}}mend: {finding.mend}"

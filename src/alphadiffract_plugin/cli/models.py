@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from rich.console import RenderableType
+
+    from alphadiffract_plugin.models.catalogue import ModelInfo
 
 models = typer.Typer(no_args_is_help=True, help="List, show and add the networks that can be asked.")
 
@@ -12,8 +20,9 @@ models = typer.Typer(no_args_is_help=True, help="List, show and add the networks
 @models.command("list")
 def list_models() -> None:
     """List the models known by name."""
+    from alphadiffract_plugin.cli.models import models_report
     from alphadiffract_plugin.models.catalogue import list_models, user_folder
-    from alphadiffract_plugin.report.tables import models_report, print_report
+    from alphadiffract_plugin.report.tables import print_report
 
     print_report(models_report(list_models(), user_folder()))
 
@@ -42,3 +51,16 @@ def add(
 
     info = catalogue.add(source)
     print(f"added {info.name} to {info.folder.parent}; use it with --model {info.name}")
+
+
+def models_report(models: Sequence[ModelInfo], user_folder: Path) -> Iterator[RenderableType]:
+    """The models known by name, and where a user's own go."""
+    table = _table("models")
+    for column in ("name", "architecture", "MB", "where"):
+        table.add_column(column, justify="right" if column == "MB" else "left")
+    for info in models:
+        name = f"{info.name} (default)" if info.default else info.name
+        architecture = f"{info.members} × {info.architecture}" if info.members > 1 else info.architecture
+        table.add_row(name, architecture, f"{info.size / 1e6:.1f}", str(info.folder))
+    yield table
+    yield f"Models that you add go to {user_folder}."

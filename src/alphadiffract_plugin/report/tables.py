@@ -11,14 +11,9 @@ from alphadiffract_plugin.crystal.symmetry import symbol_from_space_group
 from alphadiffract_plugin.records import Candidate, IndexingResult
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from rich.console import Console, RenderableType
     from rich.table import Table
 
-    from alphadiffract_plugin.cli.doctor import Finding
-    from alphadiffract_plugin.hooks import RietveldPlugins
-    from alphadiffract_plugin.models.catalogue import ModelInfo
 
 WIDE = 132
 """From so many columns on, each of the six cell parameters has a column of its own."""
@@ -133,50 +128,6 @@ def overview(results: Sequence[tuple[str, IndexingResult]]) -> Table:
         figures = (number(first.m20, 1), number(first.rwp, 2), number(first.probability, 3))
         table.add_row(name, group, *cell_parameters(first), *figures)
     return table
-
-
-def plugins_report(plugins: RietveldPlugins) -> Iterator[RenderableType]:
-    """Who offers what, by name; and what is broken, with the reason."""
-    for title, offers in (("indexers", plugins.indexers), ("seeders", plugins.seeders)):
-        table = _table(title)
-        for column in ("name", "from plugin", "what it does"):
-            table.add_column(column)
-        for offer in offers.values():
-            table.add_row(offer.name, plugins.provider(offer), offer.summary)
-        yield table
-    if plugins.broken:
-        table = _table("broken plugins (the others work)")
-        for column in ("plugin", "reason"):
-            table.add_column(column)
-        for name, reason in sorted(plugins.broken.items()):
-            table.add_row(name, reason)
-        yield table
-
-
-def models_report(models: Sequence[ModelInfo], user_folder: Path) -> Iterator[RenderableType]:
-    """The models known by name, and where a user's own go."""
-    table = _table("models")
-    for column in ("name", "architecture", "MB", "where"):
-        table.add_column(column, justify="right" if column == "MB" else "left")
-    for info in models:
-        name = f"{info.name} (default)" if info.default else info.name
-        architecture = f"{info.members} × {info.architecture}" if info.members > 1 else info.architecture
-        table.add_row(name, architecture, f"{info.size / 1e6:.1f}", str(info.folder))
-    yield table
-    yield f"Models that you add go to {user_folder}."
-
-
-def doctor_report(findings: Iterable[Finding]) -> Iterator[RenderableType]:
-    """What was found, a line each, and the mend below what was not."""
-    from rich.text import Text
-
-    styles = {"ok": "green", "optional": "yellow", "missing": "bold red"}
-    known = list(findings)
-    width = max(len(finding.what) for finding in known) + 2
-    for finding in known:
-        yield Text.assemble((f"{finding.state:9}", styles[finding.state]), f"{finding.what:{width}}{finding.found}")
-        if finding.mend:
-            yield f"{'':{9 + width}}mend: {finding.mend}"
 
 
 def stdout() -> Console:
