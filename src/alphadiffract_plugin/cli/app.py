@@ -172,7 +172,7 @@ def seed(
     overwrite: OverwriteOption = False,
 ) -> None:
     """Start a refinement from an answer that 'index' wrote earlier."""
-    from alphadiffract_plugin.cli.batch import answer_from_file, check_belongs, check_seeds, seed_into, seed_line
+    from alphadiffract_plugin.cli.seeding import answer_from_file, check_belongs, check_seeds, seed_into, seed_line
     from alphadiffract_plugin.settings import SeedSettings, Settings
 
     seeder = plugins().seeder(seed)

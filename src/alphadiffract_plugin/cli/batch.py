@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from alphadiffract_plugin.errors import AlphaDiffractError, InputError, OutputError, SettingsError
+from alphadiffract_plugin.errors import AlphaDiffractError, OutputError, SettingsError
 from alphadiffract_plugin.hooks import Indexer, PluginError, Seeder
-from alphadiffract_plugin.json_record import Record
 from alphadiffract_plugin.output import check_absent, check_file, check_folder, make_folder, write_text, write_whole
 from alphadiffract_plugin.progress import say, track
-from alphadiffract_plugin.records import Histogram, IndexingResult, SeedReport
+from alphadiffract_plugin.records import Histogram, IndexingResult
 from alphadiffract_plugin.settings import Settings
 
 STDOUT = "-"
 """What a user gives in place of a file to have JSON on standard output."""
-_OPTION = {"indexer": "indexer", "seeder": "seed"}
 
 
 @dataclass(frozen=True)
@@ -161,134 +158,6 @@ class Batch:
             ) from error
 
     _started: bool = False
-
-
-def call(indexer: Indexer, histogram: Histogram, settings: Settings) -> IndexingResult:
-    """What an indexer answers, checked to be an answer.
-
-    Raises
-    ------
-    PluginError : it comes from another package and failed in a way of its own; or it returned no answer that
-        can be written down.
-    """
-    with _blaming("indexer", indexer.name, indexer.index):
-        result = indexer.index(histogram, settings)
-    _check_answer("indexer", indexer.name, result, IndexingResult)
-    return result
-
-
-@contextlib.contextmanager
-def _blaming(kind: str, name: str, function: Callable) -> Iterator[None]:
-    """Raise whatever fails in a function of another package as PluginError; a fault of ours stays as it is."""
-    try:
-        yield
-    except (AlphaDiffractError, PluginError):
-        raise
-    except Exception as error:
-        if function.__module__.partition(".")[0] == "alphadiffract_plugin":
-            raise
-        raise PluginError(
-            f"the {kind} '{name}' of {function.__module__} failed: {type(error).__name__}: {error}\n"
-            f"  mend: choose another --{_OPTION[kind]}, and tell the authors of this one"
-        ) from error
-
-
-def _check_answer(kind: str, name: str, answer: object, wanted: type[Record]) -> None:
-    """Refuse, as PluginError, what is no such record or cannot be written down."""
-    fault = "" if isinstance(answer, wanted) else f"a {type(answer).__name__}, no {wanted.__name__}"
-    if not fault:
-        try:
-            answer.to_json()
-        except (SettingsError, TypeError, ValueError, AttributeError) as error:
-            fault = f"what cannot be written as JSON ({error.__cause__ or error})"
-    if fault:
-        raise PluginError(
-            f"the {kind} '{name}' returned {fault}\n"
-            f"  mend: choose another --{_OPTION[kind]}, and tell the authors of this one"
-        )
-
-
-def check_seeds(folder: Path, name: str, seeders: Sequence[Seeder], *, overwrite: bool) -> None:
-    """Refuse a folder that cannot be written, or that already holds what these seeders would make.
-
-    Raises
-    ------
-    OutputError : names the place.
-    """
-    check_folder(folder)
-    for seeder in seeders:
-        target = folder / name / seeder.name
-        check_absent([target, target.with_name(f"{seeder.name}.json")], overwrite=overwrite)
-
-
-def seed_into(
-    folder: Path, name: str, seeder: Seeder, histogram: Histogram, result: IndexingResult, settings: Settings
-) -> SeedReport:
-    """Seed into FOLDER/NAME/SEEDER/, and write the report beside it as FOLDER/NAME/SEEDER.json.
-
-    A folder that a failing seeder leaves empty is taken away again.
-
-    Raises
-    ------
-    PluginError : the seeder comes from another package and failed in a way of its own; or it returned no report
-        that can be written down.
-    """
-    target = make_folder(folder / name / seeder.name)
-    try:
-        with _blaming("seeder", seeder.name, seeder.seed):
-            report = seeder.seed(histogram, result, target, settings)
-        _check_answer("seeder", seeder.name, report, SeedReport)
-    except BaseException:
-        for left in (target, target.parent):
-            if left.is_dir() and not any(left.iterdir()):
-                left.rmdir()
-        raise
-    write_text(target.with_name(f"{seeder.name}.json"), report.to_json(indent=1) + "\n")
-    return report
-
-
-def answer_from_file(path: Path) -> IndexingResult:
-    """The answer in a JSON file that ``index`` wrote.
-
-    Raises
-    ------
-    InputError, SettingsError : there is no such file, or it holds no answer of this version.
-    """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is no text"
-        raise InputError(
-            f"cannot be read: {reason}", mend="give the file that `index --json` wrote", where=path
-        ) from error
-    try:
-        return IndexingResult.from_json(text)
-    except SettingsError as error:
-        raise SettingsError(error.what, mend=error.mend, where=path) from error
-
-
-def check_belongs(answer: IndexingResult, histogram: Histogram, path: Path) -> None:
-    """Refuse to seed a pattern from an answer without candidates, or one found at another wavelength.
-
-    Raises
-    ------
-    InputError : names the answer's file.
-    """
-    if not answer.candidates:
-        raise InputError("holds no candidate to seed from", mend="index the pattern again", where=path)
-    if abs(answer.wavelength / histogram.wavelength - 1) > 1e-3:
-        raise InputError(
-            f"was found at {answer.wavelength:.6g} Å, but the pattern is read as {histogram.wavelength:.6g} Å",
-            mend="give the same --wavelength as to `index`",
-            where=path,
-        )
-
-
-def seed_line(report: SeedReport) -> str:
-    """One line on what a seeder made."""
-    fit = "" if report.converged is None else f", Le Bail {'converged' if report.converged else 'did not converge'}"
-    fit += "" if report.converged is None else f" at Rwp {report.rwp:.2f} %"
-    return f"seeded {report.target} ({report.seeder}: {len(report.phases)} phases{fit})"
 
 
 def _naming(path: Path, message: str) -> str:

@@ -1,0 +1,95 @@
+"""Seed from answers: what the commands ``index`` and ``seed`` share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from alphadiffract_plugin.errors import InputError, SettingsError
+from alphadiffract_plugin.hooks import Seeder
+from alphadiffract_plugin.output import check_absent, check_folder, make_folder, write_text
+from alphadiffract_plugin.records import Histogram, IndexingResult, SeedReport
+from alphadiffract_plugin.settings import Settings
+
+
+def check_seeds(folder: Path, name: str, seeders: Sequence[Seeder], *, overwrite: bool) -> None:
+    """Refuse a folder that cannot be written, or that already holds what these seeders would make.
+
+    Raises
+    ------
+    OutputError : names the place.
+    """
+    check_folder(folder)
+    for seeder in seeders:
+        target = folder / name / seeder.name
+        check_absent([target, target.with_name(f"{seeder.name}.json")], overwrite=overwrite)
+
+
+def seed_into(
+    folder: Path, name: str, seeder: Seeder, histogram: Histogram, result: IndexingResult, settings: Settings
+) -> SeedReport:
+    """Seed into FOLDER/NAME/SEEDER/, and write the report beside it as FOLDER/NAME/SEEDER.json.
+
+    A folder that a failing seeder leaves empty is taken away again.
+
+    Raises
+    ------
+    PluginError : the seeder comes from another package and failed in a way of its own; or it returned no report
+        that can be written down.
+    """
+    target = make_folder(folder / name / seeder.name)
+    try:
+        with _blaming("seeder", seeder.name, seeder.seed):
+            report = seeder.seed(histogram, result, target, settings)
+        _check_answer("seeder", seeder.name, report, SeedReport)
+    except BaseException:
+        for left in (target, target.parent):
+            if left.is_dir() and not any(left.iterdir()):
+                left.rmdir()
+        raise
+    write_text(target.with_name(f"{seeder.name}.json"), report.to_json(indent=1) + "\n")
+    return report
+
+
+def answer_from_file(path: Path) -> IndexingResult:
+    """The answer in a JSON file that ``index`` wrote.
+
+    Raises
+    ------
+    InputError, SettingsError : there is no such file, or it holds no answer of this version.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is no text"
+        raise InputError(
+            f"cannot be read: {reason}", mend="give the file that `index --json` wrote", where=path
+        ) from error
+    try:
+        return IndexingResult.from_json(text)
+    except SettingsError as error:
+        raise SettingsError(error.what, mend=error.mend, where=path) from error
+
+
+def check_belongs(answer: IndexingResult, histogram: Histogram, path: Path) -> None:
+    """Refuse to seed a pattern from an answer without candidates, or one found at another wavelength.
+
+    Raises
+    ------
+    InputError : names the answer's file.
+    """
+    if not answer.candidates:
+        raise InputError("holds no candidate to seed from", mend="index the pattern again", where=path)
+    if abs(answer.wavelength / histogram.wavelength - 1) > 1e-3:
+        raise InputError(
+            f"was found at {answer.wavelength:.6g} Å, but the pattern is read as {histogram.wavelength:.6g} Å",
+            mend="give the same --wavelength as to `index`",
+            where=path,
+        )
+
+
+def seed_line(report: SeedReport) -> str:
+    """One line on what a seeder made."""
+    fit = "" if report.converged is None else f", Le Bail {'converged' if report.converged else 'did not converge'}"
+    fit += "" if report.converged is None else f" at Rwp {report.rwp:.2f} %"
+    return f"seeded {report.target} ({report.seeder}: {len(report.phases)} phases{fit})"
