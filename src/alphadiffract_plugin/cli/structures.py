@@ -47,7 +47,8 @@ def build(
 
     from alphadiffract_plugin.errors import SettingsError, StructureError
     from alphadiffract_plugin.models.structures import build as making
-    from alphadiffract_plugin.models.structures.table import ORIGINS, require_pyarrow, write
+    from alphadiffract_plugin.models.structures.columns import ORIGINS
+    from alphadiffract_plugin.models.structures.table import require_pyarrow, write
     from alphadiffract_plugin.output import check_file
     from alphadiffract_plugin.progress import say
     from alphadiffract_plugin.report.structures import rejected_report

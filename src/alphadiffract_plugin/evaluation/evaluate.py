@@ -54,7 +54,8 @@ def on_structures(
     SettingsError : there is no such split or device.
     """
     from alphadiffract_plugin.models.checkpoint import load_members
-    from alphadiffract_plugin.models.structures.table import SPLITS, read
+    from alphadiffract_plugin.models.structures.columns import SPLITS
+    from alphadiffract_plugin.models.structures.table import read
     from alphadiffract_plugin.models.training.figures import by_system
     from alphadiffract_plugin.models.training.validation import PATTERNS, held_out, judge, stratified
     from alphadiffract_plugin.prediction.predict import choose_device
