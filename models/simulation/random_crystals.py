@@ -14,6 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from alphadiffract_plugin.models.simulation.random_settings import RandomSettings
+
 from .choose_sites import Sites, choose_sites, draw_sizes
 from .elements import elements
 from .place_atoms import place_atoms

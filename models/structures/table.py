@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from alphadiffract_plugin.errors import StructureError
+from alphadiffract_plugin.models.structures.columns import BUILD, CELL, ORIGINS, SPLITS
 
 if TYPE_CHECKING:
     import pyarrow

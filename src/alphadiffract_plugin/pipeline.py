@@ -9,6 +9,7 @@ from alphadiffract_plugin.indexing.search_cells import distinct_lattices, search
 from alphadiffract_plugin.peaks.doubt_wavelength import doubts_about_wavelength
 from alphadiffract_plugin.peaks.find_peaks import Lines, find_lines
 from alphadiffract_plugin.prediction.propose import trials_from_prediction
+from alphadiffract_plugin.provenance import timed, versions
 from alphadiffract_plugin.rank import rank
 from alphadiffract_plugin.records import Candidate, Histogram, IndexingResult, Prediction
 from alphadiffract_plugin.settings import Settings
@@ -47,9 +48,9 @@ def index_histogram(histogram: Histogram, settings: Settings) -> IndexingResult:
     """
     known = weigh(histogram, settings)
     timings = dict(known.timings)
-    with _timed(timings, "rank"):
+    with timed(timings, "rank"):
         candidates = rank(known.fits, known.lines, known.prediction, settings.rank)
-    with _timed(timings, "refine_pattern"):
+    with timed(timings, "refine_pattern"):
         candidates = refine_pattern(histogram, known.lines, candidates)
     return IndexingResult(
         histogram=histogram.name,
@@ -72,12 +73,12 @@ def weigh(histogram: Histogram, settings: Settings, prediction: Prediction | Non
     """
     timings: dict[str, float] = {}
     notes: list[str] = []
-    with _timed(timings, "find_peaks"):
+    with timed(timings, "find_peaks"):
         lines = find_lines(histogram, settings.peaks)
     notes.extend(doubts_about_wavelength(histogram, lines.peaks))
-    with _timed(timings, "predict"):
+    with timed(timings, "predict"):
         prediction = prediction or _opinion(histogram, settings, notes)
-    with _timed(timings, "search_cells"):
+    with timed(timings, "search_cells"):
         likely = prediction.crystal_system_probability if prediction is not None else None
         trials = search_cells(lines.peaks, settings.search, _device(settings), likely)
         if prediction is not None:
@@ -85,7 +86,7 @@ def weigh(histogram: Histogram, settings: Settings, prediction: Prediction | Non
         trials = distinct_lattices(sorted(trials, key=lambda trial: -trial.score), settings.search.keep)
     if timings["search_cells"] > settings.search.seconds:
         notes.append(f"The search was cut short after {settings.search.seconds:g} s: some lattices were not searched.")
-    with _timed(timings, "fit_pattern"):
+    with timed(timings, "fit_pattern"):
         fits = fit_pattern(histogram, lines, trials)
     return Weighed(lines, prediction, fits, tuple(notes), timings)
 

@@ -15,7 +15,8 @@ def versions() -> dict[str, str]:
 
 
 @contextmanager
-def _timed(timings: dict[str, float], step: str) -> Iterator[None]:
+def timed(timings: dict[str, float], step: str) -> Iterator[None]:
+    """Put the seconds that the block takes into ``timings[step]``."""
     began = time.perf_counter()
     yield
     timings[step] = time.perf_counter() - began

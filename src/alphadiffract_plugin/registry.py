@@ -36,14 +36,14 @@ def call(indexer: Indexer, histogram: Histogram, settings: Settings) -> Indexing
     PluginError : it comes from another package and failed in a way of its own; or it returned no answer that
         can be written down.
     """
-    with _blaming("indexer", indexer.name, indexer.index):
+    with blaming("indexer", indexer.name, indexer.index):
         result = indexer.index(histogram, settings)
-    _check_answer("indexer", indexer.name, result, IndexingResult)
+    check_answer("indexer", indexer.name, result, IndexingResult)
     return result
 
 
 @contextlib.contextmanager
-def _blaming(kind: str, name: str, function: Callable) -> Iterator[None]:
+def blaming(kind: str, name: str, function: Callable) -> Iterator[None]:
     """Raise whatever fails in a function of another package as PluginError; a fault of ours stays as it is."""
     try:
         yield
@@ -58,7 +58,7 @@ def _blaming(kind: str, name: str, function: Callable) -> Iterator[None]:
         ) from error
 
 
-def _check_answer(kind: str, name: str, answer: object, wanted: type[Record]) -> None:
+def check_answer(kind: str, name: str, answer: object, wanted: type[Record]) -> None:
     """Refuse, as PluginError, what is no such record or cannot be written down."""
     fault = "" if isinstance(answer, wanted) else f"a {type(answer).__name__}, no {wanted.__name__}"
     if not fault:

@@ -6,11 +6,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from alphadiffract_plugin.cli.seeding import check_seeds, seed_into, seed_line
 from alphadiffract_plugin.errors import AlphaDiffractError, OutputError, SettingsError
 from alphadiffract_plugin.hooks import Indexer, PluginError, Seeder
 from alphadiffract_plugin.output import check_absent, check_file, check_folder, make_folder, write_text, write_whole
 from alphadiffract_plugin.progress import say, track
 from alphadiffract_plugin.records import Histogram, IndexingResult
+from alphadiffract_plugin.registry import call
 from alphadiffract_plugin.settings import Settings
 
 STDOUT = "-"

@@ -20,7 +20,6 @@ models = typer.Typer(no_args_is_help=True, help="List, show and add the networks
 @models.command("list")
 def list_models() -> None:
     """List the models known by name."""
-    from alphadiffract_plugin.cli.models import models_report
     from alphadiffract_plugin.models.catalogue import list_models, user_folder
     from alphadiffract_plugin.report.tables import print_report
 
@@ -55,7 +54,9 @@ def add(
 
 def models_report(models: Sequence[ModelInfo], user_folder: Path) -> Iterator[RenderableType]:
     """The models known by name, and where a user's own go."""
-    table = _table("models")
+    from alphadiffract_plugin.report.tables import styled_table
+
+    table = styled_table("models")
     for column in ("name", "architecture", "MB", "where"):
         table.add_column(column, justify="right" if column == "MB" else "left")
     for info in models:

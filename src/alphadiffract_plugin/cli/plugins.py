@@ -13,15 +13,17 @@ if TYPE_CHECKING:
 
 def plugins_report(plugins: RietveldPlugins) -> Iterator[RenderableType]:
     """Who offers what, by name; and what is broken, with the reason."""
+    from alphadiffract_plugin.report.tables import styled_table
+
     for title, offers in (("indexers", plugins.indexers), ("seeders", plugins.seeders)):
-        table = _table(title)
+        table = styled_table(title)
         for column in ("name", "from plugin", "what it does"):
             table.add_column(column)
         for offer in offers.values():
             table.add_row(offer.name, plugins.provider(offer), offer.summary)
         yield table
     if plugins.broken:
-        table = _table("broken plugins (the others work)")
+        table = styled_table("broken plugins (the others work)")
         for column in ("plugin", "reason"):
             table.add_column(column)
         for name, reason in sorted(plugins.broken.items()):

@@ -9,6 +9,7 @@ from alphadiffract_plugin.errors import InputError, SettingsError
 from alphadiffract_plugin.hooks import Seeder
 from alphadiffract_plugin.output import check_absent, check_folder, make_folder, write_text
 from alphadiffract_plugin.records import Histogram, IndexingResult, SeedReport
+from alphadiffract_plugin.registry import blaming, check_answer
 from alphadiffract_plugin.settings import Settings
 
 
@@ -39,9 +40,9 @@ def seed_into(
     """
     target = make_folder(folder / name / seeder.name)
     try:
-        with _blaming("seeder", seeder.name, seeder.seed):
+        with blaming("seeder", seeder.name, seeder.seed):
             report = seeder.seed(histogram, result, target, settings)
-        _check_answer("seeder", seeder.name, report, SeedReport)
+        check_answer("seeder", seeder.name, report, SeedReport)
     except BaseException:
         for left in (target, target.parent):
             if left.is_dir() and not any(left.iterdir()):

@@ -61,7 +61,9 @@ def simulate(
     settings = chosen_effects(effects, instrument)
     measured_panels = [report.measured_panel(path, wavelength) for path in measured or ()]
     generator = torch.Generator().manual_seed(seed)
-    made = _simulated(*_crystals(structures or [], count, random, generator), settings, generator)
+    made = report.simulated_patterns(
+        *report.crystals_of(structures or [], count, random, generator), settings, generator
+    )
     make_folder(output)
     report.remove_earlier(output)
     if form is Format.npz:

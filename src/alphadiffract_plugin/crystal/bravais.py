@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from alphadiffract_plugin.crystal.bravais import centred
+from alphadiffract_plugin.crystal.cells import cell_from_direct_metric, direct_metric_from_cell
 from alphadiffract_plugin.crystal.reflections import quadratic_form
 from alphadiffract_plugin.records import Cell
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from alphadiffract_plugin.crystal.cells import metric_from_cell, tensor_from_metric
+from alphadiffract_plugin.crystal.symmetry import extinct, operations_from_space_group
 from alphadiffract_plugin.records import Cell
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from alphadiffract_plugin.errors import InputError, OutputError, SettingsError
+from alphadiffract_plugin.evaluation.members import Member, counts_of, members_of, without_paths
 from alphadiffract_plugin.output import make_folder
 
 if TYPE_CHECKING:

@@ -10,6 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from alphadiffract_plugin.models.checkpoint import weights_sha256
 from alphadiffract_plugin.output import make_folder, write_text, write_whole
 
 if TYPE_CHECKING:

@@ -171,7 +171,9 @@ BATCH = 128
 """Patterns that are made at a time."""
 
 
-def _crystals(files: list[Path], count: int, random: int, generator: torch.Generator) -> tuple[list[str], list[Atoms]]:
+def crystals_of(
+    files: list[Path], count: int, random: int, generator: torch.Generator
+) -> tuple[list[str], list[Atoms]]:
     """Names and atoms: ``count`` structures of the files in random order, again and again, then random crystals."""
     import torch
 
@@ -217,7 +219,9 @@ def _table(files: list[Path]) -> pyarrow.Table:
     return pa.concat_tables(tables, promote_options="permissive")
 
 
-def _simulated(names: list[str], crystals: list[Atoms], effects: Effects, generator: torch.Generator) -> Simulated:
+def simulated_patterns(
+    names: list[str], crystals: list[Atoms], effects: Effects, generator: torch.Generator
+) -> Simulated:
     """One pattern of each crystal, its cell strained first; cells are told in the setting of the crystal."""
     import torch
 

@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from alphadiffract_plugin.records import IndexingResult, Receipt, SeedReport
+from alphadiffract_plugin.seeding.answer import doubts
 
 POOR = 50.0
 """A fit that settles at a higher Rwp in per cent is told apart from one that fits."""

@@ -15,6 +15,7 @@ from typing import Any
 
 from alphadiffract_plugin.errors import InputError, UntrustedFileError
 from alphadiffract_plugin.gsasii import inert_pickle
+from alphadiffract_plugin.readers.instprm import check_no_code, lines_as_gsasii
 
 _HARMONIC = re.compile(r"[-+]?[Cc]\(?[-\d, ]+\)?[cs]?")
 """Name of a spherical harmonic, such as C(4,0,1): GSAS-II evaluates it."""

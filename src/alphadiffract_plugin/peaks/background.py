@@ -54,7 +54,7 @@ def _quiet_scatter(scatter: np.ndarray, mean: np.ndarray) -> float:
     return 1.48 * float(np.median(scatter[quiet]))
 
 
-def _quiet_level(x: np.ndarray, net: np.ndarray, noise: np.ndarray) -> np.ndarray:
+def quiet_level(x: np.ndarray, net: np.ndarray, noise: np.ndarray) -> np.ndarray:
     """Mean of what is left between the lines, shape (N,): the filter follows the lower edge of the noise."""
     blocks = np.array_split(np.arange(len(x)), max(4, int((x[-1] - x[0]) / 4.0)))
     level = []

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from alphadiffract_plugin.errors import PeaksError
+from alphadiffract_plugin.peaks.background import background_of, noise_of, quiet_level
 from alphadiffract_plugin.peaks.profile import Shape, profiles
 from alphadiffract_plugin.records import Histogram, Peaks
 from alphadiffract_plugin.settings import PeakSettings
@@ -65,7 +66,7 @@ def _find_lines(histogram: Histogram, settings: PeakSettings) -> Lines:
     noise = noise_of(histogram, net)
     shape = _first_shape(histogram, net, noise)
     noise = noise * _correlated(x, net, noise, shape)
-    background = background + _quiet_level(x, net, noise)
+    background = background + quiet_level(x, net, noise)
     net = y - background
     position = _propose(x, net, noise, shape, settings.significance)[: 2 * settings.most]
     if len(position) == 0:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from alphadiffract_plugin.crystal import cells
-from alphadiffract_plugin.prediction.alone import conventional_cell
+from alphadiffract_plugin.prediction.propose import bravais_of_proposal
+from alphadiffract_plugin.provenance import timed, versions
 from alphadiffract_plugin.records import Candidate, Cell, Histogram, IndexingResult, Prediction
 from alphadiffract_plugin.settings import Settings
 
@@ -17,7 +18,7 @@ def conventional_cell(prediction: Prediction, crystal_system: str, centring: str
     network does not say how a group's symbol lies on them.
     """
     for proposal in prediction.lattices:
-        found = _bravais(proposal) if proposal.crystal_system == crystal_system else None
+        found = bravais_of_proposal(proposal) if proposal.crystal_system == crystal_system else None
         if found is not None and found.centring == ("C" if centring == "A" else centring):
             a, b, c, *angles = found.cell
             cell = (c, b, a, *angles) if centring == "A" else found.cell
@@ -25,7 +26,7 @@ def conventional_cell(prediction: Prediction, crystal_system: str, centring: str
             free = {"triclinic": (1, 1, 1), "monoclinic": (0, 1, 0)}.get(crystal_system, (0, 0, 0))
             angle = float(max(proposal.spread[3:]))
             return cell, (*(float(relative * edge) for edge in cell[:3]), *(angle * f for f in free))
-    return _UNKNOWN, _UNKNOWN
+    return (np.nan,) * 6, (np.nan,) * 6
 
 
 def index_by_network(histogram: Histogram, settings: Settings) -> IndexingResult:
@@ -38,7 +39,7 @@ def index_by_network(histogram: Histogram, settings: Settings) -> IndexingResult
     from alphadiffract_plugin.prediction.predict import predict
 
     timings: dict[str, float] = {}
-    with _timed(timings, "predict"):
+    with timed(timings, "predict"):
         prediction = predict(histogram, settings)
     order = np.argsort(-prediction.space_group_probability, kind="stable")[: settings.rank.keep]
     return IndexingResult(

@@ -8,7 +8,7 @@ from alphadiffract_plugin.crystal.bravais import LATTICES, bravais_from_basis, p
 from alphadiffract_plugin.crystal.cells import metric_from_cell
 from alphadiffract_plugin.indexing.refine_cells import Trial, pull_onto_lines
 from alphadiffract_plugin.peaks.observed import observed_from_peaks
-from alphadiffract_plugin.records import Cell, LatticeProposal, Peaks, Prediction
+from alphadiffract_plugin.records import LatticeProposal, Peaks, Prediction
 from alphadiffract_plugin.settings import Settings
 
 _DRAWS = 400
@@ -17,7 +17,6 @@ _TOLERANCES = (1e-3, 0.01, 0.03, 0.1)
 """Fractions by which the proposal's lattice points may move to reach the symmetry of its crystal system."""
 _SLANTED = {4: {3: (0, 2)}, 6: {3: (1, 2), 4: (0, 2), 5: (0, 1)}}
 """By number of free parameters: each that belongs to an angle, and those of the two edges beside it."""
-_UNKNOWN: Cell = (np.nan,) * 6
 
 
 def trials_from_prediction(prediction: Prediction, peaks: Peaks, settings: Settings) -> list[Trial]:
@@ -30,7 +29,7 @@ def trials_from_prediction(prediction: Prediction, peaks: Peaks, settings: Setti
     trials: list[Trial] = []
     for proposal in prediction.lattices:
         draws = int(_DRAWS * proposal.weight)
-        found = _bravais(proposal)
+        found = bravais_of_proposal(proposal)
         if draws == 0 or found is None:
             continue
         lattice = next(x for x in LATTICES if (x.family, x.centring) == (found.family, found.centring))
@@ -45,7 +44,8 @@ def trials_from_prediction(prediction: Prediction, peaks: Peaks, settings: Setti
     return sorted(trials, key=lambda trial: -trial.score)
 
 
-def _bravais(proposal: LatticeProposal) -> object | None:
+def bravais_of_proposal(proposal: LatticeProposal) -> object | None:
+    """The Bravais lattice and conventional cell of a lattice that the network proposes; None if it is no lattice."""
     family = "hexagonal" if proposal.crystal_system == "trigonal" else proposal.crystal_system
     basis = primitive_basis(proposal.cell, "P")
     for tolerance in _TOLERANCES:

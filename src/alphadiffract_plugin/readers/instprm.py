@@ -12,7 +12,6 @@ from pathlib import Path
 
 from alphadiffract_plugin.errors import InputError, RadiationError, UntrustedFileError, WavelengthError
 from alphadiffract_plugin.radiation import check_doublet, check_wavelength
-from alphadiffract_plugin.readers.instprm import check_no_code, is_code, lines_as_gsasii
 
 
 @dataclass(frozen=True)

@@ -80,7 +80,7 @@ def result_report(result: IndexingResult, width: int, most: int = 10) -> Iterato
 
 def _ranked(result: IndexingResult, width: int, candidates: Sequence[Candidate]) -> Table:
     wide = width >= WIDE
-    table = _table(f"{result.histogram}  ({result.indexer}, {result.wavelength:.6g} Å)")
+    table = styled_table(f"{result.histogram}  ({result.indexer}, {result.wavelength:.6g} Å)")
     table.add_column("rank", justify="right")
     if wide:
         table.add_column("crystal system")
@@ -114,7 +114,7 @@ def _alike(first: Candidate) -> Iterator[str]:
 
 def overview(results: Sequence[tuple[str, IndexingResult]]) -> Table:
     """Many patterns: the first answer of each, one row a pattern."""
-    table = _table(f"first answers of {len(results)} patterns")
+    table = styled_table(f"first answers of {len(results)} patterns")
     for name in ("pattern", "space group", "a", "b", "c", "alpha", "beta", "gamma"):
         table.add_column(name)
     for name in ("M20", "Rwp %", "probability"):
@@ -147,7 +147,8 @@ def print_report(parts: Iterable[RenderableType]) -> None:
         console.print(part, soft_wrap=not isinstance(part, Table))
 
 
-def _table(title: str) -> Table:
+def styled_table(title: str) -> Table:
+    """An empty table in the style of this program."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
