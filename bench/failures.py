@@ -96,7 +96,6 @@ def failure(row: dict[str, str], candidates: list[dict]) -> Failure:
 
     from alphadiffract_plugin.crystal.bravais import primitive_basis
     from alphadiffract_plugin.crystal.cells import cell_from_metric
-    from alphadiffract_plugin.crystal.reflections import lines
     from alphadiffract_plugin.errors import AlphaDiffractError
     from alphadiffract_plugin.pipeline import weigh
     from alphadiffract_plugin.settings import Settings
@@ -104,7 +103,7 @@ def failure(row: dict[str, str], candidates: list[dict]) -> Failure:
     truth = known_lattice(row)
     try:
         known = weigh(histogram_of(row), Settings())
-        explained = share_explained(known.lines.peaks, lines, truth.parameters)
+        explained = share_explained(known.lines.peaks, truth.parameters)
         fitted = any(
             same(truth, Lattice(primitive_basis(cell_from_metric(fit.trial.metric), fit.trial.lattice.centring)))
             for fit in known.fits
@@ -127,11 +126,13 @@ def failure(row: dict[str, str], candidates: list[dict]) -> Failure:
     )
 
 
-def share_explained(peaks, lines, cell: tuple[float, ...]) -> float:
+def share_explained(peaks, cell: tuple[float, ...]) -> float:
     """Share of the first found lines near a reflection of a triclinic cell, at the best shift of all."""
+    from alphadiffract_plugin.crystal import allowed_inv_d2
+
     found = peaks.two_theta[:LINES]
     reach = (2 * np.sin(np.radians((found[-1] + 0.5) / 2)) / peaks.wavelength) ** 2
-    places = 2 * np.degrees(np.arcsin(np.sqrt(lines(cell, 1, reach)) * peaks.wavelength / 2))
+    places = 2 * np.degrees(np.arcsin(np.sqrt(allowed_inv_d2(cell, 1, reach)) * peaks.wavelength / 2))
     off = np.abs(found[:, None, None] + SHIFTS[:, None] - places).min(-1)
     return float((off < NEAR).mean(0).max())
 

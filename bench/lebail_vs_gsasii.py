@@ -130,7 +130,7 @@ def histogram_of_case(case: Case) -> Any:
 
 def by_ours(histogram: Any, case: Case) -> tuple[float, float, Any, Any]:
     """Our Rwp of the known group, that of the model of GSAS-II, the points, and the answer to start from."""
-    from alphadiffract_plugin.crystal import cells
+    from alphadiffract_plugin import crystal
     from alphadiffract_plugin.crystal.bravais import Lattice
     from alphadiffract_plugin.indexing.refine_cells import pull_onto_lines
     from alphadiffract_plugin.peaks.find_peaks import find_lines
@@ -141,17 +141,17 @@ def by_ours(histogram: Any, case: Case) -> tuple[float, float, Any, Any]:
     from alphadiffract_plugin.whole_pattern.pattern_data import points_judged
     from alphadiffract_plugin.whole_pattern.refine_pattern import refine_pattern
 
-    symbol = cells.symbol_from_space_group(case.space_group)
-    system = cells.crystal_system_from_space_group(case.space_group)
+    symbol = crystal.symbol_from_space_group(case.space_group)
+    system = crystal.crystal_system_from_space_group(case.space_group)
     lattice = Lattice("hexagonal" if system == "trigonal" else system, symbol[0])
     lines = find_lines(histogram, PeakSettings())
     observed = observed_from_peaks(lines.peaks, PULLED)
-    start = np.append(cells.metric_from_cell(case.cell) @ np.linalg.pinv(lattice.metric_map), 0.0)
+    start = np.append(crystal.metric_from_cell(case.cell) @ np.linalg.pinv(lattice.metric_map), 0.0)
     trials = pull_onto_lines(observed, lattice, start[None], "search")
     fits = fit_pattern(histogram, lines, trials)
     fit = next(fit for fit in fits if is_standard(fit, case.space_group))
     candidate = Candidate(
-        cell=cells.cell_from_metric(fit.trial.metric),
+        cell=crystal.cell_from_metric(fit.trial.metric),
         cell_esd=(np.nan,) * 6,
         space_group=case.space_group,
         space_group_symbol=symbol,

@@ -56,7 +56,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def figures(row: dict[str, str]) -> tuple[float, float, float, float]:
     """Share of the first lines that belong, the same after the best shift, their median distance then, seconds."""
-    from alphadiffract_plugin.crystal.reflections import lines, two_theta_from_inv_d2
+    from alphadiffract_plugin.crystal.reflections import allowed_inv_d2, two_theta_from_inv_d2
     from alphadiffract_plugin.errors import PeaksError
     from alphadiffract_plugin.peaks.find_peaks import find_peaks
 
@@ -69,7 +69,7 @@ def figures(row: dict[str, str]) -> tuple[float, float, float, float]:
     seconds = time.perf_counter() - began
     cell = tuple(float(row[name]) for name in ("a", "b", "c", "alpha", "beta", "gamma"))
     reach = (2 * np.sin(np.radians((peaks.two_theta[:LINES][-1] + 0.5) / 2)) / peaks.wavelength) ** 2
-    allowed = lines(cell, int(row["space_group_number"]), reach)
+    allowed = allowed_inv_d2(cell, int(row["space_group_number"]), reach)
     return *belonging(peaks.two_theta[:LINES], two_theta_from_inv_d2(allowed, peaks.wavelength)), seconds
 
 

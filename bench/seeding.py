@@ -190,12 +190,12 @@ def answer(histogram: Any, path: Path) -> Any:
 
 def known_result(known: dict[str, str], result: Any) -> Any:
     """The known cell and space group as an answer with the same lines."""
-    from alphadiffract_plugin.crystal import cells
+    from alphadiffract_plugin import crystal
     from alphadiffract_plugin.crystal.extinction import Setting
     from alphadiffract_plugin.records import Candidate, IndexingResult
 
     group = int(known["space_group_number"])
-    symbol = cells.symbol_from_space_group(group)
+    symbol = crystal.symbol_from_space_group(group)
     cell = tuple(float(known[name]) for name in ("a", "b", "c", "alpha", "beta", "gamma"))
     cell = Setting(group, symbol, np.eye(3)).standard_cell(cell)
     candidate = Candidate(
@@ -203,7 +203,7 @@ def known_result(known: dict[str, str], result: Any) -> Any:
         cell_esd=(math.nan,) * 6,
         space_group=group,
         space_group_symbol=symbol,
-        crystal_system=cells.crystal_system_from_space_group(group),
+        crystal_system=crystal.crystal_system_from_space_group(group),
         probability=1.0,
         zero_shift=best_shift(result.peaks, cell, group),
     )
@@ -212,11 +212,11 @@ def known_result(known: dict[str, str], result: Any) -> Any:
 
 def best_shift(peaks: Any, cell: tuple[float, ...], group: int) -> float:
     """The shift in 2theta degrees, one for all, that brings the first found lines nearest to reflections."""
-    from alphadiffract_plugin.crystal import cells
+    from alphadiffract_plugin import crystal
 
     lines, near = peaks.two_theta[:LINES], np.median(peaks.fwhm[:LINES]) / 2
     inv_d2_max = 1.1 * peaks.inv_d2[: len(lines)].max()
-    places = cells.two_theta_from_inv_d2(cells.lines(cell, group, inv_d2_max), peaks.wavelength)
+    places = crystal.two_theta_from_inv_d2(crystal.allowed_inv_d2(cell, group, inv_d2_max), peaks.wavelength)
     apart = np.abs(lines[:, None, None] - SHIFTS[:, None] - places[np.isfinite(places)]).min(-1)
     return float(SHIFTS[np.argmin(apart.clip(max=near).sum(0) + 1e-6 * np.abs(SHIFTS))])
 

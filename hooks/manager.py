@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import functools
+import importlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
@@ -28,8 +29,8 @@ class PluginError(Exception):
 class RietveldPlugins:
     """The plugins of one process. Nothing is imported before the first look."""
 
-    builtin: Iterable[tuple[str, ModuleType | Any]] = ()
-    """(name, module) pairs that are there without an entry point."""
+    builtin: Iterable[tuple[str, ModuleType | str | Any]] = ()
+    """(name, module) pairs that are there without an entry point; a module may be given by its dotted name."""
     broken: dict[str, str] = field(default_factory=dict)
     """Plugins that failed to import or to answer, with the reason."""
 
@@ -39,7 +40,7 @@ class RietveldPlugins:
         manager = pluggy.PluginManager(specs.PROJECT)
         manager.add_hookspecs(specs)
         for name, module in self.builtin:
-            manager.register(module, name)
+            manager.register(importlib.import_module(module) if isinstance(module, str) else module, name)
         for point in sorted(entry_points(group=specs.PROJECT), key=lambda p: p.name):
             self._register(manager, point)
         return manager

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from alphadiffract_plugin.crystal import cells
+from alphadiffract_plugin import crystal
 from alphadiffract_plugin.peaks.find_peaks import find_peaks
 from alphadiffract_plugin.records import Candidate, IndexingResult
 
@@ -90,7 +90,7 @@ def report_of(cell):
 
 
 def answered(space_group, cell):
-    symbol, system = cells.symbol_from_space_group(space_group), cells.crystal_system_from_space_group(space_group)
+    symbol, system = crystal.symbol_from_space_group(space_group), crystal.crystal_system_from_space_group(space_group)
     candidate = Candidate(cell, (math.nan,) * 6, space_group, symbol, system, 1.0)
     return IndexingResult("x", "by hand", 1.54, (candidate,))
 

@@ -6,7 +6,7 @@ import gemmi
 import numpy as np
 import pytest
 
-from alphadiffract_plugin.crystal import cells
+from alphadiffract_plugin import crystal
 from alphadiffract_plugin.crystal.bravais import LATTICES
 from alphadiffract_plugin.crystal.extinction import extinction_classes, standard_extinction_symbol
 
@@ -58,7 +58,7 @@ def test_every_space_group_is_in_a_class_and_on_its_standard_axes():
 
 def test_every_space_group_has_an_extinction_symbol_that_begins_with_its_centring():
     for number in range(1, 231):
-        letter = cells.symbol_from_space_group(number)[0]
+        letter = crystal.symbol_from_space_group(number)[0]
         assert standard_extinction_symbol(number).split()[0] == letter
 
 
@@ -143,14 +143,14 @@ def test_gypsum_in_c_2_c_has_the_cell_of_todays_tables_from_that_of_old_ones():
 def test_the_lines_stay_where_they_are_when_the_axes_become_standard(lattice):
     """Each setting of each class: lines of the class on the axes at hand = lines of the group on its own axes."""
     cell = GENERAL_CELL[lattice.family]
-    metric = cells.metric_from_cell(cell)
+    metric = crystal.metric_from_cell(cell)
     reach = 0.35
-    hkl = cells.indices_within(metric, reach)
+    hkl = crystal.indices_within(metric, reach)
     for found in extinction_classes(lattice.family, lattice.centring):
-        value = cells.quadratic_form(hkl[~found.extinct(hkl)]) @ metric
+        value = crystal.quadratic_form(hkl[~found.extinct(hkl)]) @ metric
         expected = value[np.diff(value, prepend=-1) > 1e-7]
         for setting in found.settings:
-            standard = cells.lines(setting.standard_cell(cell), setting.space_group, reach)
+            standard = crystal.allowed_inv_d2(setting.standard_cell(cell), setting.space_group, reach)
             assert standard == pytest.approx(expected, abs=1e-9), (found.symbol, setting.symbol)
 
 
@@ -165,8 +165,8 @@ def test_classes_differ_and_their_members_do_not(lattice):
     for found in extinction_classes(lattice.family, lattice.centring):
         absent = found.extinct(hkl)
         for setting in found.settings:
-            own = cells.operations_of(gemmi.SpaceGroup(full_symbol(setting.symbol, lattice.family)))
-            assert (cells.extinct(hkl, own) == absent).all(), setting.symbol
+            own = crystal.operations_of(gemmi.SpaceGroup(full_symbol(setting.symbol, lattice.family)))
+            assert (crystal.extinct(hkl, own) == absent).all(), setting.symbol
         seen.add(absent.tobytes())
     assert len(seen) == len(extinction_classes(lattice.family, lattice.centring))
 
@@ -183,5 +183,5 @@ def test_the_first_class_of_a_lattice_has_no_absences_but_those_of_the_centring(
     grid = np.array([hkl for hkl in itertools.product(range(-4, 5), range(5), range(5)) if any(hkl)])
     for lattice in LATTICES:
         first = extinction_classes(lattice.family, lattice.centring)[0]
-        assert (first.extinct(grid) == ~cells.centred(grid, lattice.centring)).all()
+        assert (first.extinct(grid) == ~crystal.centred(grid, lattice.centring)).all()
         assert set(first.symbol.split()) == {lattice.centring, "-"}

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from alphadiffract_plugin.crystal import cells
+from alphadiffract_plugin import crystal
 from alphadiffract_plugin.errors import PeaksError
 from alphadiffract_plugin.peaks.background import background_of, noise_of
 from alphadiffract_plugin.peaks.find_peaks import find_lines, find_peaks
@@ -34,7 +34,7 @@ def off_the_cell(peaks, cell, space_group):
     Returns them with the lines calculated, each in degrees.
     """
     reach = (2 * np.sin(np.radians(peaks.two_theta[-1] / 2 + 0.1)) / peaks.wavelength) ** 2
-    place = cells.two_theta_from_inv_d2(cells.lines(cell, space_group, reach), peaks.wavelength)
+    place = crystal.two_theta_from_inv_d2(crystal.allowed_inv_d2(cell, space_group, reach), peaks.wavelength)
     off = (peaks.two_theta[:, None] - place)[np.arange(len(peaks)), nearest(peaks.two_theta, place)]
     shifts = np.column_stack([np.ones(len(peaks)), np.cos(np.radians(peaks.two_theta / 2))])
     good = np.abs(off) < 0.15

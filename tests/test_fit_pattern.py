@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from alphadiffract_plugin.crystal import cells
+from alphadiffract_plugin import crystal
 from alphadiffract_plugin.crystal.bravais import Lattice
 from alphadiffract_plugin.indexing.refine_cells import Trial
 from alphadiffract_plugin.peaks.find_peaks import find_lines
@@ -18,7 +18,7 @@ ORTHORHOMBIC = Lattice("orthorhombic", "P")
 
 
 def trial(cell, lattice=ORTHORHOMBIC, zero_shift=0.0):
-    return Trial(lattice, cells.metric_from_cell(cell), zero_shift, 0.0, "search")
+    return Trial(lattice, crystal.metric_from_cell(cell), zero_shift, 0.0, "search")
 
 
 def scaled(*factors):
@@ -42,7 +42,7 @@ def test_the_cell_is_refined_on_the_whole_pattern(pbso4_xray, anglesite):
         next(f for f in fit_pattern(pbso4_xray, anglesite.lines, [start]) if f.extinction.symbol == "P n - a")
         for start in (trial(scaled(1.0003, 0.9998, 1.0002), zero_shift=-0.02), trial(ANGLESITE))
     ]
-    cells = [np.array(cells.cell_from_metric(fit.trial.metric)) for fit in ends]
+    cells = [np.array(crystal.cell_from_metric(fit.trial.metric)) for fit in ends]
     assert cells[0][:3] == pytest.approx(cells[1][:3], rel=3e-4)
     assert cells[1][:3] == pytest.approx(ANGLESITE[:3], rel=5e-4)
     assert (cells[0][3:] == 90).all()
@@ -120,7 +120,7 @@ def test_a_shift_of_the_whole_pattern_is_taken_up_and_leaves_the_cell(pbso4_xray
     middle = np.cos(np.radians(20))
     before = right.trial.zero_shift + right.displacement * middle
     assert fit.trial.zero_shift + fit.displacement * middle - before == pytest.approx(0.1, abs=0.02)
-    assert cells.cell_from_metric(fit.trial.metric)[:3] == pytest.approx(ANGLESITE[:3], rel=1.5e-3)
+    assert crystal.cell_from_metric(fit.trial.metric)[:3] == pytest.approx(ANGLESITE[:3], rel=1.5e-3)
 
 
 def test_a_strangers_line_is_left_over_and_costs_a_bounded_amount(pbso4_xray, right):
@@ -136,7 +136,7 @@ def test_a_strangers_line_is_left_over_and_costs_a_bounded_amount(pbso4_xray, ri
 
 
 def test_a_cell_with_too_many_reflections_is_left_out(pbso4_xray, anglesite):
-    huge = Trial(Lattice("triclinic", "P"), cells.metric_from_cell((25, 26, 27, 88, 93, 97)), 0.0, 0.0, "search")
+    huge = Trial(Lattice("triclinic", "P"), crystal.metric_from_cell((25, 26, 27, 88, 93, 97)), 0.0, 0.0, "search")
     tiny = trial((1.0, 1.0, 1.0, 90.0, 90.0, 90.0))
     assert fit_pattern(pbso4_xray, anglesite.lines, [huge, tiny]) == []
     assert fit_pattern(pbso4_xray, anglesite.lines, []) == []

@@ -15,8 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from alphadiffract_plugin import gsasii
-from alphadiffract_plugin.crystal import cells
+from alphadiffract_plugin import crystal, gsasii
 from alphadiffract_plugin.errors import GSASIIError, InputError, OutputError
 from alphadiffract_plugin.gsasii import indexer, seeder
 from alphadiffract_plugin.load import write_xye
@@ -39,8 +38,8 @@ OFF = (1.0015, 0.9985, 1.0010)
 
 
 def candidate_of(space_group, cell, **more):
-    system = cells.crystal_system_from_space_group(space_group)
-    symbol = cells.symbol_from_space_group(space_group)
+    system = crystal.crystal_system_from_space_group(space_group)
+    symbol = crystal.symbol_from_space_group(space_group)
     return Candidate(cell, (math.nan,) * 6, space_group, symbol, system, 0.9, m20=40.0, **more)
 
 
@@ -374,7 +373,7 @@ def test_our_cif_opens_in_gsasii(number, cell, tmp_path):
     with gsasii.quiet():
         project = gsasii.scriptable().G2Project(newgpx=str(tmp_path / "x.gpx"))
         phase = project.add_phase(str(path), phasename="read", fmthint="CIF")
-    assert phase.data["General"]["SGData"]["SpGrp"] == cells.symbol_from_space_group(number)
+    assert phase.data["General"]["SGData"]["SpGrp"] == crystal.symbol_from_space_group(number)
     assert [*phase.get_cell().values()][:6] == pytest.approx(cell, abs=2e-3)
 
 

@@ -7,8 +7,7 @@ import warnings
 import numpy as np
 import pytest
 
-from alphadiffract_plugin import gsasii
-from alphadiffract_plugin.crystal import cells
+from alphadiffract_plugin import crystal, gsasii
 from alphadiffract_plugin.gsasii import seeder
 from alphadiffract_plugin.gsasii.receipt import MOST, another_cell
 from alphadiffract_plugin.load import write_xye
@@ -28,8 +27,8 @@ QUICK = Settings(seed=SeedSettings(cycles=1))
 
 
 def candidate_of(space_group, cell, probability=0.9, **more):
-    system = cells.crystal_system_from_space_group(space_group)
-    symbol = cells.symbol_from_space_group(space_group)
+    system = crystal.crystal_system_from_space_group(space_group)
+    symbol = crystal.symbol_from_space_group(space_group)
     return Candidate(cell, (math.nan,) * 6, space_group, symbol, system, probability, m20=40.0, **more)
 
 

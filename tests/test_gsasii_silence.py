@@ -11,8 +11,7 @@ import math
 import numpy as np
 import pytest
 
-from alphadiffract_plugin import gsasii
-from alphadiffract_plugin.crystal import cells
+from alphadiffract_plugin import crystal, gsasii
 from alphadiffract_plugin.errors import InputError, WavelengthError
 from alphadiffract_plugin.gsasii import seeder
 from alphadiffract_plugin.load import write_xye
@@ -33,8 +32,8 @@ NOT_FITTED |= {"steps": [], "notes": []}
 
 
 def candidate_of(cell, space_group=221):
-    system = cells.crystal_system_from_space_group(space_group)
-    symbol = cells.symbol_from_space_group(space_group)
+    system = crystal.crystal_system_from_space_group(space_group)
+    symbol = crystal.symbol_from_space_group(space_group)
     return Candidate(cell, (math.nan,) * 6, space_group, symbol, system, 0.9, m20=40.0, zero_shift=-0.09)
 
 
@@ -83,7 +82,7 @@ def test_the_reflections_are_those_of_the_refined_cell(fitted):
     low, high = histogram.data["Limits"][1]
     wavelength = histogram.data["Instrument Parameters"][0]["Lam1"][1]
     reach = (2 * np.sin(np.radians(high / 2)) / wavelength) ** 2
-    allowed = cells.lines(report.cell, 221, reach)
+    allowed = crystal.allowed_inv_d2(report.cell, 221, reach)
     distinct = np.unique(np.round(listed[:, 4], 5))[::-1]
     assert len(distinct) in (len(allowed), len(allowed) + 1), "GSAS-II lists one behind the limit"
     assert distinct[: len(allowed)] == pytest.approx(allowed[: len(distinct)] ** -0.5, rel=2e-4)

@@ -12,8 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from alphadiffract_plugin import gsasii
-from alphadiffract_plugin.crystal import cells
+from alphadiffract_plugin import crystal, gsasii
 from alphadiffract_plugin.errors import GSASIIError, OutputError
 from alphadiffract_plugin.load import histogram_from_gsasii, write_xye
 from alphadiffract_plugin.peaks.find_peaks import find_peaks
@@ -30,8 +29,8 @@ ANGLESITE = (8.4786, 5.3976, 6.9590, 90.0, 90.0, 90.0)
 
 def answer(histogram, space_group, *known):
     """An answer by hand for a histogram of the project."""
-    symbol = cells.symbol_from_space_group(space_group)
-    system = cells.crystal_system_from_space_group(space_group)
+    symbol = crystal.symbol_from_space_group(space_group)
+    system = crystal.crystal_system_from_space_group(space_group)
     candidates = tuple(Candidate(cell, (math.nan,) * 6, space_group, symbol, system, 0.9, m20=40.0) for cell in known)
     pattern = histogram_from_gsasii(histogram)
     return IndexingResult(pattern.name, "by hand", pattern.wavelength, candidates, find_peaks(pattern))

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 import spglib
 
-from alphadiffract_plugin import gsasii
-from alphadiffract_plugin.crystal import cells
+from alphadiffract_plugin import crystal, gsasii
 from alphadiffract_plugin.errors import GSASIIError
 from alphadiffract_plugin.gsasii import symbols as symbols
 from alphadiffract_plugin.records import Candidate
@@ -30,8 +29,8 @@ REACH = 0.36
 
 
 def candidate_of(space_group, cell=None):
-    system = cells.crystal_system_from_space_group(space_group)
-    symbol = cells.symbol_from_space_group(space_group)
+    system = crystal.crystal_system_from_space_group(space_group)
+    symbol = crystal.symbol_from_space_group(space_group)
     return Candidate(cell or CELLS[system], (math.nan,) * 6, space_group, symbol, system, 0.9)
 
 
@@ -54,19 +53,19 @@ def settings_of(*systems):
     return [
         setting
         for setting in gemmi.spacegroup_table()
-        if cells.crystal_system_from_space_group(setting.number) in systems and setting.ext != "1"
+        if crystal.crystal_system_from_space_group(setting.number) in systems and setting.ext != "1"
     ]
 
 
 def cell_at_hand(setting):
     """The cell on the axes of a setting that is ``CELLS`` on those of the standard one."""
-    standard = cells.direct_metric_from_cell(CELLS[cells.crystal_system_from_space_group(setting.number)])
+    standard = crystal.direct_metric_from_cell(CELLS[crystal.crystal_system_from_space_group(setting.number)])
     back = np.linalg.inv(np.array(setting.basisop.rot) / setting.basisop.DEN)
-    return cells.cell_from_direct_metric(back.T @ standard @ back)
+    return crystal.cell_from_direct_metric(back.T @ standard @ back)
 
 
 def niggli(cell, letter):
-    return spglib.niggli_reduce(cells.primitive_basis(cell, letter))
+    return spglib.niggli_reduce(crystal.primitive_basis(cell, letter))
 
 
 def same_lines(some, others):
@@ -77,12 +76,12 @@ def same_lines(some, others):
 
 def comes_back(phase, number):
     """Whether number, lattice and allowed reflections of a phase are those that ``CELLS`` stands for."""
-    system, letter = cells.crystal_system_from_space_group(number), cells.symbol_from_space_group(number)[0]
+    system, letter = crystal.crystal_system_from_space_group(number), crystal.symbol_from_space_group(number)[0]
     wanted = CELLS[system]
     found, cell = symbols.standard_cell_of_phase(phase)
     lattices = [np.abs(one @ one.T) for one in (niggli(cell, letter), niggli(wanted, letter))]
     reach = 1.0 if system == "cubic" else REACH
-    lines = symbols.lines_of_phase(phase, reach), cells.lines(wanted, number, reach)
+    lines = symbols.lines_of_phase(phase, reach), crystal.allowed_inv_d2(wanted, number, reach)
     return found == number and np.allclose(*lattices, rtol=1e-6) and same_lines(*lines) and len(lines[1]) >= 5
 
 
@@ -101,7 +100,7 @@ def test_all_230_groups_become_phases_and_come_back(make):
 
 def test_the_symbol_that_is_seeded_is_the_one_that_gsasii_understands():
     for number in range(1, 231):
-        symbol = cells.symbol_from_space_group(number)
+        symbol = crystal.symbol_from_space_group(number)
         symbols.check_symbol(symbol, number)
         assert symbols.symbol_from_setting(symbols.find_setting(number)) == symbol
 
@@ -203,7 +202,7 @@ def test_settings_whose_origin_is_elsewhere_in_gsasii_are_still_known(make, symb
         symbols.symbol_from_setting(symbols.find_setting(symbol))
     found, cell = symbols.standard_cell_of_phase(phase)
     assert found == number
-    assert same_lines(symbols.lines_of_phase(phase, REACH), cells.lines(cell, number, REACH))
+    assert same_lines(symbols.lines_of_phase(phase, REACH), crystal.allowed_inv_d2(cell, number, REACH))
 
 
 def test_rhombohedral_calcite_is_compared_on_hexagonal_axes(make):
@@ -253,6 +252,6 @@ def test_generate_reflections_of_gsasii_forgets_screws_and_glides_and_we_do_not_
     shown = {tuple(int(index) for index in row[:3]) for row in theirs}
     assert {(0, 0, 1), (0, 1, 0)} <= shown, "both are absent in P 21/c"
     lines = symbols.lines_of_phase(make("P 21/c", cell), 0.1)
-    metric = cells.metric_from_cell(cell)
+    metric = crystal.metric_from_cell(cell)
     for absent in ((0, 0, 1), (0, 1, 0)):
-        assert np.abs(lines - cells.quadratic_form(np.array(absent)) @ metric).min() > 1e-3
+        assert np.abs(lines - crystal.quadratic_form(np.array(absent)) @ metric).min() > 1e-3

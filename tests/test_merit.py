@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from alphadiffract_plugin.crystal import cells
+from alphadiffract_plugin import crystal
 from alphadiffract_plugin.indexing.merit import Merit, merit_of_lines
 
 COPPER = 1.5405929
@@ -18,12 +18,12 @@ Z. Kristallogr. 219, 783, table 6, set F. They give M20 = 197 and F20 = 1080 (0.
 
 def lab6(indices):
     """two_theta in degrees of LaB6 with such h² + k² + l², at Cu Kα1."""
-    return cells.two_theta_from_inv_d2(np.array(indices) / 4.15683**2, COPPER)
+    return crystal.two_theta_from_inv_d2(np.array(indices) / 4.15683**2, COPPER)
 
 
 def merit(observed, cell, space_group=1, *, wavelength=COPPER, tolerance=0.05):
     reach = (2 * np.sin(np.radians(observed.max() / 2 + 1)) / wavelength) ** 2
-    calculated = cells.lines(cell, space_group, reach)
+    calculated = crystal.allowed_inv_d2(cell, space_group, reach)
     return merit_of_lines(
         observed_two_theta=observed, calculated_inv_d2=calculated, wavelength=wavelength, tolerance=tolerance
     )
@@ -44,7 +44,7 @@ def test_f_is_the_share_of_lines_found_over_their_mean_error():
 def test_m_is_the_last_line_over_twice_the_mean_error_and_the_count():
     """Lines at 1/d² = n/a² for n = 1 to 6, each 0.0002 1/Å² too large: M = (6/a² + 0.0002) / (2 · 0.0002 · 6)."""
     inv_d2 = np.arange(1, 7) / 4.15683**2 + 0.0002
-    found = merit(cells.two_theta_from_inv_d2(inv_d2, COPPER), LAB6)
+    found = merit(crystal.two_theta_from_inv_d2(inv_d2, COPPER), LAB6)
     assert found.m20 == pytest.approx((6 / 4.15683**2 + 0.0002) / (2 * 0.0002 * 6), rel=1e-6)
 
 
@@ -67,7 +67,9 @@ def test_published_figures_come_out_of_the_published_lines():
 def test_a_cell_twice_too_large_explains_everything_and_is_worth_half():
     cell = (8.480, 5.398, 6.958, 90.0, 90.0, 90.0)
     rng = np.random.default_rng(1)
-    observed = cells.two_theta_from_inv_d2(cells.lines(cell, 62, 0.4)[:20], COPPER) + rng.normal(0, 0.01, 20)
+    observed = crystal.two_theta_from_inv_d2(crystal.allowed_inv_d2(cell, 62, 0.4)[:20], COPPER) + rng.normal(
+        0, 0.01, 20
+    )
     right = merit(observed, cell, 16)
     double = merit(observed, (cell[0], cell[1], 2 * cell[2], 90.0, 90.0, 90.0), 16)
     assert right.lines_used == double.lines_used == 20
@@ -78,7 +80,7 @@ def test_a_cell_twice_too_large_explains_everything_and_is_worth_half():
 
 def test_a_space_group_that_forbids_what_is_not_seen_is_worth_more():
     cell = (8.480, 5.398, 6.958, 90.0, 90.0, 90.0)
-    observed = cells.two_theta_from_inv_d2(cells.lines(cell, 62, 0.4)[:20], COPPER) + 0.01
+    observed = crystal.two_theta_from_inv_d2(crystal.allowed_inv_d2(cell, 62, 0.4)[:20], COPPER) + 0.01
     assert merit(observed, cell, 62).m20 > merit(observed, cell, 16).m20 > 10
 
 

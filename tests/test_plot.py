@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from matplotlib.text import Text
 
-from alphadiffract_plugin.crystal.reflections import lines, two_theta_from_inv_d2
+from alphadiffract_plugin.crystal.reflections import allowed_inv_d2, two_theta_from_inv_d2
 from alphadiffract_plugin.crystal.symmetry import symbol_from_space_group
 from alphadiffract_plugin.records import Candidate, IndexingResult, Peaks, Prediction
 from alphadiffract_plugin.report.plot import figure_of
@@ -21,7 +21,7 @@ LAB6 = Candidate((4.15683,) * 3 + (90.0,) * 3, NO_ESD, 221, "P m -3 m", "cubic",
 @pytest.fixture
 def result(lab6_lab) -> IndexingResult:
     """LaB6 with the right answer first, another group of the same lines, and five worse ones."""
-    position = two_theta_from_inv_d2(lines(LAB6.cell, 221, 1.5), lab6_lab.wavelength)[:12]
+    position = two_theta_from_inv_d2(allowed_inv_d2(LAB6.cell, 221, 1.5), lab6_lab.wavelength)[:12]
     peaks = Peaks(position, position * 0 + 0.002, position, position * 0 + 0.1, position, lab6_lab.wavelength)
     alike = dataclasses.replace(LAB6, space_group=215, space_group_symbol="P -4 3 m", probability=0.1)
     groups = ((225, 8.31366), (229, 8.31366), (123, 4.1567), (65, 5.8787), (1, 4.1566))

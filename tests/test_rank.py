@@ -7,7 +7,7 @@ from importlib.resources import files
 import numpy as np
 import pytest
 
-from alphadiffract_plugin.crystal import cells
+from alphadiffract_plugin import crystal
 from alphadiffract_plugin.crystal.bravais import Lattice
 from alphadiffract_plugin.indexing.refine_cells import Trial
 from alphadiffract_plugin.rank import Weights, log_frequency, rank, term_table, weights
@@ -82,7 +82,7 @@ def test_uncertainties_of_the_cell_are_sane_and_zero_where_symmetry_fixes_it(ans
 
 def test_an_oblique_cell_has_uncertain_angles(pbso4_xray, anglesite):
     """The same lattice taken for monoclinic: b unique, so beta alone is free."""
-    trial = Trial(Lattice("monoclinic", "P"), cells.metric_from_cell(ANGLESITE), 0.0, 0.0, "search")
+    trial = Trial(Lattice("monoclinic", "P"), crystal.metric_from_cell(ANGLESITE), 0.0, 0.0, "search")
     answer = rank(fit_pattern(pbso4_xray, anglesite.lines, [trial]), anglesite.lines, None, RankSettings())[0]
     assert answer.crystal_system == "monoclinic"
     alpha, beta, gamma = answer.cell_esd[3:]
@@ -94,7 +94,7 @@ def test_an_oblique_cell_has_uncertain_angles(pbso4_xray, anglesite):
 def test_more_symmetry_is_preferred_where_the_lines_are_the_same(pbso4_xray, anglesite):
     """Anglesite as orthorhombic and as monoclinic with an angle of 90 degrees."""
     trials = [
-        Trial(Lattice(family, "P"), cells.metric_from_cell(ANGLESITE), 0.0, 0.0, "search")
+        Trial(Lattice(family, "P"), crystal.metric_from_cell(ANGLESITE), 0.0, 0.0, "search")
         for family in ("monoclinic", "orthorhombic")
     ]
     answers = rank(fit_pattern(pbso4_xray, anglesite.lines, trials), anglesite.lines, None, RankSettings())
@@ -120,7 +120,7 @@ def test_a_network_that_is_wrong_does_not_overrule_the_lines(anglesite):
 
 def test_wrong_cells_alone_are_given_little_probability(pbso4_xray, anglesite):
     wrong = [(8.65, 5.398, 6.958, 90.0, 90.0, 90.0), (8.48, 5.30, 7.05, 90.0, 90.0, 90.0)]
-    trials = [Trial(Lattice("orthorhombic", "P"), cells.metric_from_cell(c), 0.0, 0.0, "search") for c in wrong]
+    trials = [Trial(Lattice("orthorhombic", "P"), crystal.metric_from_cell(c), 0.0, 0.0, "search") for c in wrong]
     answers = rank(fit_pattern(pbso4_xray, anglesite.lines, trials), anglesite.lines, None, RankSettings())
     assert sum(answer.probability for answer in answers) < 0.05
     assert len(answers[0].unindexed) > 3
@@ -129,7 +129,7 @@ def test_wrong_cells_alone_are_given_little_probability(pbso4_xray, anglesite):
 def test_where_no_cell_is_good_the_network_s_groups_come_first_without_a_cell(pbso4_xray, anglesite):
     """Wrong cells alone again; the network, asked about a mineral, is for P n m a and a little for P 21/c and P -1."""
     cell = (8.65, 5.30, 7.05, 90.0, 90.0, 90.0)
-    trials = [Trial(Lattice("orthorhombic", "P"), cells.metric_from_cell(cell), 0.0, 0.0, "search")]
+    trials = [Trial(Lattice("orthorhombic", "P"), crystal.metric_from_cell(cell), 0.0, 0.0, "search")]
     fits = fit_pattern(pbso4_xray, anglesite.lines, trials)
     answers = rank(fits, anglesite.lines, opinion(g62=0.6, g14=0.2, g2=0.15), RankSettings())
     groups = [answer.space_group for answer in answers if not answer.has_cell]

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from alphadiffract_plugin.crystal import cells
+from alphadiffract_plugin import crystal
 from alphadiffract_plugin.peaks.find_peaks import find_lines
 from alphadiffract_plugin.peaks.profile import Shape, profiles
 from alphadiffract_plugin.records import Candidate, Histogram, IndexingResult
@@ -18,8 +18,8 @@ UNKNOWN = (np.nan,) * 6
 
 
 def candidate(cell, space_group, **more):
-    symbol = cells.symbol_from_space_group(space_group)
-    system = cells.crystal_system_from_space_group(space_group)
+    symbol = crystal.symbol_from_space_group(space_group)
+    system = crystal.crystal_system_from_space_group(space_group)
     return Candidate(cell, UNKNOWN, space_group, symbol, system, 1.0, **more)
 
 
@@ -56,7 +56,9 @@ def test_rwp_of_a_pattern_of_which_all_is_known_is_what_its_noise_leaves():
     """Skewed lines whose mixing changes, on a sloping background: Rwp² = Σ w σ² / Σ w y² = N / Σ w y²."""
     shape = Shape(0.02, -0.01, 0.01, 0.3, (1.5405929,), 0.0, eta_slope=0.5, asymmetry=-0.25)
     x = np.arange(15.0, 110.0, 0.02)
-    place = cells.two_theta_from_inv_d2(cells.lines((4.15683,) * 3 + (90.0,) * 3, 221, 1.1), shape.wavelengths[0])
+    place = crystal.two_theta_from_inv_d2(
+        crystal.allowed_inv_d2((4.15683,) * 3 + (90.0,) * 3, 221, 1.1), shape.wavelengths[0]
+    )
     mean = 300 - x + profiles(x, place, shape, reach=40).value @ np.linspace(900, 300, len(place))
     counts = np.random.default_rng(0).poisson(mean).astype(float)
     histogram = Histogram(x, counts, np.sqrt(counts), shape.wavelengths, 0.0)

@@ -11,8 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from alphadiffract_plugin import gsasii
-from alphadiffract_plugin.crystal import cells
+from alphadiffract_plugin import crystal, gsasii
 from alphadiffract_plugin.errors import GSASIIError, InputError, OutputError
 from alphadiffract_plugin.load import histogram_from_file
 from alphadiffract_plugin.peaks.find_peaks import find_peaks
@@ -41,8 +40,8 @@ def candidate_of(space_group, cell=None):
         cell=cell or CRYSTALS[space_group],
         cell_esd=(0.0004, 0.0003, 0.0012, 0.0, 0.0, 0.0),
         space_group=space_group,
-        space_group_symbol=cells.symbol_from_space_group(space_group),
-        crystal_system=cells.crystal_system_from_space_group(space_group),
+        space_group_symbol=crystal.symbol_from_space_group(space_group),
+        crystal_system=crystal.crystal_system_from_space_group(space_group),
         probability=0.9,
         m20=40.0,
     )
@@ -104,7 +103,7 @@ def test_a_cif_opens_in_pymatgen_diffpy_and_gemmi_with_its_cell_and_group(space_
 
 
 def crystal_volume(cell):
-    return float(np.sqrt(np.linalg.det(cells.direct_metric_from_cell(cell))))
+    return float(np.sqrt(np.linalg.det(crystal.direct_metric_from_cell(cell))))
 
 
 def test_a_cif_gives_esds_in_the_last_digits():

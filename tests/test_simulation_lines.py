@@ -9,7 +9,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from alphadiffract_plugin.crystal import cells  # noqa: E402
+from alphadiffract_plugin import crystal  # noqa: E402
 from alphadiffract_plugin.errors import InputError  # noqa: E402
 from alphadiffract_plugin.models import lattice  # noqa: E402
 from alphadiffract_plugin.models.simulation import lines, reflections, structure_factors, symmetry  # noqa: E402
@@ -105,14 +105,14 @@ def test_reflections_are_those_that_the_space_group_allows_each_class_once(numbe
         "trigonal": (9, 9, 13, 90, 90, 120),
         "hexagonal": (9, 9, 13, 90, 90, 120),
         "cubic": (12, 12, 12, 90, 90, 90),
-    }[cells.crystal_system_from_space_group(number)]
+    }[crystal.crystal_system_from_space_group(number)]
     hall = torch.tensor([int(symmetry.default_settings()[number - 1])])
-    metric = torch.as_tensor(cells.direct_metric_from_cell(cell))[None]
+    metric = torch.as_tensor(crystal.direct_metric_from_cell(cell))[None]
     found = reflections.reflections(hall, metric, 1.5)
 
-    every = cells.indices_within(cells.metric_from_cell(cell), 1 / 1.5**2)
+    every = crystal.indices_within(crystal.metric_from_cell(cell), 1 / 1.5**2)
     turns, shifts = symmetry.all_operations(int(hall))
-    allowed = every[~cells.extinct(every, (turns, shifts))]
+    allowed = every[~crystal.extinct(every, (turns, shifts))]
     assert int(found.multiplicity.sum()) == 2 * len(allowed)
     orbits = np.einsum("ri,nij->rnj", found.hkl.numpy(), turns)
     classes = {tuple(h) for orbit in orbits for h in np.concatenate((orbit, -orbit))}

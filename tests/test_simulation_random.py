@@ -12,7 +12,7 @@ import spglib  # noqa: E402
 from alphadiffract_plugin.errors import SettingsError  # noqa: E402
 from alphadiffract_plugin.models import lattice  # noqa: E402
 from alphadiffract_plugin.models.simulation import random_crystals as made  # noqa: E402
-from alphadiffract_plugin.models.simulation import wyckoff  # noqa: E402
+from alphadiffract_plugin.models.simulation import random_settings, wyckoff  # noqa: E402
 from alphadiffract_plugin.models.simulation.elements import elements  # noqa: E402
 from alphadiffract_plugin.models.simulation.symmetry import all_operations, default_settings  # noqa: E402
 
@@ -135,11 +135,11 @@ def test_the_same_generator_makes_the_same_lines_and_another_makes_others():
 
 def test_crystals_follow_the_prior(tmp_path):
     (tmp_path / "garnets.json").write_text(json.dumps([0] * 229 + [1]))
-    prior = made.prior_from_name(tmp_path / "garnets.json")
+    prior = random_settings.prior_from_name(tmp_path / "garnets.json")
     assert (made.random_crystals(5, torch.Generator().manual_seed(1), prior=prior).space_group == 229).all()
-    natural = made.prior_from_name("natural")
+    natural = random_settings.prior_from_name("natural")
     assert natural.sum() == pytest.approx(1) and (natural > 0).all() and natural[13] > 0.05  # P 21/c
-    assert made.prior_from_name("flat")[13] == pytest.approx(1 / 230)
+    assert random_settings.prior_from_name("flat")[13] == pytest.approx(1 / 230)
 
 
 @pytest.mark.parametrize(
@@ -149,10 +149,10 @@ def test_crystals_follow_the_prior(tmp_path):
 def test_a_prior_that_is_none_is_refused(tmp_path, text, told):
     (tmp_path / "prior.json").write_text(text)
     with pytest.raises(SettingsError, match=told) as raised:
-        made.prior_from_name(tmp_path / "prior.json")
+        random_settings.prior_from_name(tmp_path / "prior.json")
     assert "230 weights" in raised.value.mend
 
 
 def test_a_prior_that_is_not_there_is_refused():
     with pytest.raises(SettingsError, match="naturall"):
-        made.prior_from_name("naturall")
+        random_settings.prior_from_name("naturall")

@@ -10,9 +10,9 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("pyarrow")
 
+from alphadiffract_plugin import crystal  # noqa: E402
 from alphadiffract_plugin.cli.app import main  # noqa: E402
 from alphadiffract_plugin.cli.simulate import chosen_effects  # noqa: E402
-from alphadiffract_plugin.crystal import cells  # noqa: E402
 from alphadiffract_plugin.errors import SettingsError  # noqa: E402
 from alphadiffract_plugin.load import histogram_from_file  # noqa: E402
 from alphadiffract_plugin.models.simulation import sheet  # noqa: E402
@@ -94,7 +94,7 @@ def test_the_lines_of_a_perfect_instrument_stand_where_the_told_cell_and_group_p
     cell = tuple(float(told[name]) for name in ("a", "b", "c", "alpha", "beta", "gamma"))
     assert cell == pytest.approx((8.480, 5.398, 6.958, 90, 90, 90), rel=1e-5)  # as P n m a has them
     peaks = find_peaks(histogram_from_file(tmp_path / "out" / "1.xye", wavelength="CuKa1"))
-    lines = cells.two_theta_from_inv_d2(cells.lines(cell, 62, 0.7), 1.540593)
+    lines = crystal.two_theta_from_inv_d2(crystal.allowed_inv_d2(cell, 62, 0.7), 1.540593)
     strong = np.argsort(peaks.area)[-15:]
     off = np.abs(peaks.two_theta[strong][:, None] - lines).min(1)
     assert np.median(off) < 0.001 and off.max() < 0.02  # a step: two lines that overlap may be found as one

@@ -14,7 +14,7 @@ from .symmetry import DENOMINATOR, default_settings, operations
 from .wyckoff import MOST, table
 
 if TYPE_CHECKING:
-    from .random_crystals import RandomSettings
+    from .random_settings import RandomSettings
 
 COPIES = 6
 """So many atoms may share a position that leaves them free to move."""

@@ -18,7 +18,8 @@ import numpy as np
 
 from alphadiffract_plugin.crystal.cells import direct_metric_from_cell
 
-from ..structures.table import HEAVIEST, Structures, read
+from ..structures.columns import HEAVIEST
+from ..structures.table import Structures, read
 
 LEAST_VOLUME = 4.0
 """Å³; hydrogen and small cations take hardly any room by the fit."""

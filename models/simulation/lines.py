@@ -41,7 +41,7 @@ class LineTable:
     space_group: np.ndarray
     """1 to 230, shape (S,)."""
     origin: np.ndarray
-    """Index into ``table.ORIGINS``, shape (S,)."""
+    """Index into ``columns.ORIGINS``, shape (S,)."""
     split: np.ndarray
     """Index into ``table.SPLITS``, shape (S,)."""
 

@@ -15,7 +15,7 @@ from .choose_sites import Sites
 from .symmetry import DENOMINATOR, all_operations, default_settings
 
 if TYPE_CHECKING:
-    from .random_crystals import RandomSettings
+    from .random_settings import RandomSettings
 
 SAME = 1e-4
 """Å; images closer than this are one atom."""

@@ -11,7 +11,7 @@ from .. import lattice
 from ..lattice import CUBIC, HEXAGONAL, MONOCLINIC, TETRAGONAL, TRICLINIC, TRIGONAL
 
 if TYPE_CHECKING:
-    from .random_crystals import RandomSettings
+    from .random_settings import RandomSettings
 
 
 def random_metrics(group: Tensor, volume: Tensor, settings: RandomSettings, generator: torch.Generator) -> Tensor:

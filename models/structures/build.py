@@ -17,8 +17,8 @@ from alphadiffract_plugin.errors import StructureError
 from alphadiffract_plugin.output import write_whole
 from alphadiffract_plugin.progress import track
 
+from .columns import CELL, ORIGINS
 from .standardise import Rejection, row_from_structure
-from .table import CELL, ORIGINS
 
 if TYPE_CHECKING:
     import pyarrow
@@ -37,7 +37,7 @@ class Reported:
     identity: str
     """``source:original id``."""
     origin: str
-    """One of ``table.ORIGINS``."""
+    """One of ``columns.ORIGINS``."""
     where: str
     """File, or id, by which a user finds it."""
     structure: Structure | None = None
@@ -183,7 +183,7 @@ def _lacks_atoms(path: Path) -> bool:
 def without_duplicates(rows: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[tuple[str, str]]]:
     """One row of each formula, space group and volume per atom; and pairs: id left out, id that it repeats.
 
-    The best known origin stays, in the order of ``table.ORIGINS``, then the first.
+    The best known origin stays, in the order of ``columns.ORIGINS``, then the first.
     """
     kept: dict[tuple, list[dict]] = {}
     repeated = []

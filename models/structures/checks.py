@@ -10,7 +10,7 @@ import numpy as np
 
 from alphadiffract_plugin.errors import StructureError
 
-from .table import ATOM_COLUMNS, BUILD, CELL, COLUMNS, HEAVIEST, ORIGINS, SPLITS
+from .columns import ATOM_COLUMNS, BUILD, CELL, COLUMNS, HEAVIEST, ORIGINS, SPLITS
 
 if TYPE_CHECKING:
     import pyarrow

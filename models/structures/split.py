@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 
-from .table import SPLITS
+from .columns import SPLITS
 
 LEAST_FRACTION = 0.02
 """Elements with less of the atoms (without hydrogen) do not count: a trace makes no other chemical system."""

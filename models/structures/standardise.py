@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .columns import ATOM_COLUMNS, CELL, HEAVIEST
 from .split import chemical_system, split_of
-from .table import ATOM_COLUMNS, CELL, HEAVIEST
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure
@@ -51,7 +51,7 @@ def row_from_structure(structure: Structure, *, identity: str, origin: str) -> d
     ----------
     structure : the cell and atoms as reported; mixed and partial occupancies are fine.
     identity : ``source:original id``.
-    origin : one of ``table.ORIGINS``.
+    origin : one of ``columns.ORIGINS``.
 
     Raises
     ------

@@ -11,8 +11,9 @@ import numpy as np
 from alphadiffract_plugin.records import CRYSTAL_SYSTEMS
 
 from .. import lattice
+from .columns import ORIGINS, SPLITS
 from .leaks import filtered_against
-from .table import ORIGINS, SPLITS, unpack
+from .table import unpack
 
 if TYPE_CHECKING:
     import pyarrow

@@ -16,8 +16,9 @@ from alphadiffract_plugin.output import make_folder, write_whole
 from .. import lattice
 from ..simulation.lines import LineTable, pack
 from ..simulation.structure_factors import MOST_LINES, d_min_of_grid
+from ..structures.columns import SPLITS
 from ..structures.leaks import leaks, read_benchmark
-from ..structures.table import SPLITS, Structures, read
+from ..structures.table import Structures, read
 from .config import RunSettings
 from .records import Batch
 from .sources import CHUNKS, MixedSource, RandomSource, Source, TableSource, generator_of, simulated
@@ -104,7 +105,8 @@ def validation_batches(settings: RunSettings, data: Data, device: torch.device) 
 
 def random_source(settings: RunSettings, device: torch.device, shards: int) -> RandomSource:
     """Made-up crystals at the pace that ``reuse`` asks for."""
-    from ..simulation.random_crystals import prior_from_name, random_lines
+    from ..simulation.random_crystals import random_lines
+    from ..simulation.random_settings import prior_from_name
 
     prior, d_min = prior_from_name(settings.data.prior), d_min_of_grid(settings.grid)
     pool = max(CHUNKS, settings.data.pool // shards)

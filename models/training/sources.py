@@ -21,7 +21,7 @@ from ..simulation import patterns as simulate
 from ..simulation.effects import Effects
 from ..simulation.lines import LineTable
 from ..simulation.records import Lines
-from ..structures.table import ORIGINS, SPLITS
+from ..structures.columns import ORIGINS, SPLITS
 from .records import Batch
 
 ORIGIN_WEIGHT = {"experiment": 2.0, "dft_known": 1.5, "dft": 1.0, "dft_hypothetical": 0.4, "experiment_mof": 0.4}

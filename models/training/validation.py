@@ -12,7 +12,7 @@ from torch import nn
 from .. import lattice
 from ..niggli import niggli_from_parameters, niggli_from_reciprocal
 from ..open_network import OpenAnswer, OpenNetwork
-from ..structures.table import ORIGINS, SPLITS
+from ..structures.columns import ORIGINS, SPLITS
 from .figures import Judged, by_system
 from .records import Batch
 

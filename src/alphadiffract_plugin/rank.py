@@ -18,7 +18,7 @@ from importlib.resources import files
 
 import numpy as np
 
-from alphadiffract_plugin.crystal import cells
+from alphadiffract_plugin import crystal
 from alphadiffract_plugin.crystal.extinction import Setting, standard_extinction_symbol
 from alphadiffract_plugin.indexing.merit import merit_of_lines
 from alphadiffract_plugin.peaks.find_peaks import Lines
@@ -139,7 +139,7 @@ def opinion_without_cell(space_group_probability: np.ndarray, weights: Weights) 
 
     The network's, weighted by how often the cell of a crystal system is missed: low symmetry hides better.
     """
-    systems = [cells.crystal_system_from_space_group(number) for number in range(1, 231)]
+    systems = [crystal.crystal_system_from_space_group(number) for number in range(1, 231)]
     share = space_group_probability * np.array([weights.missed[CRYSTAL_SYSTEMS.index(name)] for name in systems])
     return share / share.sum()
 
@@ -177,10 +177,10 @@ def first_of_each_cell(cells: Sequence[int], order: Sequence[int], keep: int) ->
 
 def _candidate(fit: FittedClass, setting: Setting, probability: float, lines: Lines) -> Candidate:
     trial = fit.trial
-    cell = setting.standard_cell(cells.cell_from_metric(trial.metric))
+    cell = setting.standard_cell(crystal.cell_from_metric(trial.metric))
     peaks = lines.peaks
     reach = (2 * np.sin(np.radians(min(peaks.two_theta[-1] + 2, 179.0) / 2)) / peaks.wavelength) ** 2
-    allowed = cells.lines(cell, setting.space_group, reach)
+    allowed = crystal.allowed_inv_d2(cell, setting.space_group, reach)
     observed = peaks.two_theta - trial.zero_shift - fit.displacement * np.cos(np.radians(peaks.two_theta / 2))
     merit = merit_of_lines(
         observed_two_theta=observed,
@@ -192,8 +192,8 @@ def _candidate(fit: FittedClass, setting: Setting, probability: float, lines: Li
         cell=cell,
         cell_esd=_cell_esd(fit, setting),
         space_group=setting.space_group,
-        space_group_symbol=cells.symbol_from_space_group(setting.space_group),
-        crystal_system=cells.crystal_system_from_space_group(setting.space_group),
+        space_group_symbol=crystal.symbol_from_space_group(setting.space_group),
+        crystal_system=crystal.crystal_system_from_space_group(setting.space_group),
         probability=probability,
         extinction_symbol=standard_extinction_symbol(setting.space_group) or fit.extinction.symbol,
         same_extinctions=fit.extinction.space_groups,
@@ -213,8 +213,8 @@ def _without_cell(space_group: int, probability: float) -> Candidate:
         cell=_UNKNOWN,
         cell_esd=_UNKNOWN,
         space_group=space_group,
-        space_group_symbol=cells.symbol_from_space_group(space_group),
-        crystal_system=cells.crystal_system_from_space_group(space_group),
+        space_group_symbol=crystal.symbol_from_space_group(space_group),
+        crystal_system=crystal.crystal_system_from_space_group(space_group),
         probability=probability,
         origin="network",
     )
@@ -224,10 +224,12 @@ def _cell_esd(fit: FittedClass, setting: Setting) -> Cell:
     """Standard uncertainties on the standard axes, from the metric's covariance by numerical derivatives."""
     step = 1e-6 * float(np.abs(fit.trial.metric).max())
 
-    axes = setting.standard_axes(cells.cell_from_metric(fit.trial.metric))
+    axes = setting.standard_axes(crystal.cell_from_metric(fit.trial.metric))
 
     def cell(metric: np.ndarray) -> np.ndarray:
-        return np.array(cells.cell_from_direct_metric(axes.T @ np.linalg.inv(cells.tensor_from_metric(metric)) @ axes))
+        return np.array(
+            crystal.cell_from_direct_metric(axes.T @ np.linalg.inv(crystal.tensor_from_metric(metric)) @ axes)
+        )
 
     jacobian = np.stack(
         [(cell(fit.trial.metric + step * e) - cell(fit.trial.metric - step * e)) / (2 * step) for e in np.eye(6)], 1

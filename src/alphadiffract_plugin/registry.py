@@ -20,9 +20,7 @@ def plugins() -> RietveldPlugins:
     >>> sorted(plugins().indexers)[:2]
     ['alphadiffract', 'alphadiffract-net']
     """
-    from alphadiffract_plugin import plugin
-
-    return RietveldPlugins(builtin=[("alphadiffract", plugin)])
+    return RietveldPlugins(builtin=[("alphadiffract", "alphadiffract_plugin.plugin")])
 
 
 _OPTION = {"indexer": "indexer", "seeder": "seed"}

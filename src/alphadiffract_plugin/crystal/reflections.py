@@ -31,7 +31,7 @@ def indices_within(metric: np.ndarray, inv_d2_max: float, limit: int = 20000) ->
     return grid[order[: min(limit, int(np.searchsorted(value[order], inv_d2_max, "right")))]]
 
 
-def lines(cell: Cell, space_group: int, inv_d2_max: float) -> np.ndarray:
+def allowed_inv_d2(cell: Cell, space_group: int, inv_d2_max: float) -> np.ndarray:
     """Distinct allowed 1/d² in 1/Å² up to ``inv_d2_max``, ascending, of a cell in the standard setting."""
     metric = metric_from_cell(cell)
     hkl = indices_within(metric, inv_d2_max)

@@ -24,7 +24,7 @@ from typing import Any, TextIO
 
 import numpy as np
 
-from alphadiffract_plugin.crystal import cells
+from alphadiffract_plugin import crystal
 from alphadiffract_plugin.errors import GSASIIError
 from alphadiffract_plugin.gsasii import installation
 from alphadiffract_plugin.indexing.merit import merit_of_lines
@@ -159,7 +159,7 @@ def _ranked(rows: list[list[float]], peaks: Peaks, settings: Settings) -> tuple[
     judged: list[Candidate] = []
     for lattice, *cell, zero_shift in rows:
         group = LATTICES[BRAVAIS[int(lattice)]]
-        if cells.crystal_system_from_space_group(group) == "orthorhombic":
+        if crystal.crystal_system_from_space_group(group) == "orthorhombic":
             axes = 2 if group == 65 else 3  # the same lattice comes with its axes in any order
             cell[:axes] = sorted(cell[:axes])
         if not any(c.space_group == group and np.allclose(c.cell, cell, rtol=1e-3) for c in judged):
@@ -175,18 +175,18 @@ def _judged(group: int, cell: Cell, zero_shift: float, peaks: Peaks) -> Candidat
     """A cell with its figures of merit over these lines."""
     two_theta = peaks.two_theta - zero_shift
     tolerance = np.maximum(3 * peaks.two_theta_esd, TOLERANCE)
-    lines = cells.lines(cell, group, 1.05 * float(peaks.inv_d2[-1]))
+    lines = crystal.allowed_inv_d2(cell, group, 1.05 * float(peaks.inv_d2[-1]))
     merit = merit_of_lines(
         observed_two_theta=two_theta, calculated_inv_d2=lines, wavelength=peaks.wavelength, tolerance=tolerance
     )
-    angles = cells.two_theta_from_inv_d2(lines, peaks.wavelength)
+    angles = crystal.two_theta_from_inv_d2(lines, peaks.wavelength)
     off = np.abs(two_theta[:, None] - angles[None]).min(axis=1, initial=180.0, where=np.isfinite(angles)[None])
     return Candidate(
         cell=cell,
         cell_esd=(math.nan,) * 6,
         space_group=group,
-        space_group_symbol=cells.symbol_from_space_group(group),
-        crystal_system=cells.crystal_system_from_space_group(group),
+        space_group_symbol=crystal.symbol_from_space_group(group),
+        crystal_system=crystal.crystal_system_from_space_group(group),
         probability=0.0,
         same_extinctions=(group,),
         m20=merit.m20,

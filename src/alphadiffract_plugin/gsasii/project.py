@@ -12,6 +12,7 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from alphadiffract_plugin.errors import GSASIIError
 from alphadiffract_plugin.gsasii import transactions
 from alphadiffract_plugin.gsasii.installation import quiet, refine_function, scriptable, told
 from alphadiffract_plugin.gsasii.outcome import fit_entry, judged_fit, report_from_fit
@@ -213,9 +214,6 @@ def open_project(path: str | Path, *, allow_code: bool = False) -> Any:
     UntrustedFileError, InputError : see :func:`check_gpx`.
     GSASIIError : GSAS-II is not there, or cannot open the project.
     """
-    from alphadiffract_plugin.errors import GSASIIError
-    from alphadiffract_plugin.gsasii import quiet, scriptable
-
     if not allow_code:
         check_gpx(path)
     with quiet():

@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-from alphadiffract_plugin.crystal import cells
+from alphadiffract_plugin import crystal
 from alphadiffract_plugin.gsasii import installation
 from alphadiffract_plugin.gsasii.transactions import scratch_copy
 from alphadiffract_plugin.recipes.lebail_recipe import FAR
@@ -119,8 +119,8 @@ def _range(histogram: Any, result: IndexingResult, first: Candidate) -> tuple[fl
 def _positions(candidate: Candidate, wavelength: float, low: float, high: float) -> np.ndarray:
     """two_theta in degrees of a candidate's distinct reflections within a range."""
     farthest = (2 * math.sin(math.radians(high / 2)) / wavelength) ** 2
-    lines = cells.lines(candidate.cell, candidate.space_group, farthest)
-    positions = cells.two_theta_from_inv_d2(lines, wavelength)
+    lines = crystal.allowed_inv_d2(candidate.cell, candidate.space_group, farthest)
+    positions = crystal.two_theta_from_inv_d2(lines, wavelength)
     return positions[(positions >= low) & (positions <= high)]
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from alphadiffract_plugin.crystal import cells
+from alphadiffract_plugin import crystal
 from alphadiffract_plugin.crystal.extinction import Setting
 from alphadiffract_plugin.errors import GSASIIError
 from alphadiffract_plugin.gsasii import installation
@@ -87,7 +87,7 @@ def symbol_from_setting(setting: Any) -> str:
 def _symbol_of_hall(hall: str, symbol: str, extension: str) -> str:
     import gemmi
 
-    wanted = _as_set(cells.operations_of(gemmi.find_spacegroup_by_ops(gemmi.symops_from_hall(hall))))
+    wanted = _as_set(crystal.operations_of(gemmi.find_spacegroup_by_ops(gemmi.symops_from_hall(hall))))
     lattice, *axes = symbol.split()
     short = " ".join([lattice, *(axis for axis in axes if axis != "1")])
     names = [symbol + " R"] if extension == "R" else [short, symbol]
@@ -154,9 +154,9 @@ def setting_of_phase(phase: Any) -> Setting:
     grid = np.array(list(itertools.product(range(-4, 5), repeat=3)))
     alike = [
         (_as_set(theirs) != _as_set(operations), place)
-        for place, theirs in enumerate(map(cells.operations_of, settings))
+        for place, theirs in enumerate(map(crystal.operations_of, settings))
         if {key[:9] for key in _as_set(theirs)} == {key[:9] for key in _as_set(operations)}
-        and (cells.extinct(grid, theirs) == cells.extinct(grid, operations)).all()
+        and (crystal.extinct(grid, theirs) == crystal.extinct(grid, operations)).all()
     ]
     if not alike:
         raise GSASIIError(f"the operations of {name} are no setting of a space group", mend="look at the phase")
@@ -191,7 +191,7 @@ def check_phase(phase: Any, candidate: Candidate) -> None:
     if not np.allclose(cell, candidate.cell, rtol=SAME_CELL, atol=0):
         raise GSASIIError(f"phase {phase.name} has another cell than asked for: {cell}", mend="tell us")
     reach = (3 * COMPARED * len(operations[0]) / (4 * math.pi * candidate.volume)) ** (2 / 3)
-    ours, theirs = cells.lines(cell, candidate.space_group, reach), lines_of_phase(phase, reach)
+    ours, theirs = crystal.allowed_inv_d2(cell, candidate.space_group, reach), lines_of_phase(phase, reach)
     if not (_all_among(ours, theirs) and _all_among(theirs, ours)):
         raise GSASIIError(f"GSAS-II allows other reflections in phase {phase.name} than we do", mend="tell us")
 
@@ -201,7 +201,7 @@ def lines_of_phase(phase: Any, inv_d2_max: float) -> np.ndarray:
     a, group = installation.module("GSASIIlattice").cell2A(list(_cell_of_phase(phase))), phase.data["General"]["SGData"]
     with installation.quiet():
         rows = installation.module("GSASIIpwd").getHKLpeak(inv_d2_max**-0.5, group, a)
-    return np.sort(cells.quadratic_form(rows[:, :3]) @ np.array(a)[[0, 1, 2, 5, 4, 3]])
+    return np.sort(crystal.quadratic_form(rows[:, :3]) @ np.array(a)[[0, 1, 2, 5, 4, 3]])
 
 
 def _all_among(some: np.ndarray, others: np.ndarray) -> bool:
@@ -211,17 +211,17 @@ def _all_among(some: np.ndarray, others: np.ndarray) -> bool:
 
 
 def _check_group(operations: Operations, symbol: str, space_group: int) -> None:
-    if _as_set(operations) != _as_set(cells.operations_from_space_group(space_group)):
+    if _as_set(operations) != _as_set(crystal.operations_from_space_group(space_group)):
         raise GSASIIError(
             f"GSAS-II does not take {symbol!r} for space group {space_group} in its standard setting",
-            mend=f"write {cells.symbol_from_space_group(space_group)}",
+            mend=f"write {crystal.symbol_from_space_group(space_group)}",
         )
 
 
 def _check_cell(phase: Any) -> None:
     cell, name = _cell_of_phase(phase), phase.data["General"]["SGData"]["SpGrp"]
     mend = "give the phase the cell again, in the setting of its symbol"
-    metric = cells.direct_metric_from_cell(cell)
+    metric = crystal.direct_metric_from_cell(cell)
     if not (np.isfinite(cell).all() and min(cell) > 0 and np.linalg.det(metric) > 0):
         raise GSASIIError(f"the cell of phase {phase.name} is none: {cell}", mend=mend)
     rotations, _ = _operations_of_phase(phase)

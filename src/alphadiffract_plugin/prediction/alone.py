@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from alphadiffract_plugin.crystal import cells
+from alphadiffract_plugin import crystal
 from alphadiffract_plugin.prediction.propose import bravais_of_proposal
 from alphadiffract_plugin.provenance import timed, versions
 from alphadiffract_plugin.records import Candidate, Cell, Histogram, IndexingResult, Prediction
@@ -56,8 +56,8 @@ def index_by_network(histogram: Histogram, settings: Settings) -> IndexingResult
 
 
 def _unrefined(prediction: Prediction, space_group: int) -> Candidate:
-    symbol = cells.symbol_from_space_group(space_group)
-    system = cells.crystal_system_from_space_group(space_group)
+    symbol = crystal.symbol_from_space_group(space_group)
+    system = crystal.crystal_system_from_space_group(space_group)
     cell, spread = conventional_cell(prediction, system, symbol[0])
     return Candidate(
         cell=cell,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from alphadiffract_plugin.crystal.reflections import lines, two_theta_from_inv_d2
+from alphadiffract_plugin.crystal.reflections import allowed_inv_d2, two_theta_from_inv_d2
 from alphadiffract_plugin.crystal.symmetry import symbol_from_space_group
 from alphadiffract_plugin.records import CRYSTAL_SYSTEMS, Candidate, Histogram, IndexingResult, Prediction
 
@@ -105,7 +105,9 @@ def _draw_ticks(axes: Axes, histogram: Histogram, shown: Sequence[tuple[int, Can
     reach = (2 * np.sin(np.radians(histogram.two_theta[-1] / 2)) / histogram.wavelength) ** 2
     labels = []
     for row, (rank, candidate) in enumerate(shown):
-        position = two_theta_from_inv_d2(lines(candidate.cell, candidate.space_group, reach), histogram.wavelength)
+        position = two_theta_from_inv_d2(
+            allowed_inv_d2(candidate.cell, candidate.space_group, reach), histogram.wavelength
+        )
         position += candidate.zero_shift + candidate.displacement * np.cos(np.radians(position / 2))
         position = position[position >= histogram.two_theta[0]]
         axes.vlines(position, row - 0.38, row + 0.38, color=RANKS[row], linewidth=0.7)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from alphadiffract_plugin.crystal import cells
+from alphadiffract_plugin import crystal
 from alphadiffract_plugin.crystal.bravais import Lattice
 from alphadiffract_plugin.peaks.find_peaks import Lines
 from alphadiffract_plugin.peaks.profile import Profiles, Shape, cot_two_theta, profiles
@@ -110,11 +110,11 @@ def _axis(candidate: Candidate, last: float, wavelength: float) -> Axis | None:
     """The reflections that a candidate allows up to ``last`` degrees; None if there are none, or too many."""
     system = candidate.crystal_system
     lattice = Lattice("hexagonal" if system == "trigonal" else system, candidate.space_group_symbol[0])
-    metric = cells.metric_from_cell(candidate.cell)
+    metric = crystal.metric_from_cell(candidate.cell)
     reach = (2 * np.sin(np.radians((last + 0.1) / 2)) / wavelength) ** 2
-    hkl = cells.indices_within(metric, reach, limit=30000)
-    hkl = hkl[~cells.extinct(hkl, cells.operations_from_space_group(candidate.space_group))]
-    hkl = hkl[np.diff(cells.quadratic_form(hkl) @ metric, prepend=-1.0) > 1e-7 * reach]
+    hkl = crystal.indices_within(metric, reach, limit=30000)
+    hkl = hkl[~crystal.extinct(hkl, crystal.operations_from_space_group(candidate.space_group))]
+    hkl = hkl[np.diff(crystal.quadratic_form(hkl) @ metric, prepend=-1.0) > 1e-7 * reach]
     if not 0 < len(hkl) <= _MOST_REFLECTIONS:
         return None
     return Axis(
