@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import importlib
 import importlib.util
 import json
 import math
@@ -126,7 +127,7 @@ def test_an_unknown_indexer_ends_the_run_before_it_starts(index, tmp_path):
 
 def test_a_wrong_network_is_shown_another_pattern_and_the_indexer_its_own(index, monkeypatch):
     """LaB6 is searched, while the network looks at zincite."""
-    from alphadiffract_plugin.prediction import predict
+    predict = importlib.import_module("alphadiffract_plugin.prediction.predict")
 
     asked, searched = [], []
     monkeypatch.setattr(predict, "predict", lambda histogram, settings: asked.append(histogram.intensity))

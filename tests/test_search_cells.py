@@ -8,12 +8,12 @@ import spglib
 
 from alphadiffract_plugin import crystal
 from alphadiffract_plugin.crystal.bravais import LATTICES, Lattice
-from alphadiffract_plugin.indexing import search_cells
 from alphadiffract_plugin.indexing.refine_cells import Trial, pull_onto_lines
 from alphadiffract_plugin.peaks.observed import line_likelihood_ratio, observed_from_peaks
 from alphadiffract_plugin.records import Peaks
 from alphadiffract_plugin.settings import SearchSettings
 
+search_cells = importlib.import_module("alphadiffract_plugin.indexing.search_cells")
 COPPER = 1.5405929
 
 MINERALS = {

@@ -1,1 +1,23 @@
-"""The observed diffraction lines of a histogram."""
+"""The observed diffraction lines of a histogram: found, fitted, and as the cell search sees them.
+
+``background`` and ``profile`` hold models of background, noise and line shape, ``find_peaks`` fits them, ``observed``
+weighs each line, ``doubt_wavelength`` tells a tube's lines that do not fit the wavelength.
+"""
+
+from alphadiffract_plugin.peaks.background import background_of, noise_of
+from alphadiffract_plugin.peaks.doubt_wavelength import doubts_about_wavelength
+from alphadiffract_plugin.peaks.find_peaks import Lines, find_lines, find_peaks
+from alphadiffract_plugin.peaks.observed import Observed, observed_from_peaks
+from alphadiffract_plugin.peaks.profile import Shape
+
+__all__ = [
+    "Lines",
+    "Observed",
+    "Shape",
+    "background_of",
+    "doubts_about_wavelength",
+    "find_lines",
+    "find_peaks",
+    "noise_of",
+    "observed_from_peaks",
+]
