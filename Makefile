@@ -29,9 +29,9 @@ clean:
 
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
-	  { echo "error: $(PYTHON) is no Python 3.10 or newer; mend: make $(MAKECMDGOALS) PYTHON=/path/to/python3" >&2; exit 1; }
+	  { echo "error: $(PYTHON) is no Python 3.10 or newer; how to fix it: make $(MAKECMDGOALS) PYTHON=/path/to/python3" >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
-	  { echo "error: $(PYTHON) has no venv; mend: on Debian and Ubuntu, apt install python3-venv" >&2; exit 1; }
+	  { echo "error: $(PYTHON) has no venv; how to fix it: on Debian and Ubuntu, apt install python3-venv" >&2; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "Setting up $(VENV) (torch is large: a minute or more, once)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'

@@ -108,7 +108,7 @@ def check_same(cache: Path, *, with_network: bool) -> None:
     word = {"network": [weights_sha256(member) for member in members], "prior": hashlib.sha256(prior).hexdigest()}
     kept = cache / "of.json"
     if kept.exists() and json.loads(kept.read_text(encoding="utf-8")) != word:
-        sys.exit(f"error: {cache} holds cases of another network or prior\n  mend: give a new folder")
+        sys.exit(f"error: {cache} holds cases of another network or prior\n  How to fix it: give a new folder")
     kept.write_text(json.dumps(word, indent=1) + "\n", encoding="utf-8")
 
 

@@ -20,7 +20,7 @@ Offer = TypeVar("Offer", Indexer, Seeder)
 
 
 class PluginError(Exception):
-    """An indexer or seeder that is unknown, offered twice, or no such record. The text holds the mend."""
+    """An indexer or seeder that is unknown, offered twice, or no such record. The text says how to fix it."""
 
     exit_code = 2
 
@@ -115,7 +115,7 @@ class RietveldPlugins:
                 if offer.name in found:
                     raise PluginError(
                         f"two plugins offer '{offer.name}': {self._providers[kind, offer.name]} and "
-                        f"{plugin.plugin_name}\n  mend: uninstall one of them"
+                        f"{plugin.plugin_name}\n  How to fix it: uninstall one of them"
                     )
                 found[offer.name] = offer
                 self._providers[kind, offer.name] = plugin.plugin_name
@@ -127,4 +127,6 @@ class RietveldPlugins:
         near = difflib.get_close_matches(name, offers, n=1)
         hint = f" Did you mean '{near[0]}'?" if near else ""
         lost = f" Broken plugins: {'; '.join(f'{k} ({v})' for k, v in self.broken.items())}." if self.broken else ""
-        raise PluginError(f"no {what} is named '{name}'.{hint}{lost}\n  mend: choose one of {', '.join(offers)}")
+        raise PluginError(
+            f"no {what} is named '{name}'.{hint}{lost}\n  How to fix it: choose one of {', '.join(offers)}"
+        )

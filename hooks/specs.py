@@ -33,7 +33,7 @@ class Indexer:
     """One line for ``alphadiffract-plugin plugins``."""
     index: Callable[[Histogram, Settings], IndexingResult]
     """Called once a histogram, in the process that asked; heavy imports belong inside it. Returns a result with no
-    candidates if it has no answer; raises an error with a ``mend`` if the histogram is not for it."""
+    candidates if it has no answer; raises an error that says how to fix it if the histogram is not for it."""
 
 
 @dataclass(frozen=True)

@@ -118,7 +118,7 @@ def resolve(model: str) -> Path:
     known = ", ".join(sorted(info.name for info in list_models())) or "none"
     raise ModelError(
         f"no model {model!r}",
-        mend=f"known are: {known}; or give the path of a model folder, or `alphadiffract-plugin models add` one",
+        fix=f"known are: {known}; or give the path of a model folder, or `alphadiffract-plugin models add` one",
     )
 
 
@@ -146,7 +146,7 @@ def add(source: str) -> ModelInfo:
         if target.exists() or (RELEASED / folder.name).exists():
             raise ModelError(
                 f"there is a model named {folder.name!r} already",
-                mend="rename the folder that you add, or remove the one that is there",
+                fix="rename the folder that you add, or remove the one that is there",
                 where=target,
             )
         _copy(folder, target)
@@ -172,7 +172,7 @@ def _copy(folder: Path, target: Path) -> None:
     except OSError as error:
         raise OutputError(
             f"the model cannot be written ({error.strerror or error})",
-            mend="make the folder writable, or point ALPHADIFFRACT_MODELS to another one",
+            fix="make the folder writable, or point ALPHADIFFRACT_MODELS to another one",
             where=target.parent,
         ) from error
 
@@ -183,14 +183,14 @@ def _fetch(hub_id: str, folder: Path) -> Path:
     except ImportError as error:
         raise ModelError(
             f"{hub_id!r} is no folder here, and huggingface_hub, which fetches from the hub, is not installed",
-            mend="pip install huggingface_hub, or download the files yourself and give their folder",
+            fix="pip install huggingface_hub, or download the files yourself and give their folder",
         ) from error
     try:
         snapshot_download(hub_id, local_dir=folder, allow_patterns=[*_FILES, *(f"member-*/{name}" for name in _FILES)])
     except Exception as error:  # the hub client raises many kinds: no such repository, no network, no permission
         raise ModelError(
             f"{hub_id!r} could not be fetched from the hub ({type(error).__name__}: {error})".splitlines()[0],
-            mend="check the name and the network, or download the files yourself and give their folder",
+            fix="check the name and the network, or download the files yourself and give their folder",
         ) from error
     return folder
 

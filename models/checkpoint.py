@@ -67,21 +67,19 @@ def build(architecture: str, settings: Mapping[str, Any], *, where: Path | None 
     if architecture not in ARCHITECTURES:
         raise ModelError(
             f"unknown architecture {architecture!r}",
-            mend=f"known are {', '.join(ARCHITECTURES)}; a newer alphadiffract-plugin may know more",
+            fix=f"known are {', '.join(ARCHITECTURES)}; a newer alphadiffract-plugin may know more",
             where=where,
         )
     config_class, network_class = {"compact": (CompactConfig, CompactNetwork), "open": (OpenConfig, OpenNetwork)}[
         architecture
     ]
     if not isinstance(settings, Mapping):
-        raise ModelError("the field network of its config is no object", mend=FROM_WHERE, where=where)
+        raise ModelError("the field network of its config is no object", fix=FROM_WHERE, where=where)
     try:
         config = config_class(**{k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()})
         return network_class(config)
     except (TypeError, ValueError, LookupError, AttributeError, RuntimeError, ArithmeticError) as error:
-        raise ModelError(
-            f"its config makes no {architecture} network: {error}", mend=FROM_WHERE, where=where
-        ) from error
+        raise ModelError(f"its config makes no {architecture} network: {error}", fix=FROM_WHERE, where=where) from error
 
 
 def save(
@@ -145,7 +143,7 @@ def load_members(folder: Path) -> tuple[Model, ...]:
             if getattr(model, name) != getattr(models[0], name):
                 raise ModelError(
                     f"the {name} of its members differ: {getattr(models[0], name)} and {getattr(model, name)}",
-                    mend="an ensemble's members take the same input: keep alike ones together, or train this one again",
+                    fix="an ensemble's members take the same input: keep alike ones together, or train this one again",
                     where=member,
                 )
     return models
@@ -166,19 +164,19 @@ def load(folder: Path) -> Model:
     config = read_config(folder)
     file = folder / "model.safetensors"
     if not file.is_file():
-        raise ModelError("the weights are missing", mend=FROM_WHERE, where=file)
+        raise ModelError("the weights are missing", fix=FROM_WHERE, where=file)
     try:
         weights = load_file(file)
     except (SafetensorError, OSError, ValueError) as error:
         raise ModelError(
-            f"this is no whole safetensors file ({error})", mend="fetch or copy the model again", where=file
+            f"this is no whole safetensors file ({error})", fix="fetch or copy the model again", where=file
         ) from error
     architecture, settings, grid, normalisation = understand(config, weights, folder)
     network = build(architecture, settings, where=folder / "config.json")
     if network.config.input_length != grid.length:
         raise ModelError(
             f"the network takes {network.config.input_length} points, its grid has {grid.length}",
-            mend="take the config.json that came with the weights",
+            fix="take the config.json that came with the weights",
             where=folder / "config.json",
         )
     try:
@@ -187,11 +185,11 @@ def load(folder: Path) -> Model:
         lines = str(error).strip().splitlines()
         raise ModelError(
             f"the weights don't fit the config: {(lines[1] if len(lines) > 1 else lines[0]).strip()}",
-            mend="take config.json and model.safetensors from the same model",
+            fix="take config.json and model.safetensors from the same model",
             where=file,
         ) from error
     if not all(torch.isfinite(p).all() for p in network.parameters()):
-        raise ModelError("some weights are not finite", mend="fetch or copy the model again", where=file)
+        raise ModelError("some weights are not finite", fix="fetch or copy the model again", where=file)
     return Model(folder.name, architecture, network.eval(), grid, normalisation, config)
 
 

@@ -57,7 +57,7 @@ class CompactConfig:
 
     def __post_init__(self) -> None:
         if self.axis not in AXES:
-            raise SettingsError(f"axis is {self.axis!r}", mend=f"choose one of {', '.join(AXES)}")
+            raise SettingsError(f"axis is {self.axis!r}", fix=f"choose one of {', '.join(AXES)}")
 
 
 class Answer(NamedTuple):

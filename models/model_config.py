@@ -31,15 +31,15 @@ def read_config(folder: Path) -> dict[str, Any]:
     """
     file = Path(folder) / "config.json"
     if not Path(folder).is_dir():
-        raise ModelError("no such model folder", mend=FROM_WHERE, where=folder)
+        raise ModelError("no such model folder", fix=FROM_WHERE, where=folder)
     try:
         config = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise ModelError("config.json is missing", mend=FROM_WHERE, where=file) from error
+        raise ModelError("config.json is missing", fix=FROM_WHERE, where=file) from error
     except (OSError, ValueError) as error:
-        raise ModelError(f"this is no JSON ({error})", mend="fetch or copy the model again", where=file) from error
+        raise ModelError(f"this is no JSON ({error})", fix="fetch or copy the model again", where=file) from error
     if not isinstance(config, dict):
-        raise ModelError("this is no model config", mend=FROM_WHERE, where=file)
+        raise ModelError("this is no model config", fix=FROM_WHERE, where=file)
     return config
 
 
@@ -63,7 +63,7 @@ def understand(
             if config["format"] != FORMAT:
                 raise ModelError(
                     f"config.json is of format {config['format']}; {FORMAT} is known",
-                    mend="use the alphadiffract-plugin that wrote it, or a newer one",
+                    fix="use the alphadiffract-plugin that wrote it, or a newer one",
                     where=folder / "config.json",
                 )
             if config["architecture"] in ARCHITECTURES:
@@ -80,7 +80,7 @@ def understand(
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ModelError(
             f"this is neither a config of ours nor one of OpenAlphaDiffract: {type(error).__name__} {error}",
-            mend=FROM_WHERE,
+            fix=FROM_WHERE,
             where=folder / "config.json",
         ) from error
 
@@ -93,7 +93,7 @@ def _refuse_other_classes(config: dict[str, Any], where: Path) -> None:
         if config[name] != value:
             raise ModelError(
                 f"{name} is not {value}: its answers would be misread",
-                mend="train the network with the classes of this version",
+                fix="train the network with the classes of this version",
                 where=where,
             )
 

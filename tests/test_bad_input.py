@@ -1,4 +1,4 @@
-"""What a user can get wrong, end to end: exit code 2, one message with the mend, no traceback, nothing written."""
+"""What a user can get wrong, end to end: exit code 2, one message with how to fix it, no traceback, nothing written."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def refused(shown, *, folder: Path, before: set[Path]) -> str:
     assert shown.out == ""
     assert shown.err.startswith("error: ")
     assert shown.err.count("error:") == 1
-    assert shown.err.count("mend: ") == 1
+    assert shown.err.count("How to fix it: ") == 1
     assert "Traceback" not in shown.err
     assert set(folder.rglob("*")) == before
     return shown.err
@@ -156,7 +156,7 @@ def test_an_indexer_of_another_package_that_fails_is_named(cli, data, tmp_path):
 def test_a_seeder_that_fails_leaves_no_folder(cli, data, tmp_path):
     shown = cli("index", data / "lab6_lab.xye", *CU, *INSTANT, "--seed", "crashing", "-o", tmp_path)
     assert shown.code == 2
-    assert "the fit did not start\n  mend: look at the cell" in shown.err
+    assert "the fit did not start\n  How to fix it: look at the cell" in shown.err
     assert sorted(path.name for path in tmp_path.iterdir()) == ["lab6_lab.json", "lab6_lab.png"]
 
 
@@ -170,7 +170,7 @@ def test_a_seeder_that_fails_leaves_no_folder(cli, data, tmp_path):
 def test_a_seeder_of_another_package_that_fails_is_named(cli, data, tmp_path, seeder, fault):
     shown = cli("index", data / "lab6_lab.xye", *CU, *INSTANT, "--seed", seeder, "-o", tmp_path)
     assert shown.code == 2
-    assert f"{fault}\n  mend: choose another --seed" in shown.err
+    assert f"{fault}\n  How to fix it: choose another --seed" in shown.err
     assert "Traceback" not in shown.err
     assert sorted(path.name for path in tmp_path.iterdir()) == ["lab6_lab.json", "lab6_lab.png"]
 
@@ -318,6 +318,6 @@ def test_in_a_process_of_its_own_as_well(tmp_path, data, fault):
     out = subprocess.run(arguments, capture_output=True, text=True, cwd=tmp_path)
     assert (out.returncode, out.stdout) == (2, "")
     assert out.stderr.startswith("error: ")
-    assert "mend: " in out.stderr
+    assert "How to fix it: " in out.stderr
     assert "Traceback" not in out.stderr
     assert not list(tmp_path.iterdir())

@@ -36,11 +36,11 @@ def test_the_temperature_that_spoiled_the_answers_is_found(temperature):
     found = calibrate.temperature_of(answers)
     assert found == pytest.approx(temperature, rel=0.06)
     chance = calibrate.errors_of_chance(answers, tempered(answers.space_group, found), seed=1)
-    mended = calibrate.calibration_errors(answers, tempered(answers.space_group, found))
-    assert mended["space_group"] < chance["space_group"] + 0.01
+    tempered_error = calibrate.calibration_errors(answers, tempered(answers.space_group, found))
+    assert tempered_error["space_group"] < chance["space_group"] + 0.01
     if temperature != 1:
         spoiled = calibrate.calibration_errors(answers, answers.space_group)
-        assert spoiled["space_group"] > 3 * mended["space_group"]
+        assert spoiled["space_group"] > 3 * tempered_error["space_group"]
 
 
 def test_a_temperature_sharpens_and_keeps_the_order():

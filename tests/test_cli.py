@@ -89,7 +89,7 @@ def test_without_gsasii_asking_for_it_by_name_is_an_error_with_the_way_to_get_it
     monkeypatch.setattr("alphadiffract_plugin.gsasii.find", lambda: None)
     shown = cli("index", *lab6, "--indexer", "instant", "-o", tmp_path, "--seed", "gsasii")
     assert shown.code == 2
-    assert "error: GSAS-II is not importable\n  mend: install it: https://" in shown.err
+    assert "error: GSAS-II is not importable\n  How to fix it: install it: https://" in shown.err
     assert not (tmp_path / "lab6_lab").exists()
 
 
@@ -97,12 +97,12 @@ def test_where_gsasii_fails_unasked_the_bundle_is_there_and_it_is_no_error(cli, 
     monkeypatch.setattr("alphadiffract_plugin.gsasii.find", lambda: "somewhere")
 
     def fails():
-        raise GSASIIError("GSAS-II does not start", mend="install it again")
+        raise GSASIIError("GSAS-II does not start", fix="install it again")
 
     monkeypatch.setattr("alphadiffract_plugin.gsasii.scriptable", fails)
     shown = cli("index", *lab6, "--indexer", "instant", "-o", tmp_path)
     assert shown.code == 0
-    assert "note: lab6_lab: no gsasii seed: GSAS-II does not start\n  mend: install it again" in shown.err
+    assert "note: lab6_lab: no gsasii seed: GSAS-II does not start\n  How to fix it: install it again" in shown.err
     assert sorted(path.name for path in (tmp_path / "lab6_lab").iterdir()) == ["bundle", "bundle.json"]
 
 
@@ -154,7 +154,16 @@ def test_plugins_lists_what_there_is_and_what_is_broken(cli):
 def test_doctor_finds_torch_models_and_plugins_and_is_never_an_error(cli):
     shown = cli("doctor", plugins=("instant", "broken_when_asked"))
     assert shown.code == 0
-    for text in ("torch", "CUDA", "GSAS-II", "geddes", "model", "indexers", "plugin broken_when_asked", "mend: "):
+    for text in (
+        "torch",
+        "CUDA",
+        "GSAS-II",
+        "geddes",
+        "model",
+        "indexers",
+        "plugin broken_when_asked",
+        "How to fix it: ",
+    ):
         assert text in shown.out
     assert "licence server" in shown.out
 

@@ -185,7 +185,7 @@ def test_noise_holds_no_lines_and_the_error_says_what_to_do(background):
     for seed in range(5):
         with pytest.raises(PeaksError, match=r"(no|\d) diffraction lines stand above the noise") as caught:
             find_peaks(simulated([50.0], [0.0], background=background, seed=seed))
-        assert "measure longer" in caught.value.mend
+        assert "measure longer" in caught.value.fix
 
 
 def test_noise_without_uncertainties_holds_no_lines_either():

@@ -56,7 +56,7 @@ def test_a_file_of_somebody_else_stays(cli, tmp_path, command):
     (tmp_path / NAME).write_text("# my own importer\n")
     shown = cli("gsasii", command, "--folder", tmp_path)
     assert (shown.code, shown.out) == (2, "")
-    assert f"error: {tmp_path / NAME}: is there already, and not ours\n  mend: move it away" in shown.err
+    assert f"error: {tmp_path / NAME}: is there already, and not ours\n  How to fix it: move it away" in shown.err
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [(NAME, "# my own importer\n")]
 
 
@@ -310,7 +310,7 @@ def test_doctor_says_what_fails_in_a_broken_gsasii_and_the_mend(cli, tmp_path, m
     assert lines[row].startswith("missing ")
     assert "importing it failed: " in lines[row]
     assert "no binaries for this Python" in lines[row]
-    assert "mend: 'python -m alphadiffract_plugin.gsasii.smoke' shows all of it" in lines[row + 1]
+    assert "fix: 'python -m alphadiffract_plugin.gsasii.smoke' shows all of it" in lines[row + 1]
 
 
 def test_doctor_says_that_there_is_none_to_try(cli, monkeypatch):

@@ -253,7 +253,7 @@ def test_a_killed_process_leaves_the_file_whole(mine, where):
     killed = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     if where == "GSAS-II's own save":
-        assert mine.read_bytes() != before, "if this fails GSAS-II has mended it, and gsasii.save is not needed"
+        assert mine.read_bytes() != before, "if this fails GSAS-II has fixed it, and gsasii.save is not needed"
         return
     assert mine.read_bytes() == before
     left = [path.name for path in mine.parent.iterdir() if path != mine]
@@ -277,7 +277,7 @@ def test_a_link_and_the_permissions_of_a_project_stay(mine):
 
 def test_a_project_that_cannot_be_saved_is_said_so(mine):
     project, before = opened(mine), mine.read_bytes()
-    with pytest.raises(OutputError, match="No such file or directory\n  mend: choose another place"):
+    with pytest.raises(OutputError, match="No such file or directory\n  How to fix it: choose another place"):
         gsasii.save(project, mine.parent / "nowhere" / "mine.gpx")
     assert project.filename == str(mine)
     assert gsasii.save(project, mine.parent / "copy.gpx") == mine.parent / "copy.gpx"

@@ -158,7 +158,9 @@ def test_a_project_that_runs_something_is_refused_and_nothing_runs(saved, tmp_pa
     assert ran.exists(), "this attack does not work: the test would prove nothing"
     ran.unlink()
     path = saved(*(project_parts() if place != "alone" else []), payload)
-    with pytest.raises(UntrustedFileError, match=r"theirs\.gpx: this project .*could run code\n  mend: do not open it"):
+    with pytest.raises(
+        UntrustedFileError, match=r"theirs\.gpx: this project .*could run code\n  How to fix it: do not open it"
+    ):
         check_gpx(path)
     with pytest.raises(UntrustedFileError):
         open_project(path)
@@ -468,7 +470,9 @@ def test_code_in_an_instrument_file_is_refused_and_does_not_run(cli, data, tmp_p
     path, ran = tmp_path / "theirs.instprm", tmp_path / "ran"
     path.write_text(HIDDEN[how].format(ran=ran), encoding="utf-8")
     for open_it in (check_instprm, instrument_from_instprm):
-        with pytest.raises(UntrustedFileError, match=r"theirs\.instprm, line \d+: .*CorrectionCode.*\n  mend: delete"):
+        with pytest.raises(
+            UntrustedFileError, match=r"theirs\.instprm, line \d+: .*CorrectionCode.*\n  How to fix it: delete"
+        ):
             open_it(path)
     shown = cli("index", data / "zincite_ssrl.xy", "--wavelength", path, "--indexer", "instant")
     assert shown.code == 2
@@ -529,7 +533,7 @@ def test_the_command_says_safe_or_why_not(cli, saved, tmp_path):
 def test_a_project_given_as_a_pattern_is_known_as_such(cli, saved):
     shown = cli("index", saved(*project_parts()), "--wavelength", "CuKa", "--indexer", "instant")
     assert shown.code == 2
-    assert "this is a GSAS-II project, not a pattern\n  mend: open it in a script" in shown.err
+    assert "this is a GSAS-II project, not a pattern\n  How to fix it: open it in a script" in shown.err
 
 
 @pytest.mark.gsasii

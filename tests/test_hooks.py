@@ -121,7 +121,9 @@ def test_a_plugin_whose_commands_fail_leaves_the_others_theirs(installed):
 
 
 def test_two_offers_of_one_name_are_refused_and_both_plugins_named(installed):
-    with pytest.raises(PluginError, match=r"(?s)two plugins offer 'instant': instant and same-name.*mend: uninstall"):
+    with pytest.raises(
+        PluginError, match=r"(?s)two plugins offer 'instant': instant and same-name.*How to fix it: uninstall"
+    ):
         _ = installed("same_name", "instant").indexers
 
 
@@ -150,7 +152,7 @@ def test_an_unknown_name_is_answered_with_the_known_ones_and_the_nearest(install
     with pytest.raises(PluginError) as caught:
         plugins.indexer("instnat")
     assert "no indexer is named 'instnat'. Did you mean 'instant'?" in str(caught.value)
-    assert "mend: choose one of instant, speechless" in str(caught.value)
+    assert "How to fix it: choose one of instant, speechless" in str(caught.value)
     assert "broken-at-import (ImportError" in str(caught.value)
 
 

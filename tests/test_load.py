@@ -169,7 +169,7 @@ def test_an_instprm_of_neutrons_makes_a_neutron_pattern(data, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "kind", "mend"),
+    ("text", "kind", "fix"),
     [
         (INSTPRM.replace("PXC", "PNT"), RadiationError, "one wavelength"),
         (INSTPRM.replace("PXC", "PXE"), RadiationError, "one wavelength"),
@@ -180,11 +180,11 @@ def test_an_instprm_of_neutrons_makes_a_neutron_pattern(data, tmp_path):
         (None, AlphaDiffractError, "check the path"),
     ],
 )
-def test_an_instprm_that_is_of_no_use_is_refused(examples, tmp_path, text, kind, mend):
+def test_an_instprm_that_is_of_no_use_is_refused(examples, tmp_path, text, kind, fix):
     path = tmp_path / "bad.instprm"
     if text is not None:
         path.write_text(text)
-    with pytest.raises(kind, match=mend) as raised:
+    with pytest.raises(kind, match=fix) as raised:
         histogram_from_file(examples / "pbso4_xray.xye", wavelength=path)
     assert str(path) in str(raised.value)
 

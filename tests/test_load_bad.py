@@ -106,13 +106,13 @@ TEXT = {
 
 @pytest.mark.parametrize("fault", TEXT)
 def test_a_text_that_is_no_pattern_is_refused(fault, rows, tmp_path):
-    text, kind, line, what, mend = TEXT[fault]
+    text, kind, line, what, fix = TEXT[fault]
     path = tmp_path / "bad.xye"
     path.write_text("\n".join(text(rows)) + "\n")
     with pytest.raises(kind) as raised:
         histogram_from_file(path, wavelength="CuKa")
     assert what in raised.value.what
-    assert mend in raised.value.mend
+    assert fix in raised.value.fix
     assert raised.value.where == path
     if line is not None:
         assert raised.value.line == line
@@ -161,13 +161,13 @@ BYTES = {
 
 @pytest.mark.parametrize("fault", BYTES)
 def test_a_file_of_another_kind_is_refused(fault, tmp_path):
-    content, what, mend = BYTES[fault]
+    content, what, fix = BYTES[fault]
     path = tmp_path / "bad.dat"
     path.write_bytes(content)
     with pytest.raises(InputError) as raised:
         histogram_from_file(path, wavelength="CuKa")
     assert what in raised.value.what
-    assert mend in raised.value.mend
+    assert fix in raised.value.fix
     assert raised.value.where == path
 
 

@@ -56,4 +56,4 @@ def test_no_bytes_at_all_raise_anything_but_our_own_errors(content, head, tmp_pa
     try:
         histogram_from_file(tmp_path / "any.dat", wavelength=1.0)
     except AlphaDiffractError as error:
-        assert error.mend
+        assert error.fix

@@ -1,4 +1,4 @@
-"""Model folders: whole, or refused with a mend."""
+"""Model folders: whole, or refused with how to fix it."""
 
 import json
 from dataclasses import asdict
@@ -78,7 +78,7 @@ def test_a_torn_weights_file_is_corrupt(folder, kept):
     file.write_bytes(file.read_bytes()[:kept])
     with pytest.raises(ModelError, match="no whole safetensors file") as caught:
         checkpoint.load(folder)
-    assert "model.safetensors" in str(caught.value) and "mend:" in str(caught.value)
+    assert "model.safetensors" in str(caught.value) and "How to fix it:" in str(caught.value)
 
 
 def test_weights_of_another_shape_or_with_a_key_too_few_or_too_many_are_refused(folder):

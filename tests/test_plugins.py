@@ -64,6 +64,6 @@ def test_an_unknown_indexer_is_answered_with_the_known_ones(site, data):
     out = command("index", data / "lab6_lab.xye", "--wavelength", "CuKa", "--indexer", "my-cubik", path=site)
     assert (out.returncode, out.stdout) == (2, "")
     assert "Did you mean 'my-cubic'?" in out.stderr
-    assert "mend: choose one of alphadiffract, alphadiffract-net, gsasii, my-cubic" in out.stderr
+    assert "How to fix it: choose one of alphadiffract, alphadiffract-net, gsasii, my-cubic" in out.stderr
     assert "crystal-ball (ModuleNotFoundError" in out.stderr
     assert "Traceback" not in out.stderr

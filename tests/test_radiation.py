@@ -66,7 +66,7 @@ def test_numbers(text, expected):
 
 
 @pytest.mark.parametrize(
-    ("text", "mend"),
+    ("text", "fix"),
     [
         ("CuKa3", "CuKa or CuKa1"),
         ("CuKb", "CuKa"),
@@ -91,8 +91,8 @@ def test_numbers(text, expected):
         ("1/2/3/4", "Kα1/Kα2/ratio"),
     ],
 )
-def test_what_cannot_be_meant_is_refused_with_the_mend(text, mend):
-    with pytest.raises(WavelengthError, match=re.escape(mend)):
+def test_what_cannot_be_meant_is_refused_with_the_mend(text, fix):
+    with pytest.raises(WavelengthError, match=re.escape(fix)):
         radiation_from_text(text)
 
 
@@ -100,7 +100,7 @@ def test_the_energy_hint_is_right():
     # 12.398 keV is 1 Å by the definition of the electronvolt
     with pytest.raises(WavelengthError) as raised:
         radiation_from_text(17.479)
-    assert float(re.search(r"keV = ([\d.]+) Å", raised.value.mend)[1]) == pytest.approx(KALPHA["Mo"][0], rel=1e-4)
+    assert float(re.search(r"keV = ([\d.]+) Å", raised.value.fix)[1]) == pytest.approx(KALPHA["Mo"][0], rel=1e-4)
 
 
 def test_a_file_that_gives_the_mean_of_a_tube_means_its_doublet():

@@ -1,4 +1,4 @@
-"""The records: frozen, documented field by field, equal after a JSON round trip, refused with a mend otherwise."""
+"""The records: frozen, documented field by field, equal after a JSON round trip, otherwise refused with a remedy."""
 
 from __future__ import annotations
 
@@ -112,11 +112,11 @@ def test_json_of_something_else_is_refused_with_the_mend(text, fault):
     with pytest.raises(SettingsError) as caught:
         Candidate.from_json(text)
     assert fault in str(caught.value)
-    assert "mend: " in str(caught.value)
+    assert "How to fix it: " in str(caught.value)
 
 
 def test_an_infinite_number_is_refused_with_the_mend():
-    with pytest.raises(SettingsError, match=r"Candidate cannot be written as JSON.*\n  mend: use NaN"):
+    with pytest.raises(SettingsError, match=r"Candidate cannot be written as JSON.*\n  How to fix it: use NaN"):
         dataclasses.replace(CANDIDATE, m20=math.inf).to_json()
 
 
@@ -145,7 +145,7 @@ def test_a_setting_out_of_range_is_refused_with_the_range(step, name, bad, good,
     for value in bad:
         with pytest.raises(SettingsError, match=r"^\w+Settings\.\w+ is ") as caught:
             dataclasses.replace(usual, **{name: value})
-        assert allowed in caught.value.mend
+        assert allowed in caught.value.fix
 
 
 def test_a_setting_out_of_range_is_named_when_it_comes_from_json():

@@ -1,5 +1,6 @@
 """Cells from line positions alone: one mineral of each crystal system, and a published benchmark."""
 
+import importlib
 import itertools
 
 import numpy as np

@@ -138,7 +138,7 @@ def test_what_the_instrument_knows_stands(pbso4_neutron, pbso4_xray):
 
 def test_what_is_there_is_kept(pbso4_xray, anglesite, tmp_path):
     (tmp_path / "mine.txt").write_text("mine")
-    with pytest.raises(OutputError, match="already there\n  mend: .*--overwrite"):
+    with pytest.raises(OutputError, match="already there\n  How to fix it: .*--overwrite"):
         bundle.seed(pbso4_xray, anglesite, tmp_path, Settings())
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
     bundle.seed(pbso4_xray, anglesite, tmp_path, Settings(seed=SeedSettings(overwrite=True)))
@@ -223,7 +223,10 @@ def test_without_gsasii_the_bundle_is_made_and_the_project_says_the_mend(example
     arguments = [sys.executable, "-c", WITHOUT, str(examples / "pbso4_xray.xye"), str(answer), str(tmp_path)]
     shown = subprocess.run(arguments, capture_output=True, text=True, timeout=120)
     assert shown.returncode == 0, shown.stderr
-    assert "GSAS-II is not importable\n  mend: install it: https://advancedphotonsource.github.io/" in shown.stdout
+    assert (
+        "GSAS-II is not importable\n  How to fix it: install it: https://advancedphotonsource.github.io/"
+        in shown.stdout
+    )
     assert shown.stdout.splitlines()[-1] == "10 files"
     assert not (tmp_path / "gsasii").exists()
     script = tmp_path / "bundle" / "make_project.py"
@@ -264,7 +267,9 @@ def test_a_named_folder_goes_before_what_python_finds(fake_gsasii, monkeypatch):
 
 
 def test_a_gsasii_that_fails_to_import_says_why(fake_gsasii):
-    with pytest.raises(GSASIIError, match="the binaries are of another numpy\n  mend: install it anew: https://"):
+    with pytest.raises(
+        GSASIIError, match="the binaries are of another numpy\n  How to fix it: install it anew: https://"
+    ):
         gsasii.scriptable()
 
 

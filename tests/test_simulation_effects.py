@@ -51,7 +51,7 @@ def test_one_number_is_a_range_of_that_value_and_a_toml_list_is_a_range():
 
 
 @pytest.mark.parametrize(
-    ("changes", "mend"),
+    ("changes", "fix"),
     [
         ({"w": [5, 1]}, "lowest and the highest"),
         ({"w": "wide"}, "0 switches it off"),
@@ -69,8 +69,8 @@ def test_one_number_is_a_range_of_that_value_and_a_toml_list_is_a_range():
         ({"texture": True}, "a number"),
     ],
 )
-def test_a_range_that_makes_no_sense_is_refused_by_name_with_the_mend(changes, mend):
-    with pytest.raises(SettingsError, match=f"(?s){next(iter(changes))}.*{mend}|{mend}"):
+def test_a_range_that_makes_no_sense_is_refused_by_name_with_the_mend(changes, fix):
+    with pytest.raises(SettingsError, match=f"(?s){next(iter(changes))}.*{fix}|{fix}"):
         Effects(**changes)
 
 

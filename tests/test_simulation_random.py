@@ -150,7 +150,7 @@ def test_a_prior_that_is_none_is_refused(tmp_path, text, told):
     (tmp_path / "prior.json").write_text(text)
     with pytest.raises(SettingsError, match=told) as raised:
         random_settings.prior_from_name(tmp_path / "prior.json")
-    assert "230 weights" in raised.value.mend
+    assert "230 weights" in raised.value.fix
 
 
 def test_a_prior_that_is_not_there_is_refused():

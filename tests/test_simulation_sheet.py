@@ -150,7 +150,7 @@ def test_fewer_structures_than_patterns_are_drawn_again_with_other_effects(angle
 
 
 @pytest.mark.parametrize(
-    ("arguments", "mend"),
+    ("arguments", "fix"),
     [
         ((), "name structure files"),
         (("none.parquet",), "check the path"),
@@ -158,15 +158,15 @@ def test_fewer_structures_than_patterns_are_drawn_again_with_other_effects(angle
         (("--random", "1", "--effects", "labratory"), "choose laboratory"),
         (("--random", "1", "--effects", "none.toml"), "TOML"),
         (("--random", "1", "--instrument", "none.instprm"), "check the path"),
-        (("--random", "1", "--measured", "none.xye"), "mend:"),
-        (("empty.cif",), "mend the CIF"),
+        (("--random", "1", "--measured", "none.xye"), "How to fix it:"),
+        (("empty.cif",), "correct the CIF"),
     ],
 )
-def test_bad_input_leaves_with_2_a_mend_and_nothing_written(tmp_path, monkeypatch, capsys, arguments, mend):
+def test_bad_input_leaves_with_2_a_mend_and_nothing_written(tmp_path, monkeypatch, capsys, arguments, fix):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "empty.cif").write_text("")
     assert run(*arguments, "-o", "out") == 2
-    assert mend in capsys.readouterr().err
+    assert fix in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 

@@ -184,18 +184,18 @@ def test_many_crystals_are_judged_in_several_processes_and_come_out_the_same(fol
 
 
 @pytest.mark.parametrize(
-    ("files", "told", "mend"),
+    ("files", "told", "fix"),
     [
         ([], "the folder is empty", "folder that holds .cif files"),
         (["notes.txt"], "no .cif files", "folder that holds .cif files"),
         (["a.cif"], "none of the structures was kept", "read the reasons in"),
     ],
 )
-def test_a_folder_without_crystals_is_an_error_with_a_mend(files, told, mend, folder, build):
+def test_a_folder_without_crystals_is_an_error_with_a_mend(files, told, fix, folder, build):
     for name in files:
         (folder / name).write_text("")
     done, rows, _ = build()
-    assert done.code == 2 and rows is None and told in done.err and mend in done.err
+    assert done.code == 2 and rows is None and told in done.err and fix in done.err
 
 
 def test_output_that_is_there_or_cannot_be_written_is_refused_before_the_work(folder, build, cli, tmp_path):

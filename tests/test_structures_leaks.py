@@ -159,7 +159,7 @@ def test_an_index_that_is_none_is_refused_with_the_line(text, told, line, tmp_pa
     path.write_text(text)
     with pytest.raises(StructureError, match=told) as error:
         read_benchmark(path)
-    assert error.value.line == line and error.value.mend
+    assert error.value.line == line and error.value.fix
 
 
 def test_a_missing_index_and_a_filter_without_a_rule(examples, cli, tmp_path):

@@ -1,4 +1,4 @@
-"""Structure files: read as arrays, refused with the row and the mend, counted, and cut to a few."""
+"""Structure files: read as arrays, refused with the row and how to fix it, counted, and cut to a few."""
 
 import json
 

@@ -183,7 +183,7 @@ def test_a_full_disk_leaves_the_checkpoint_before_it(trained, tmp_path, monkeypa
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OutputError, match="No space left on device; the one before it is intact") as caught:
         folder.save({"network": {}, "average": {}, "step": 8})
-    assert "free some space" in caught.value.mend
+    assert "free some space" in caught.value.fix
     assert folder.load()["step"] == 7 and [p.name for p in tmp_path.iterdir()] == ["checkpoint.pt"]
 
 

@@ -1,4 +1,4 @@
-"""One TOML makes a run: what it says is checked with file, line and mend, and what it leaves out is written down."""
+"""One TOML makes a run: faults are refused with file, line and remedy, and what is left out is written down."""
 
 import dataclasses
 

@@ -118,8 +118,8 @@ class AlphaDiffractReader(G2obj.ImportPhase):
 class NotReadableError(Exception):
     """What is wrong with the file, and what to do."""
 
-    def __init__(self, what: str, mend: str) -> None:
-        super().__init__(f"{what}; {mend}.")
+    def __init__(self, what: str, fix: str) -> None:
+        super().__init__(f"{what}; {fix}.")
 
 
 def choices_from_file(filename: str) -> list[dict]:
@@ -184,12 +184,12 @@ def phase_from_choice(choice: dict) -> dict:
 
 def _results(filename: str) -> list[dict]:
     """The answers in a file: one, or one a line."""
-    mend = "give the NAME.json that 'alphadiffract-plugin index PATTERN -o DIR' wrote"
+    fix = "give the NAME.json that 'alphadiffract-plugin index PATTERN -o DIR' wrote"
     try:
         with open(filename, encoding="utf-8") as file:
             text = file.read()
     except (OSError, UnicodeDecodeError) as error:
-        raise NotReadableError(f"this file cannot be read as text ({error})", mend) from None
+        raise NotReadableError(f"this file cannot be read as text ({error})", fix) from None
     try:
         documents = [json.loads(text)]
     except (ValueError, RecursionError) as error:
@@ -198,12 +198,12 @@ def _results(filename: str) -> list[dict]:
         except (ValueError, RecursionError):
             documents = []
         if not documents:
-            raise NotReadableError(f"this is no JSON ({str(error)[:80]})", mend) from None
+            raise NotReadableError(f"this is no JSON ({str(error)[:80]})", fix) from None
     for document in documents:
         kind = document.get("record") if isinstance(document, dict) else None
         if kind != "IndexingResult":
             what = f"a {kind}" if isinstance(kind, str) else "something else"
-            raise NotReadableError(f"this JSON holds {what}, no answer of alphadiffract-plugin", mend)
+            raise NotReadableError(f"this JSON holds {what}, no answer of alphadiffract-plugin", fix)
         if document.get("schema_version") != SCHEMA_VERSION or not isinstance(document.get("candidates"), list):
             raise NotReadableError(
                 f"this answer is of schema version {document.get('schema_version')}; {SCHEMA_VERSION} is understood",

@@ -65,7 +65,7 @@ def _is_number(value: object) -> bool:
 
 
 def _refuse(name: str, value: object, allowed: str) -> None:
-    raise SettingsError(f"the effect {name} is {value!r}", mend=f"give {allowed}")
+    raise SettingsError(f"the effect {name} is {value!r}", fix=f"give {allowed}")
 
 
 @dataclass(frozen=True)
@@ -209,14 +209,14 @@ def effects_from_instrument(path: Path, base: Effects, *, spread: float = 0.1) -
     if instrument.radiation != "xray":
         raise RadiationError(
             "patterns are simulated for X-rays; this instrument is of neutrons",
-            mend="give the .instprm of an X-ray instrument",
+            fix="give the .instprm of an X-ray instrument",
             where=path,
         )
 
     def value(name: str, usual: float = 0.0) -> float:
         found = instrument.parameters.get(name, usual)
         if not _is_number(found):
-            raise InputError(f"{name} is {found!r}", mend=f"give {name} as a number", where=path)
+            raise InputError(f"{name} is {found!r}", fix=f"give {name} as a number", where=path)
         return float(found)
 
     def about(name: str) -> Range:

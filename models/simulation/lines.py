@@ -62,7 +62,7 @@ class LineTable:
                 return cls(**{f.name: stored[f.name] for f in fields(cls)})
         except (OSError, EOFError, ValueError, KeyError, BadZipFile) as error:
             told = "this holds no packed lines" if Path(path).exists() else "there is no such file"
-            raise InputError(told, mend="remove it: it is packed again from the structure files", where=path) from error
+            raise InputError(told, fix="remove it: it is packed again from the structure files", where=path) from error
 
 
 def atoms_from_structures(structures: Structures, which: np.ndarray, device: torch.device | str = "cpu") -> Atoms:
@@ -102,7 +102,7 @@ def pack(structures: Structures, *, d_min: float = D_MIN, device: torch.device |
     """
     n = len(structures.space_group)
     if not n:
-        raise InputError("there are no structures to pack", mend="name a file that holds some")
+        raise InputError("there are no structures to pack", fix="name a file that holds some")
     batches = np.array_split(np.arange(n), -(-n // BATCH))
     parts, metric = [], []
     for which in progress.track(batches, "packing lines"):

@@ -64,13 +64,13 @@ def prior_from_name(name: str | Path) -> Tensor:
         document = json.loads(files("alphadiffract_plugin").joinpath("data/space_group_frequency.json").read_text())
         weights = np.sum(list(document["counts"].values()), 0) + 0.5
         return torch.as_tensor(weights / weights.sum())
-    mend = 'say "flat", "natural", or name a JSON file that holds a list of 230 weights'
+    fix = 'say "flat", "natural", or name a JSON file that holds a list of 230 weights'
     try:
         weights = np.array(json.loads(Path(name).read_text(encoding="utf-8")), float)
     except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"the prior {str(name)!r} is no file that can be read", mend=mend) from error
+        raise SettingsError(f"the prior {str(name)!r} is no file that can be read", fix=fix) from error
     except (ValueError, TypeError) as error:
-        raise SettingsError("this is no JSON list of numbers", mend=mend, where=name) from error
+        raise SettingsError("this is no JSON list of numbers", fix=fix, where=name) from error
     if weights.shape != (230,) or not np.isfinite(weights).all() or (weights < 0).any() or not weights.sum():
-        raise SettingsError("these are not 230 weights, none negative and one positive", mend=mend, where=name)
+        raise SettingsError("these are not 230 weights, none negative and one positive", fix=fix, where=name)
     return torch.as_tensor(weights / weights.sum())

@@ -75,7 +75,7 @@ def box_sizes(hall: Tensor, metric: Tensor, d_min: float) -> tuple[Tensor, Tenso
     if len(top) and int(top.max()) > LARGEST_INDEX:
         raise InputError(
             f"a cell edge of {float(edge.max()):.0f} Å has reflections beyond index {LARGEST_INDEX}",
-            mend=f"leave out structures with an edge above {LARGEST_INDEX * d_min:.0f} Å",
+            fix=f"leave out structures with an edge above {LARGEST_INDEX * d_min:.0f} Å",
         )
     low = -top * _classes(str(hall.device))[1][hall - 1]
     return low, top - low + 1

@@ -83,12 +83,12 @@ def cifs_in(folder: Path, origin: str) -> list[Reported]:
     if not folder.is_dir():
         named = "file" if folder.suffix.lower() == ".cif" else "folder"
         told = "is no CIF" if folder.exists() else f"there is no such {named}"
-        mend = "name a folder of .cif files, one .cif file, or mp for the Materials Project"
-        raise StructureError(told, mend=mend, where=folder)
+        fix = "name a folder of .cif files, one .cif file, or mp for the Materials Project"
+        raise StructureError(told, fix=fix, where=folder)
     files = sorted(path for path in folder.rglob("*") if path.suffix.lower() == ".cif" and path.is_file())
     if not files:
         told = "the folder holds no .cif files" if any(folder.iterdir()) else "the folder is empty"
-        raise StructureError(told, mend="name a folder that holds .cif files", where=folder)
+        raise StructureError(told, fix="name a folder that holds .cif files", where=folder)
     name = folder.resolve().name
     return [
         Reported(f"{name}:{path.relative_to(folder).with_suffix('').as_posix()}", origin, str(path)) for path in files
@@ -122,8 +122,8 @@ def _judged(reported: Sequence[Reported], workers: int) -> Iterator[tuple[list, 
         try:
             yield from track(pool.map(judge, reported, chunksize=16), "reading crystals", len(reported))
         except BrokenProcessPool as error:
-            mend = "give --workers 1 to find the file, or free memory"
-            raise StructureError("a process that reads crystals died", mend=mend) from error
+            fix = "give --workers 1 to find the file, or free memory"
+            raise StructureError("a process that reads crystals died", fix=fix) from error
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 

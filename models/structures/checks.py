@@ -1,4 +1,4 @@
-"""Whether a table holds structures: each fault is told with the file, the structure and the mend."""
+"""Whether a table holds structures: each fault is told with the file, the structure and how to fix it."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ def checked(table: pyarrow.Table, path: Path) -> pyarrow.Table:
     """
     missing = [name for name in (*COLUMNS, *ATOM_COLUMNS) if name not in table.column_names]
     if missing:
-        raise StructureError(f"has no column {', '.join(missing)}", mend=BUILD, where=path)
+        raise StructureError(f"has no column {', '.join(missing)}", fix=BUILD, where=path)
     if not len(table):
-        raise StructureError("holds no structures", mend="name another file", where=path)
+        raise StructureError("holds no structures", fix="name another file", where=path)
     table = _typed(table, path)
     for told, bad in _faults(table):
         if bad.any():
             first = int(np.flatnonzero(bad)[0])
             more = f" ({int(bad.sum())} such structures)" if bad.sum() > 1 else ""
-            raise StructureError(f"{table['id'][first].as_py()}: {told(first)}{more}", mend=AGAIN, where=path)
+            raise StructureError(f"{table['id'][first].as_py()}: {told(first)}{more}", fix=AGAIN, where=path)
     return table
 
 
@@ -57,9 +57,9 @@ def _typed(table: pyarrow.Table, path: Path) -> pyarrow.Table:
                 read = column.cast(kinds.get(name, real))
         except (pa.ArrowException, NotImplementedError) as error:
             told = f"its column {name} holds {column.type}, which is of another kind"
-            raise StructureError(told, mend=BUILD, where=path) from error
+            raise StructureError(told, fix=BUILD, where=path) from error
         if column.null_count or read.null_count:
-            raise StructureError(f"its column {name} has gaps", mend=BUILD, where=path)
+            raise StructureError(f"its column {name} has gaps", fix=BUILD, where=path)
     return table
 
 

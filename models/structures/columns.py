@@ -33,4 +33,4 @@ HEAVIEST = 98
 
 
 BUILD = "make it with 'alphadiffract-plugin structures build'"
-"""The mend of a file that is none of ours."""
+"""How to fix a file that is none of ours."""

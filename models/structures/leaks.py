@@ -71,20 +71,20 @@ def read_benchmark(index: Path) -> Benchmark:
     """
     index = Path(index)
     if not index.is_file():
-        raise StructureError("there is no such benchmark index", mend="name its index.csv", where=index)
+        raise StructureError("there is no such benchmark index", fix="name its index.csv", where=index)
     raw = index.read_bytes()
     try:
         table = csv.DictReader(raw.decode("utf-8-sig").splitlines())
         rows, header = list(table), table.fieldnames or []
     except (UnicodeDecodeError, csv.Error) as error:
-        raise StructureError("this is no CSV file", mend="name a benchmark's index.csv", where=index) from error
+        raise StructureError("this is no CSV file", fix="name a benchmark's index.csv", where=index) from error
     needed = ("space_group_number",) if "niggli" in header else ("space_group_number", *CELL_COLUMNS)
     missing = [name for name in needed if name not in header]
     if missing:
-        mend = f"a benchmark index has the column space_group_number, and niggli or {', '.join(CELL_COLUMNS)}"
-        raise StructureError(f"has no column {', '.join(missing)}", mend=mend, where=index)
+        fix = f"a benchmark index has the column space_group_number, and niggli or {', '.join(CELL_COLUMNS)}"
+        raise StructureError(f"has no column {', '.join(missing)}", fix=fix, where=index)
     if not rows:
-        raise StructureError("holds no rows", mend="name a benchmark's index.csv", where=index)
+        raise StructureError("holds no rows", fix="name a benchmark's index.csv", where=index)
     group, cell, niggli = [], [], []
     for line, row in enumerate(rows, 2):
         six = [(row.get(name) or "").strip() for name in CELL_COLUMNS]
@@ -96,12 +96,12 @@ def read_benchmark(index: Path) -> Benchmark:
             group.append(int(float(row["space_group_number"])))
             cell.append([float(value) for value in six])
         except ValueError as error:
-            mend = "mend the row, or leave its cell empty"
-            raise StructureError(f"a value is no number: {error}", mend=mend, where=index, line=line) from error
+            fix = "correct the row, or leave its cell empty"
+            raise StructureError(f"a value is no number: {error}", fix=fix, where=index, line=line) from error
         niggli.append(reduced)
         if not (len(six) == 6 and is_cell(np.array(cell[-1:])).all() and 1 <= group[-1] <= 230):
             told = f"space group {group[-1]} with the cell {' '.join(six)} is no lattice"
-            raise StructureError(told, mend="mend the row, or leave its cell empty", where=index, line=line)
+            raise StructureError(told, fix="correct the row, or leave its cell empty", where=index, line=line)
     return Benchmark(
         path=index,
         sha256=hashlib.sha256(raw).hexdigest(),

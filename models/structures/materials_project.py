@@ -32,7 +32,7 @@ def reported_by_materials_project(
         from mp_api.client import MPRester
     except ImportError as error:
         told = "the Materials Project is asked through its client mp-api, which is not installed"
-        raise StructureError(told, mend="pip install mp-api") from error
+        raise StructureError(told, fix="pip install mp-api") from error
     query: dict[str, Any] = {"deprecated": False, "num_sites": (1, MOST_ATOMS), "fields": FIELDS}
     query |= {"elements": list(elements)} if elements else {}
     query |= {"material_ids": list(ids)} if ids else {}
@@ -42,10 +42,10 @@ def reported_by_materials_project(
             documents = client.materials.summary.search(**query)
     except Exception as error:  # the client raises errors of its own, of requests and of its key check
         told = (str(error).strip() or type(error).__name__).splitlines()[0]
-        mend = "set MP_API_KEY to your key (materialsproject.org/api), and check the network and the ids"
-        raise StructureError(f"the Materials Project did not answer: {told}", mend=mend) from error
+        fix = "set MP_API_KEY to your key (materialsproject.org/api), and check the network and the ids"
+        raise StructureError(f"the Materials Project did not answer: {told}", fix=fix) from error
     if not documents:
-        raise StructureError("the Materials Project holds no such crystal", mend="ask for fewer elements or other ids")
+        raise StructureError("the Materials Project holds no such crystal", fix="ask for fewer elements or other ids")
     return [
         Reported(f"mp:{d.material_id}", "dft" if d.theoretical else "dft_known", str(d.material_id), d.structure)
         for d in documents

@@ -80,7 +80,7 @@ def read_table(paths: Sequence[Path]) -> pyarrow.Table:
     import pyarrow as pa
 
     if not paths:
-        raise StructureError("no structure file was named", mend="name one or more .parquet files")
+        raise StructureError("no structure file was named", fix="name one or more .parquet files")
     tables = [checked(_parquet(Path(path)), Path(path)) for path in paths]
     if len(tables) == 1:
         return tables[0]
@@ -93,15 +93,15 @@ def _parquet(path: Path) -> pyarrow.Table:
 
     if path.is_dir():
         raise StructureError(
-            "is a folder, no structure file", mend="build one of its CIFs with 'structures build'", where=path
+            "is a folder, no structure file", fix="build one of its CIFs with 'structures build'", where=path
         )
     if not path.is_file():
-        raise StructureError("there is no such file", mend=f"check the path, or {BUILD}", where=path)
+        raise StructureError("there is no such file", fix=f"check the path, or {BUILD}", where=path)
     try:
         table = pq.read_table(path)
     except (pa.ArrowException, OSError) as error:
         told = str(error).splitlines()[0]
-        raise StructureError(f"this is no parquet file: {told}", mend=f"{BUILD} from CIFs", where=path) from error
+        raise StructureError(f"this is no parquet file: {told}", fix=f"{BUILD} from CIFs", where=path) from error
     for i, field in enumerate(table.schema):
         if pa.types.is_dictionary(field.type):
             table = table.set_column(i, field.name, table[field.name].cast(field.type.value_type))
@@ -186,5 +186,5 @@ def require_pyarrow() -> None:
         import pyarrow  # noqa: F401
     except ImportError as error:
         raise StructureError(
-            "structure files need pyarrow, which is not installed", mend="pip install 'alphadiffract-plugin[train]'"
+            "structure files need pyarrow, which is not installed", fix="pip install 'alphadiffract-plugin[train]'"
         ) from error

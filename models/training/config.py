@@ -178,18 +178,18 @@ def _check_values(document: Document, config: CompactConfig | OpenConfig) -> Non
     for name, value in dataclasses.asdict(config).items():
         sizes = [one for one in (value if isinstance(value, tuple) else (value,)) if type(one) is int]
         least = 2 if name.endswith("length") else 1
-        mend = ""
+        fix = ""
         if sizes and min(sizes) < least:
-            mend = f"give at least {least}"
+            fix = f"give at least {least}"
         elif name.endswith("length") and value > MOST_POINTS:
-            mend = f"give at most {MOST_POINTS}"
+            fix = f"give at most {MOST_POINTS}"
         elif name in ("dropout", "head_dropout", "drop_path") and not 0 <= value < 1:
-            mend = "give 0, or a share below 1"
+            fix = "give 0, or a share below 1"
         elif name == "two_theta" and not 0 < value[0] < value[1] < 180:
-            mend = "give two angles between 0 and 180 degrees, the lower first"
-        if mend:
+            fix = "give two angles between 0 and 180 degrees, the lower first"
+        if fix:
             given = list(value) if isinstance(value, tuple) else value
-            raise document.refuse(f"[network] {name} is {given!r}", mend, "network", name)
+            raise document.refuse(f"[network] {name} is {given!r}", fix, "network", name)
 
 
 def _check_shapes(document: Document, architecture: str, config: CompactConfig | OpenConfig) -> None:
@@ -204,13 +204,13 @@ def _check_shapes(document: Document, architecture: str, config: CompactConfig |
             network(torch.zeros((1, config.input_length) if architecture == "open" else (1, 2, config.input_length)))
         except (ModelError, RuntimeError, LookupError, ArithmeticError) as error:
             told = error.__cause__ if isinstance(error, ModelError) else error
-            mend = (
+            fix = (
                 "channels, kernel_sizes and strides are of one length, and the strides leave points enough"
                 if architecture == "open"
                 else "give blocks as many numbers as channels; warped_length / patch, halved once less than there are "
                 "channels, is a multiple of segments"
             )
-            raise document.refuse(f"[network] these sizes make no network: {told}", mend, "network") from error
+            raise document.refuse(f"[network] these sizes make no network: {told}", fix, "network") from error
 
 
 def effects_of(document: Document, instrument: Path | None) -> Effects:

@@ -71,7 +71,7 @@ def open_data(
         if not len(train) and settings.data.random < 1:
             raise StructureError(
                 f"none of {len(structures)} structures is of the train split, which goes by chemical systems",
-                mend="add structures of other chemical systems, or set random = 1 in [data]",
+                fix="add structures of other chemical systems, or set random = 1 in [data]",
                 where=files[0],
             )
         counts = np.bincount(lattice.system_of_group()[train - 1], minlength=7)
@@ -131,7 +131,7 @@ def refuse_leaks(structures: Structures, settings: RunSettings) -> None:
         raise StructureError(
             f"{len(found)} of {len(structures)} structures have the lattice and space group of a pattern of "
             f"{benchmark.path.name}: {', '.join(structures.id[found[:LISTED]])}{more}",
-            mend=f"take them out with 'alphadiffract-plugin structures filter FILE --benchmark {benchmark.path} "
+            fix=f"take them out with 'alphadiffract-plugin structures filter FILE --benchmark {benchmark.path} "
             "-o FILTERED', or set allow_leaks = true in [data]",
         )
 

@@ -46,9 +46,9 @@ class LossSettings:
         weights = {field.name: getattr(self, field.name) for field in fields(self)}
         for name, weight in weights.items():
             if not 0 <= weight < math.inf:
-                raise SettingsError(f"the weight {name} of the loss is {weight}", mend="give 0 or more")
+                raise SettingsError(f"the weight {name} of the loss is {weight}", fix="give 0 or more")
         if not any(weights.values()):
-            raise SettingsError("every weight of the loss is 0", mend="give at least one above 0")
+            raise SettingsError("every weight of the loss is 0", fix="give at least one above 0")
 
 
 def loss(answer: Answer | OpenAnswer, batch: Batch, settings: LossSettings) -> dict[str, Tensor]:

@@ -74,7 +74,7 @@ class RunFolder:
         if self.settings.exists():
             raise OutputError(
                 "this folder holds a run already",
-                mend="go on with it by --resume, or choose another folder with -o",
+                fix="go on with it by --resume, or choose another folder with -o",
                 where=self.path,
             )
 
@@ -100,7 +100,7 @@ class RunFolder:
             write_whole(self.checkpoint, write)
         except OutputError as error:
             before = "; the one before it is intact" if self.checkpoint.exists() else ""
-            raise OutputError(f"{error.what}{before}", mend=SPACE, where=self.checkpoint) from error
+            raise OutputError(f"{error.what}{before}", fix=SPACE, where=self.checkpoint) from error
 
     def load(self) -> dict[str, Any] | None:
         """The checkpoint, None if there is none yet.
@@ -126,7 +126,7 @@ class RunFolder:
                     writer.writeheader()
                 writer.writerows(rows)
         except OSError as error:
-            raise OutputError(f"cannot be written: {error.strerror}", mend=SPACE, where=path) from error
+            raise OutputError(f"cannot be written: {error.strerror}", fix=SPACE, where=path) from error
 
     def forget_after(self, step: int) -> None:
         """Take rows of later steps out of the logs: they will come again."""
@@ -158,7 +158,7 @@ class RunFolder:
             shutil.rmtree(self.model, ignore_errors=True)
             scratch.rename(self.model)
         except OSError as error:
-            raise OutputError(f"cannot be written: {error.strerror}", mend=SPACE, where=self.model) from error
+            raise OutputError(f"cannot be written: {error.strerror}", fix=SPACE, where=self.model) from error
         return self.model
 
 
@@ -179,5 +179,5 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     except Exception as error:  # torch raises errors of many kinds for a damaged file
         told = str(error).splitlines()[0]
     raise TrainingError(
-        f"this is no checkpoint of a run: {told}", mend="name the folder of a run, or begin a new one", where=path
+        f"this is no checkpoint of a run: {told}", fix="name the folder of a run, or begin a new one", where=path
     )

@@ -107,7 +107,7 @@ def make_fabric(settings: RunSettings, device: str) -> Fabric:
     for name in ("lightning.fabric", "lightning.pytorch"):  # what they say of themselves helps nobody
         logging.getLogger(name).setLevel(logging.WARNING)
     if device == "cuda" and not torch.cuda.is_available():
-        raise SettingsError("torch finds no CUDA device here", mend="choose auto or cpu; `doctor` says what was found")
+        raise SettingsError("torch finds no CUDA device here", fix="choose auto or cpu; `doctor` says what was found")
     gpu = device != "cpu" and torch.cuda.is_available()
     torch.set_float32_matmul_precision("high")
     torchrun = TorchElasticEnvironment.detect()
@@ -137,7 +137,7 @@ def with_shards(settings: RunSettings, processes: int) -> RunSettings:
     if training.shards % processes:
         raise SettingsError(
             f"{processes} processes cannot share shards {training.shards}",
-            mend=f"launch as many processes as divide {training.shards}, or begin a run with another number of shards",
+            fix=f"launch as many processes as divide {training.shards}, or begin a run with another number of shards",
         )
     return dataclasses.replace(settings, training=training)
 

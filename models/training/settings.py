@@ -38,7 +38,7 @@ class DataSettings:
         _range(self, random=(0, 1), temper=(0, 1), pool=(1, None), reuse=(1, None), validation=(1, None))
         if not self.structures and self.random < 1:
             raise SettingsError(
-                "structures is empty", mend='name parquet files: structures = ["..."], or set random = 1'
+                "structures is empty", fix='name parquet files: structures = ["..."], or set random = 1'
             )
 
 
@@ -104,10 +104,10 @@ class TrainingSettings:
         )
         for name, known in (("precision", PRECISIONS), ("schedule", SCHEDULES), ("optimiser", OPTIMISERS)):
             if getattr(self, name) not in known:
-                raise SettingsError(f"{name} is {getattr(self, name)!r}", mend=f"choose one of {', '.join(known)}")
+                raise SettingsError(f"{name} is {getattr(self, name)!r}", fix=f"choose one of {', '.join(known)}")
         if self.shards and self.batch % self.shards:
             raise SettingsError(
-                f"batch {self.batch} cannot be cut into shards {self.shards}", mend="make batch a multiple of shards"
+                f"batch {self.batch} cannot be cut into shards {self.shards}", fix="make batch a multiple of shards"
             )
 
 
@@ -116,4 +116,4 @@ def _range(settings: object, **limits: tuple[float | None, float | None]) -> Non
         value = getattr(settings, name)
         if (low is not None and value < low) or (high is not None and value > high):
             allowed = f"at least {low:g}" if high is None else f"{low:g} to {high:g}"
-            raise SettingsError(f"{name} is {value!r}", mend=f"give {allowed}")
+            raise SettingsError(f"{name} is {value!r}", fix=f"give {allowed}")

@@ -1,4 +1,4 @@
-"""TOML to frozen dataclasses and back; every fault is told with its file, line, section and mend."""
+"""TOML to frozen dataclasses and back; every fault is told with its file, line, section and how to fix it."""
 
 from __future__ import annotations
 
@@ -50,14 +50,14 @@ class Document:
             told = getattr(error, "strerror", None) or "it is no text"
             raise SettingsError(
                 f"the settings cannot be read: {told}",
-                mend="give a TOML file such as examples/train_tiny.toml",
+                fix="give a TOML file such as examples/train_tiny.toml",
                 where=path,
             ) from error
         except tomllib.TOMLDecodeError as error:
             found = re.search(r"line (\d+)", str(error))
             raise SettingsError(
                 f"this is no TOML: {error}",
-                mend="write `key = value` lines below [section] lines",
+                fix="write `key = value` lines below [section] lines",
                 where=path,
                 line=int(found[1]) if found else None,
             ) from error
@@ -73,9 +73,9 @@ class Document:
                 return number
         return None
 
-    def refuse(self, what: str, mend: str, section: str, key: str = "") -> SettingsError:
+    def refuse(self, what: str, fix: str, section: str, key: str = "") -> SettingsError:
         """The error to raise for a key of a section."""
-        return SettingsError(what, mend=mend, where=self.path, line=self.line(section, key))
+        return SettingsError(what, fix=fix, where=self.path, line=self.line(section, key))
 
     def table(self, section: str) -> dict[str, Any]:
         """The keys of a section; empty if it is not there."""
@@ -121,7 +121,7 @@ class Document:
             return dataclasses.replace(base, **given) if base is not None else cls(**given)
         except SettingsError as error:
             key = next((name for name in table if re.search(rf"\b{re.escape(name)}\b", error.what)), "")
-            raise self.refuse(f"[{section}] {error.what}", error.mend, section, key) from error
+            raise self.refuse(f"[{section}] {error.what}", error.fix, section, key) from error
 
     def _typed(self, value: Any, kind: Any, section: str, key: str) -> Any:
         try:

@@ -161,7 +161,7 @@ class Trainer:
         )
         return TrainingError(
             f"{where} is no number at step {step}, learning rate {rate:.3g}; the weights were not touched",
-            mend="begin a new run with start_from = the checkpoint of this one, and a lower learning_rate or clip",
+            fix="begin a new run with start_from = the checkpoint of this one, and a lower learning_rate or clip",
         )
 
     def inputs(self, drawn: Batch) -> Tensor:
@@ -216,7 +216,7 @@ def load_weights(network: nn.Module, start: Path) -> None:
         file = start / "checkpoint.pt" if start.is_dir() else start
         if not file.is_file():
             raise SettingsError(
-                "start_from names nothing", mend="give a model folder, or the folder of a run", where=start
+                "start_from names nothing", fix="give a model folder, or the folder of a run", where=start
             )
         state = read_checkpoint(file)["average"]
     try:
@@ -224,6 +224,6 @@ def load_weights(network: nn.Module, start: Path) -> None:
     except RuntimeError as error:
         raise SettingsError(
             f"these weights don't fit [network]: {str(error).splitlines()[1].strip()}",
-            mend="give [network] the architecture and the fields of the model to start from",
+            fix="give [network] the architecture and the fields of the model to start from",
             where=start,
         ) from error

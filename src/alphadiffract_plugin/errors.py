@@ -1,4 +1,4 @@
-"""What can go wrong for a user: each error says what, where, and the mend.
+"""What can go wrong for a user: each error says what is wrong, where, and how to fix it.
 
 All derive from :class:`AlphaDiffractError`; the command line catches that one class, prints the message
 and leaves with ``exit_code``. Nothing here is raised for a bug of ours.
@@ -10,25 +10,25 @@ from pathlib import Path
 
 
 class AlphaDiffractError(Exception):
-    """Base of every error that a user can mend.
+    """Base of every error that a user can fix.
 
     Parameters
     ----------
     what : the fault, in one sentence.
-    mend : what to do about it, in one sentence or one command.
+    fix : what to do about it, in one sentence or one command.
     where : the file concerned, if any.
     line : the line in that file, counted from 1, if known.
     """
 
     exit_code = 2
 
-    def __init__(self, what: str, *, mend: str, where: str | Path | None = None, line: int | None = None) -> None:
-        self.what, self.mend, self.where, self.line = what, mend, where, line
+    def __init__(self, what: str, *, fix: str, where: str | Path | None = None, line: int | None = None) -> None:
+        self.what, self.fix, self.where, self.line = what, fix, where, line
         super().__init__(str(self))
 
     def __str__(self) -> str:
         place = "" if self.where is None else f"{self.where}" + (f", line {self.line}" if self.line else "") + ": "
-        return f"{place}{self.what}\n  mend: {self.mend}"
+        return f"{place}{self.what}\n  How to fix it: {self.fix}"
 
 
 class InputError(AlphaDiffractError):

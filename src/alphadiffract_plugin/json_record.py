@@ -65,7 +65,7 @@ class Record:
         except ValueError as error:
             raise SettingsError(
                 f"this {type(self).__name__} cannot be written as JSON: {error}",
-                mend="use NaN for a number that is not known",
+                fix="use NaN for a number that is not known",
             ) from error
 
     @classmethod
@@ -81,7 +81,7 @@ class Record:
         if not isinstance(document, dict):
             raise SettingsError(
                 f"this JSON holds {_JSON_KINDS.get(type(document), 'a number')}, no record",
-                mend="give the file that `index --json` wrote",
+                fix="give the file that `index --json` wrote",
             )
         body = dict(document)
         kind, version = body.pop("record", None), body.pop("schema_version", None)
@@ -89,7 +89,7 @@ class Record:
             raise SettingsError(
                 f"this JSON holds a {kind} of schema version {version}; "
                 f"a {cls.__name__} of version {SCHEMA_VERSION} was expected",
-                mend="write it again with this version of alphadiffract-plugin",
+                fix="write it again with this version of alphadiffract-plugin",
             )
         try:
             return _converter().structure(body, cls)
@@ -102,7 +102,7 @@ class Record:
 
             raise SettingsError(
                 f"this JSON is no {cls.__name__}: {'; '.join(transform_error(error, format_exception=told))}",
-                mend="write it again with this version of alphadiffract-plugin",
+                fix="write it again with this version of alphadiffract-plugin",
             ) from error
 
     @classmethod
@@ -113,7 +113,7 @@ class Record:
         try:
             document = json.loads(text)
         except json.JSONDecodeError as error:
-            raise SettingsError(f"this is no JSON: {error}", mend="give the file that `index --json` wrote") from error
+            raise SettingsError(f"this is no JSON: {error}", fix="give the file that `index --json` wrote") from error
         return cls.from_dict(document)
 
 

@@ -37,7 +37,7 @@ def histogram_from_file(
 
     Raises
     ------
-    InputError : the file is no usable pattern; names file, line and mend.
+    InputError : the file is no usable pattern; names the file, the line and how to fix it.
     WavelengthError : the file holds no wavelength and none was given, or it is out of range.
     RadiationError : time of flight, energy-dispersive, or an unknown ``radiation``.
     """
@@ -49,7 +49,7 @@ def histogram_from_file(
         if reading.wavelengths is None:
             raise WavelengthError(
                 f"this file ({reading.reader}) does not say its wavelength",
-                mend="give --wavelength CuKa (or another name), a number in Å, or an .instprm file",
+                fix="give --wavelength CuKa (or another name), a number in Å, or an .instprm file",
                 where=path,
             )
         kind = radiation or reading.radiation or "xray"
@@ -88,7 +88,7 @@ def histogram_from_arrays(
     """
     instrument = _instrument_given(wavelength, radiation)
     if instrument is None:
-        raise WavelengthError("no wavelength was given", mend="give a name such as CuKa, or a number in Å")
+        raise WavelengthError("no wavelength was given", fix="give a name such as CuKa, or a number in Å")
     reading = checked_reading(Reading(np.asarray(two_theta), np.asarray(intensity), "arrays", esd=esd))
     return _histogram(reading, instrument, name=name, source="arrays")
 
@@ -114,7 +114,7 @@ def histogram_from_gsasii(histogram: Any) -> Histogram:
     except (AttributeError, KeyError, IndexError, TypeError, ValueError) as error:
         raise InputError(
             f"this {type(histogram).__name__} is no GSAS-II powder histogram",
-            mend="give what G2Project.histogram(0) returns",
+            fix="give what G2Project.histogram(0) returns",
         ) from error
     instrument = instrument_from_parameters(parameters, where)
     two_theta = columns[0].filled(np.nan)
@@ -147,7 +147,7 @@ def write_xye(histogram: Histogram, path: str | Path) -> Path:
 def _instrument_given(wavelength: str | float | Path | None, radiation: str | None) -> Instrument | None:
     """What the caller says of the instrument; radiation '' where nothing was said, None without a wavelength."""
     if radiation not in (None, "xray", "neutron"):
-        raise RadiationError(f"the radiation {radiation!r} is unknown", mend="give xray or neutron")
+        raise RadiationError(f"the radiation {radiation!r} is unknown", fix="give xray or neutron")
     if wavelength is None:
         return None
     if isinstance(wavelength, Path) or str(wavelength).lower().endswith(".instprm"):
@@ -162,13 +162,13 @@ def _histogram(reading: Reading, instrument: Instrument, *, name: str, source: s
     if radiation == "neutron" and instrument.kalpha2_ratio > 0:
         raise WavelengthError(
             "a Kα doublet was given for a neutron pattern",
-            mend="give the wavelength of the neutrons in Å, or radiation xray",
+            fix="give the wavelength of the neutrons in Å, or radiation xray",
             where=reading.where,
         )
     try:
         check_resolution(reading.two_theta, instrument.wavelengths[0])
     except AlphaDiffractError as error:
-        raise type(error)(error.what, mend=error.mend, where=reading.where) from None
+        raise type(error)(error.what, fix=error.fix, where=reading.where) from None
     return Histogram(
         two_theta=reading.two_theta,
         intensity=reading.intensity,

@@ -30,7 +30,7 @@ def write_whole(path: Path, write: Callable[[Path], None]) -> Path:
         finally:
             scratch.unlink(missing_ok=True)
     except OSError as error:
-        raise OutputError(f"cannot be written: {error.strerror}", mend="choose another place", where=path) from error
+        raise OutputError(f"cannot be written: {error.strerror}", fix="choose another place", where=path) from error
     return path
 
 
@@ -50,9 +50,9 @@ def check_folder(folder: Path) -> None:
     while not there.exists() and there != there.parent:
         there = there.parent
     if not there.is_dir():
-        raise OutputError("is a file, so no folder can be there", mend="choose another place", where=there)
+        raise OutputError("is a file, so no folder can be there", fix="choose another place", where=there)
     if not os.access(there, os.W_OK | os.X_OK):
-        raise OutputError("may not be written to", mend="choose another place, or mend its permissions", where=there)
+        raise OutputError("may not be written to", fix="choose another place, or correct its permissions", where=there)
 
 
 def check_file(path: Path, *, overwrite: bool) -> None:
@@ -63,11 +63,11 @@ def check_file(path: Path, *, overwrite: bool) -> None:
     OutputError : its folder is missing or not writable; it is a folder; or it exists and ``overwrite`` is False.
     """
     if not path.parent.is_dir():
-        raise OutputError("there is no such folder", mend="make it first, or choose another place", where=path.parent)
+        raise OutputError("there is no such folder", fix="make it first, or choose another place", where=path.parent)
     check_folder(path.parent)
     check_absent([path], overwrite=overwrite)
     if path.is_dir():
-        raise OutputError("is a folder", mend="give the name of a file", where=path)
+        raise OutputError("is a folder", fix="give the name of a file", where=path)
 
 
 def check_absent(paths: Sequence[Path], *, overwrite: bool) -> None:
@@ -81,7 +81,7 @@ def check_absent(paths: Sequence[Path], *, overwrite: bool) -> None:
         return
     for path in paths:
         if path.exists() and not (path.is_dir() and not any(path.iterdir())):
-            raise OutputError("is already there", mend=OVERWRITE, where=path)
+            raise OutputError("is already there", fix=OVERWRITE, where=path)
 
 
 def make_folder(folder: Path) -> Path:
@@ -94,7 +94,7 @@ def make_folder(folder: Path) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OutputError(f"cannot be made: {error.strerror}", mend="choose another place", where=folder) from error
+        raise OutputError(f"cannot be made: {error.strerror}", fix="choose another place", where=folder) from error
     return folder
 
 

@@ -67,7 +67,7 @@ def radiation_from_text(text: str | float) -> tuple[tuple[float, ...], float]:
     except ValueError:
         return _from_name(str(text))
     if len(numbers) > 3:
-        raise WavelengthError(f"{text!r} holds {len(numbers)} numbers", mend="give λ, or Kα1/Kα2, or Kα1/Kα2/ratio")
+        raise WavelengthError(f"{text!r} holds {len(numbers)} numbers", fix="give λ, or Kα1/Kα2, or Kα1/Kα2/ratio")
     wavelengths = tuple(check_wavelength(number) for number in numbers[:2])
     if len(wavelengths) == 1:
         return wavelengths, 0.0
@@ -85,7 +85,7 @@ def check_wavelength(value: float) -> float:
         hints = [f"{value:g} {unit} = {length:.5g} Å" for unit, length in readings if 0.1 <= length <= 3]
     raise WavelengthError(
         f"a wavelength of {value:g} Å is outside {WAVELENGTH_MIN:g} to {WAVELENGTH_MAX:g} Å",
-        mend="give it in Å" + (f" ({'; '.join(hints)})" if hints else ", such as 1.5406, or by name, such as CuKa"),
+        fix="give it in Å" + (f" ({'; '.join(hints)})" if hints else ", such as 1.5406, or by name, such as CuKa"),
     )
 
 
@@ -96,10 +96,10 @@ def check_doublet(wavelengths: tuple[float, ...], ratio: float) -> tuple[tuple[f
     """
     first, second = (check_wavelength(value) for value in wavelengths)
     if not 0 < ratio <= 1:
-        raise WavelengthError(f"a Kα2/Kα1 ratio of {ratio:g} is outside 0 to 1", mend="give 0.5, or one wavelength")
+        raise WavelengthError(f"a Kα2/Kα1 ratio of {ratio:g} is outside 0 to 1", fix="give 0.5, or one wavelength")
     if not 1 < second / first < DOUBLET_MAX:
         raise WavelengthError(
-            f"{first:g} and {second:g} Å are no Kα1 and Kα2", mend="give Kα1/Kα2, the shorter first, or one wavelength"
+            f"{first:g} and {second:g} Å are no Kα1 and Kα2", fix="give Kα1/Kα2, the shorter first, or one wavelength"
         )
     return (first, second), float(ratio)
 
@@ -155,9 +155,9 @@ def _from_name(text: str) -> tuple[tuple[float, ...], float]:
     if unit and float(unit[1]) > 0:
         value, scale = float(unit[1]), {"kev": 0.0, "nm": 10.0, "pm": 0.01}.get(unit[2], 1.0)
         length = KEV_ANGSTROM / value if unit[2] == "kev" else value * scale
-        raise WavelengthError(f"{text!r} carries a unit", mend=f"give the number in Å: {length:.6g}")
+        raise WavelengthError(f"{text!r} carries a unit", fix=f"give the number in Å: {length:.6g}")
     near = difflib.get_close_matches(plain, names, n=2, cutoff=0.5)
     hint = "did you mean " + " or ".join(names[n] for n in near) + "?" if near else "known: " + ", ".join(NAMES) + "."
     raise WavelengthError(
-        f"{text!r} is no wavelength and no radiation known here", mend=f"{hint} Or give the wavelength in Å"
+        f"{text!r} is no wavelength and no radiation known here", fix=f"{hint} Or give the wavelength in Å"
     )

@@ -52,7 +52,7 @@ def blaming(kind: str, name: str, function: Callable) -> Iterator[None]:
             raise
         raise PluginError(
             f"the {kind} '{name}' of {function.__module__} failed: {type(error).__name__}: {error}\n"
-            f"  mend: choose another --{_OPTION[kind]}, and tell the authors of this one"
+            f"  How to fix it: choose another --{_OPTION[kind]}, and tell the authors of this one"
         ) from error
 
 
@@ -67,5 +67,5 @@ def check_answer(kind: str, name: str, answer: object, wanted: type[Record]) -> 
     if fault:
         raise PluginError(
             f"the {kind} '{name}' returned {fault}\n"
-            f"  mend: choose another --{_OPTION[kind]}, and tell the authors of this one"
+            f"  How to fix it: choose another --{_OPTION[kind]}, and tell the authors of this one"
         )

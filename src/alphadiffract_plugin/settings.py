@@ -30,7 +30,7 @@ def _check(settings: Record, **least: float) -> None:
 
 
 def _refuse(settings: Record, name: str, allowed: str) -> None:
-    raise SettingsError(f"{type(settings).__name__}.{name} is {getattr(settings, name)!r}", mend=f"give {allowed}")
+    raise SettingsError(f"{type(settings).__name__}.{name} is {getattr(settings, name)!r}", fix=f"give {allowed}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +47,7 @@ class NetworkSettings(Record):
     def __post_init__(self) -> None:
         _check(self, augmentations=1)
         if self.device not in DEVICES:
-            raise SettingsError(f"no device {self.device!r}", mend="choose auto, cpu or cuda")
+            raise SettingsError(f"no device {self.device!r}", fix="choose auto, cpu or cuda")
 
 
 @dataclass(frozen=True, eq=False)

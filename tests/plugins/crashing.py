@@ -28,4 +28,4 @@ def boundless(histogram, settings):
 
 
 def seed(histogram, result, folder, settings):
-    raise GSASIIError("the fit did not start", mend="look at the cell")
+    raise GSASIIError("the fit did not start", fix="look at the cell")

@@ -1,6 +1,6 @@
 """The command line: results on stdout, everything else on stderr; errors caught once, here.
 
-Exit codes: 0 done, 2 an error whose message tells the mend, 130 interrupted.
+Exit codes: 0 done, 2 an error whose message says how to fix it, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -202,7 +202,7 @@ def doctor(
         bool, typer.Option("--gsasii", help="Also make, save and open a small project with GSAS-II (seconds).")
     ] = False,
 ) -> None:
-    """Say what was found of Python, torch, CUDA, GSAS-II, models and plugins, each with the mend."""
+    """Say what was found of Python, torch, CUDA, GSAS-II, models and plugins, each with how to fix it."""
     from alphadiffract_plugin.cli.doctor import doctor_report, examine
     from alphadiffract_plugin.report.tables import print_report
 

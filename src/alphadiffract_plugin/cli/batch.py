@@ -44,9 +44,9 @@ class Outputs:
         OutputError, SettingsError : names the place, or the two options or patterns that do not go together.
         """
         if self.json and len(names) > 1:
-            raise SettingsError("--json holds one answer", mend="use --jsonl for several patterns")
+            raise SettingsError("--json holds one answer", fix="use --jsonl for several patterns")
         if self.json == self.jsonl == STDOUT:
-            raise SettingsError("--json and --jsonl cannot share standard output", mend="give one of them a file")
+            raise SettingsError("--json and --jsonl cannot share standard output", fix="give one of them a file")
         for path in (self.json, self.jsonl):
             if path not in (None, STDOUT):
                 check_file(Path(path), overwrite=self.overwrite)
@@ -56,7 +56,7 @@ class Outputs:
         if twice:
             raise OutputError(
                 f"several patterns are named {twice[0]} and would be written over each other",
-                mend="rename one, or index them into folders of their own",
+                fix="rename one, or index them into folders of their own",
                 where=self.folder,
             )
         check_folder(self.folder)
@@ -155,9 +155,7 @@ class Batch:
             with path.open(mode, encoding="utf-8") as out:
                 out.write(line + "\n")
         except OSError as error:
-            raise OutputError(
-                f"cannot be written: {error.strerror}", mend="choose another place", where=path
-            ) from error
+            raise OutputError(f"cannot be written: {error.strerror}", fix="choose another place", where=path) from error
 
     _started: bool = False
 

@@ -1,4 +1,4 @@
-"""What is there and what is missing, each with the mend: Python, torch, CUDA, readers, GSAS-II, models, plugins."""
+"""What was found and what is missing, with how to fix it: Python, torch, CUDA, readers, GSAS-II, models, plugins."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Finding:
     """``ok``, ``optional`` (missing, and most work goes on without it) or ``missing``."""
     found: str
     """What was found, or what went wrong."""
-    mend: str = ""
+    fix: str = ""
     """What to do about it; empty if nothing."""
 
 
@@ -64,14 +64,14 @@ def examine(plugins: RietveldPlugins, *, gsasii: bool = False) -> Iterator[Findi
     yield from _guarded("plugins", lambda: _plugins(plugins), "uninstall the plugin that is named")
 
 
-def _guarded(what: str, look: Callable[[], Iterator[Finding]], mend: str) -> Iterator[Finding]:
+def _guarded(what: str, look: Callable[[], Iterator[Finding]], fix: str) -> Iterator[Finding]:
     try:
         yield from look()
     except (AlphaDiffractError, PluginError) as error:
-        reason, _, remedy = str(error).partition("\n  mend: ")
-        yield Finding(what, "missing", reason, remedy or mend)
+        reason, _, remedy = str(error).partition("\n  How to fix it: ")
+        yield Finding(what, "missing", reason, remedy or fix)
     except Exception as error:  # a library may fail in any way at import
-        yield Finding(what, "missing", f"{type(error).__name__}: {error}", mend)
+        yield Finding(what, "missing", f"{type(error).__name__}: {error}", fix)
 
 
 def _torch() -> Iterator[Finding]:
@@ -81,11 +81,11 @@ def _torch() -> Iterator[Finding]:
     if torch.cuda.is_available():
         yield Finding("CUDA", "ok", f"{torch.version.cuda}: {torch.cuda.get_device_name(0)}")
     elif torch.version.cuda is None:
-        mend = "with an NVIDIA GPU: install a CUDA build of torch (pytorch.org); without one: nothing to do"
-        yield Finding("CUDA", "optional", "this torch is built without it; the CPU is used", mend)
+        fix = "with an NVIDIA GPU: install a CUDA build of torch (pytorch.org); without one: nothing to do"
+        yield Finding("CUDA", "optional", "this torch is built without it; the CPU is used", fix)
     else:
-        mend = "with an NVIDIA GPU: check its driver with nvidia-smi; without one: nothing to do"
-        yield Finding("CUDA", "optional", "no GPU answers; the CPU is used", mend)
+        fix = "with an NVIDIA GPU: check its driver with nvidia-smi; without one: nothing to do"
+        yield Finding("CUDA", "optional", "no GPU answers; the CPU is used", fix)
 
 
 def _readers() -> Iterator[Finding]:
@@ -103,8 +103,8 @@ def _gsasii() -> Iterator[Finding]:
 
     found = find()
     if found is None:
-        mend = f"to seed .gpx projects, install it: {INSTALL}"
-        yield Finding("GSAS-II", "optional", "not found; bundles are seeded without it", mend)
+        fix = f"to seed .gpx projects, install it: {INSTALL}"
+        yield Finding("GSAS-II", "optional", "not found; bundles are seeded without it", fix)
     else:
         yield Finding("GSAS-II", "ok", str(found))
 
@@ -137,8 +137,8 @@ def _gsasii_at_work() -> Iterator[Finding]:
     step = (steps.splitlines() or ["starting"])[-1]
     reason = (faults.strip().splitlines() or [f"exit code {code}"])[-1]
     reason = f"no end after {SMOKE_SECONDS} s" if code is None else reason
-    mend = f"'python -m {command[-1]}' shows all of it; if it is not clear, install GSAS-II anew: {INSTALL}"
-    yield Finding("GSAS-II at work", "missing", f"{step} failed: {reason}", mend)
+    fix = f"'python -m {command[-1]}' shows all of it; if it is not clear, install GSAS-II anew: {INSTALL}"
+    yield Finding("GSAS-II at work", "missing", f"{step} failed: {reason}", fix)
 
 
 def _models() -> Iterator[Finding]:
@@ -154,12 +154,12 @@ def _plugins(plugins: RietveldPlugins) -> Iterator[Finding]:
     yield Finding("indexers", "ok", ", ".join(plugins.indexers))
     yield Finding("seeders", "ok", ", ".join(plugins.seeders))
     for name, reason in sorted(plugins.broken.items()):
-        mend = "install what it lacks, or uninstall it; the others work"
-        yield Finding(f"plugin {name}", "missing", reason, mend)
+        fix = "install what it lacks, or uninstall it; the others work"
+        yield Finding(f"plugin {name}", "missing", reason, fix)
 
 
 def doctor_report(findings: Iterable[Finding]) -> Iterator[RenderableType]:
-    """What was found, a line each, and the mend below what was not."""
+    """What was found, a line each, and how to fix what was not found."""
     from rich.text import Text
 
     styles = {"ok": "green", "optional": "yellow", "missing": "bold red"}
@@ -167,5 +167,5 @@ def doctor_report(findings: Iterable[Finding]) -> Iterator[RenderableType]:
     width = max(len(finding.what) for finding in known) + 2
     for finding in known:
         yield Text.assemble((f"{finding.state:9}", styles[finding.state]), f"{finding.what:{width}}{finding.found}")
-        if finding.mend:
-            yield f"{'':{9 + width}}mend: {finding.mend}"
+        if finding.fix:
+            yield f"{'':{9 + width}}How to fix it: {finding.fix}"

@@ -52,7 +52,7 @@ def evaluate(
     if not kinds or (structures and run):
         raise SettingsError(
             "there is nothing to judge the model on" if not kinds else "--structures and --run do not go together",
-            mend="give --structures FILE or --run RUN, or --benchmark INDEX.csv, or one of the first and the last",
+            fix="give --structures FILE or --run RUN, or --benchmark INDEX.csv, or one of the first and the last",
         )
     if output:
         check_folder(output)
@@ -90,7 +90,7 @@ def release(
     from alphadiffract_plugin.output import check_folder
 
     if name in ("", ".", "..", "default") or "/" in name or "\\" in name or name.startswith("member-"):
-        raise SettingsError(f"no model can be called {name!r}", mend="give a plain name, such as mine-2026-11")
+        raise SettingsError(f"no model can be called {name!r}", fix="give a plain name, such as mine-2026-11")
     check_folder(output)
     print(packing.release(sources, output / name, evaluation=evaluation, calibrate=calibrate))
 
@@ -113,12 +113,12 @@ def _simulated(
 
     if run is None:
         if preset not in PRESETS:
-            raise SettingsError(f"there are no effects {preset!r}", mend=f"choose one of {', '.join(PRESETS)}")
+            raise SettingsError(f"there are no effects {preset!r}", fix=f"choose one of {', '.join(PRESETS)}")
         return on_structures(folder, structures, PRESETS[preset], split=split, each=each, seed=seed, device=device)
     from alphadiffract_plugin.models.training.config import read
 
     if not (run / "run.toml").is_file():
-        raise OutputError("this folder holds no run", mend="give the folder that `train -o` made", where=run)
+        raise OutputError("this folder holds no run", fix="give the folder that `train -o` made", where=run)
     settings = read(run / "run.toml")
     if not settings.data.structures:
         return on_random(folder, settings, each=each, seed=seed, device=device)

@@ -64,12 +64,12 @@ def answer_from_file(path: Path) -> IndexingResult:
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is no text"
         raise InputError(
-            f"cannot be read: {reason}", mend="give the file that `index --json` wrote", where=path
+            f"cannot be read: {reason}", fix="give the file that `index --json` wrote", where=path
         ) from error
     try:
         return IndexingResult.from_json(text)
     except SettingsError as error:
-        raise SettingsError(error.what, mend=error.mend, where=path) from error
+        raise SettingsError(error.what, fix=error.fix, where=path) from error
 
 
 def check_belongs(answer: IndexingResult, histogram: Histogram, path: Path) -> None:
@@ -80,11 +80,11 @@ def check_belongs(answer: IndexingResult, histogram: Histogram, path: Path) -> N
     InputError : names the answer's file.
     """
     if not answer.candidates:
-        raise InputError("holds no candidate to seed from", mend="index the pattern again", where=path)
+        raise InputError("holds no candidate to seed from", fix="index the pattern again", where=path)
     if abs(answer.wavelength / histogram.wavelength - 1) > 1e-3:
         raise InputError(
             f"was found at {answer.wavelength:.6g} Å, but the pattern is read as {histogram.wavelength:.6g} Å",
-            mend="give the same --wavelength as to `index`",
+            fix="give the same --wavelength as to `index`",
             where=path,
         )
 

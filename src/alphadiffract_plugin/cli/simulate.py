@@ -55,7 +55,7 @@ def simulate(
     from alphadiffract_plugin.output import check_absent, check_folder, make_folder
 
     if not structures and not random:
-        raise SettingsError("there is nothing to simulate", mend="name structure files, or give --random N")
+        raise SettingsError("there is nothing to simulate", fix="name structure files, or give --random N")
     check_folder(output)
     check_absent([output], overwrite=overwrite)
     settings = chosen_effects(effects, instrument)
@@ -90,7 +90,7 @@ def chosen_effects(name: str, instrument: Path | None) -> Effects:
     from alphadiffract_plugin.models.training.toml import Document
 
     if name not in PRESETS and not name.endswith(".toml"):
-        raise SettingsError(f"no preset of effects {name!r}", mend=f"choose {', '.join(PRESETS)}, or give a .toml file")
+        raise SettingsError(f"no preset of effects {name!r}", fix=f"choose {', '.join(PRESETS)}, or give a .toml file")
     if name in PRESETS:
         return effects_of(Document({"effects": {"preset": name}}, "", Path(name)), instrument)
     return effects_of(Document.read(Path(name)), instrument)

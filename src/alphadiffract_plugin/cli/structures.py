@@ -56,9 +56,9 @@ def build(
 
     listed = output.with_suffix(".rejected.csv")
     if origin not in ORIGINS:
-        raise SettingsError(f"there is no origin {origin!r}", mend=f"give one of {', '.join(ORIGINS)}")
+        raise SettingsError(f"there is no origin {origin!r}", fix=f"give one of {', '.join(ORIGINS)}")
     if (elements or ids or stable) and MATERIALS_PROJECT not in sources:
-        raise SettingsError("--elements, --ids and --stable ask the Materials Project", mend="name 'mp' as a source")
+        raise SettingsError("--elements, --ids and --stable ask the Materials Project", fix="name 'mp' as a source")
     _check_name(output)
     for path in (output, listed):
         check_file(path, overwrite=overwrite)
@@ -77,7 +77,7 @@ def build(
         print_report([rejected_report(built.reasons, len(reported))])
         say(f"each of them with its reason: {listed}")
     if not built.rows:
-        raise StructureError("none of the structures was kept", mend=f"read the reasons in {listed}")
+        raise StructureError("none of the structures was kept", fix=f"read the reasons in {listed}")
     write(making.table_from_rows(built.rows), output)
     print(f"{output}: {len(built.rows):,} structure{'s' * (len(built.rows) != 1)}")
 
@@ -126,7 +126,7 @@ def filter_structures(
     from alphadiffract_plugin.progress import say
 
     if benchmark is None and source is None and per_system is None:
-        raise SettingsError("nothing to filter by", mend="give --benchmark INDEX.csv, --source or --per-system")
+        raise SettingsError("nothing to filter by", fix="give --benchmark INDEX.csv, --source or --per-system")
     _check_name(output)
     check_file(output, overwrite=overwrite)
     known = read_benchmark(benchmark) if benchmark else None
@@ -148,7 +148,7 @@ def filter_structures(
         group = unpack(table)
         table = table.take(spread(group.id, group.space_group, per_system))
     if not len(table):
-        raise StructureError("no structure is left", mend="filter less, or name other files")
+        raise StructureError("no structure is left", fix="filter less, or name other files")
     write(table, output)
     print(f"{output}: {len(table):,} of {total:,} structures")
 
@@ -158,7 +158,7 @@ def _check_name(output: Path) -> None:
     from alphadiffract_plugin.errors import OutputError
 
     if output.suffix.lower() != ".parquet":
-        raise OutputError("is no name of a parquet file", mend=f"say -o {output.stem}.parquet", where=output)
+        raise OutputError("is no name of a parquet file", fix=f"say -o {output.stem}.parquet", where=output)
 
 
 def _of_sources(table: pyarrow.Table, wanted: list[str]) -> pyarrow.Table:
@@ -171,7 +171,7 @@ def _of_sources(table: pyarrow.Table, wanted: list[str]) -> pyarrow.Table:
     there = sorted(set(names.unique().to_pylist()))
     for name in wanted:
         if name not in there:
-            raise StructureError(f"no structure is of the source {name!r}", mend=f"sources: {', '.join(there)}")
+            raise StructureError(f"no structure is of the source {name!r}", fix=f"sources: {', '.join(there)}")
     return table.filter(pc.is_in(names, pa.array(wanted)))
 
 

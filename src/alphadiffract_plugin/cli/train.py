@@ -42,11 +42,11 @@ def train(
     require_lightning()
     folder = output or (Path("runs") / config.stem if config else None)
     if folder is None:
-        raise SettingsError("neither settings nor a run was named", mend="give --config FILE.toml, or -o RUN --resume")
+        raise SettingsError("neither settings nor a run was named", fix="give --config FILE.toml, or -o RUN --resume")
     if device not in ("auto", "cpu", "cuda"):
-        raise SettingsError(f"no device {device!r}", mend="choose auto, cpu or cuda")
+        raise SettingsError(f"no device {device!r}", fix="choose auto, cpu or cuda")
     if minutes is not None and not minutes > 0:
-        raise SettingsError(f"--minutes is {minutes:g}", mend="give a number above 0")
+        raise SettingsError(f"--minutes is {minutes:g}", fix="give a number above 0")
     settings = _resumed(config, folder, instrument) if resume else _fresh(config, instrument)
     if dry_run:
         from alphadiffract_plugin.models.training.trial import trial
@@ -78,7 +78,7 @@ def _fresh(config: Path | None, instrument: Path | None) -> RunSettings:
     from alphadiffract_plugin.models.training.config import read
 
     if config is None:
-        raise SettingsError("a run begins from settings", mend="give --config FILE.toml, or --resume")
+        raise SettingsError("a run begins from settings", fix="give --config FILE.toml, or --resume")
     return read(config, instrument=instrument)
 
 
@@ -88,11 +88,11 @@ def _resumed(config: Path | None, folder: Path, instrument: Path | None) -> RunS
 
     before = folder / "run.toml"
     if not before.is_file():
-        raise OutputError("this folder holds no run", mend="begin one with --config, without --resume", where=folder)
+        raise OutputError("this folder holds no run", fix="begin one with --config, without --resume", where=folder)
     if config is None and instrument is not None:
         raise SettingsError(
             "a run goes on with the instrument that it began with",
-            mend="leave out --instrument, or begin a new run with --config FILE.toml --instrument FILE.instprm",
+            fix="leave out --instrument, or begin a new run with --config FILE.toml --instrument FILE.instprm",
             where=folder,
         )
     old = read(before)
@@ -103,7 +103,7 @@ def _resumed(config: Path | None, folder: Path, instrument: Path | None) -> RunS
     if changed:
         raise SettingsError(
             f"this run began with other settings: {changed}",
-            mend="leave out --config to go on as it began, or begin a new run (start_from takes this one's weights)",
+            fix="leave out --config to go on as it began, or begin a new run (start_from takes this one's weights)",
             where=config,
         )
     shards = dataclasses.replace(new.training, shards=old.training.shards)
@@ -116,5 +116,5 @@ def require_lightning() -> None:
     if missing:
         raise TrainingError(
             f"training needs {' and '.join(missing)}, which is not installed",
-            mend="pip install 'alphadiffract-plugin[train]'",
+            fix="pip install 'alphadiffract-plugin[train]'",
         )

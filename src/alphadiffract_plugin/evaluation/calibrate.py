@@ -69,7 +69,7 @@ def calibration_from_index(model: Path, index: Path, *, device: str = "auto", se
     if len(judged) < LEAST_PATTERNS:
         raise InputError(
             f"{len(judged)} of its patterns can be answered: too few to calibrate on",
-            mend=f"give an index of {LEAST_PATTERNS} or more, or release without --calibrate",
+            fix=f"give an index of {LEAST_PATTERNS} or more, or release without --calibrate",
             where=index,
         )
     fold = np.random.default_rng(seed).permutation(len(judged)) % FOLDS

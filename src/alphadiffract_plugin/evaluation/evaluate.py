@@ -62,7 +62,7 @@ def on_structures(
     from alphadiffract_plugin.progress import track
 
     if split not in SPLITS:
-        raise SettingsError(f"there is no split {split!r}", mend=f"choose one of {', '.join(SPLITS)}")
+        raise SettingsError(f"there is no split {split!r}", fix=f"choose one of {', '.join(SPLITS)}")
     chosen = choose_device(device)
     members = load_members(model)
     structures = read(files)
@@ -70,7 +70,7 @@ def on_structures(
     if not len(which):
         raise InputError(
             f"no structure of the split {split!r} is there",
-            mend=f"choose another split of {', '.join(SPLITS)}, or build structures with one",
+            fix=f"choose another split of {', '.join(SPLITS)}, or build structures with one",
             where=files[0],
         )
     networks = [member.network.to(chosen) for member in members]

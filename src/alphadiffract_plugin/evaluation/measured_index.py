@@ -30,27 +30,27 @@ def read_index(path: Path) -> list[dict[str, str]]:
             rows = list(csv.DictReader(file))
     except (OSError, UnicodeDecodeError) as error:
         told = getattr(error, "strerror", None) or "it is no text"
-        raise InputError(f"the index cannot be read: {told}", mend="name a CSV file", where=path) from error
+        raise InputError(f"the index cannot be read: {told}", fix="name a CSV file", where=path) from error
     lacking = [name for name in COLUMNS if not rows or name not in rows[0]]
     if lacking:
-        mend = f"give a CSV file with the columns {', '.join(COLUMNS)}; docs/training.md says what they hold"
-        raise InputError(f"this index lacks {', '.join(lacking)}" if rows else "no row is there", mend=mend, where=path)
+        fix = f"give a CSV file with the columns {', '.join(COLUMNS)}; docs/training.md says what they hold"
+        raise InputError(f"this index lacks {', '.join(lacking)}" if rows else "no row is there", fix=fix, where=path)
     for line, row in enumerate(rows, 2):
         row["tier"] = row.get("tier") or ("A" if row.get("niggli") else "B-sg-only")
-        for name, (is_wrong, mend) in CHECKS.items():
+        for name, (is_wrong, fix) in CHECKS.items():
             if is_wrong(row):
-                raise InputError(f"{name} is {row.get(name)!r}", mend=mend, where=path, line=line)
+                raise InputError(f"{name} is {row.get(name)!r}", fix=fix, where=path, line=line)
         if not (path.parent / (row["path"] or "")).is_file():
             raise InputError(
                 f"there is no pattern {row['path']}",
-                mend="give its path from the folder of the index",
+                fix="give its path from the folder of the index",
                 where=path,
                 line=line,
             )
     scored = [row for row in rows if row["tier"] in SCORED]
     if not scored:
-        mend = f"give a row the tier {' or '.join(SCORED)}, or leave it empty"
-        raise InputError("none of its rows is of a tier that is scored", mend=mend, where=path)
+        fix = f"give a row the tier {' or '.join(SCORED)}, or leave it empty"
+        raise InputError("none of its rows is of a tier that is scored", fix=fix, where=path)
     return scored
 
 
@@ -96,7 +96,7 @@ CHECKS: dict[str, tuple[Callable[[dict[str, str]], bool], str]] = {
     "wavelength_A": (_no_wavelength, "give one number in Å, or Kα1/Kα2, and their ratio in kalpha2_ratio"),
     "radiation": (lambda row: row["radiation"] not in RADIATIONS, f"give one of {', '.join(RADIATIONS)}"),
 }
-"""What may be wrong with the value of a column, and the mend."""
+"""What may be wrong with the value of a column, and how to fix it."""
 
 
 def true_groups(row: dict[str, str]) -> set[int]:

@@ -48,7 +48,7 @@ def model_folder(source: str) -> tuple[Path, str]:
     if not (run / "model" / "config.json").is_file():
         raise ModelError(
             "this run has not ended, so it has no model yet",
-            mend=f"go on with `alphadiffract-plugin train -o {run} --resume`, or `release` its last checkpoint",
+            fix=f"go on with `alphadiffract-plugin train -o {run} --resume`, or `release` its last checkpoint",
             where=run,
         )
     return run / "model", run.resolve().name
@@ -81,7 +81,7 @@ def _member_of_run(run: Path) -> Member:
         if not state or model.config.get("provenance", {}).get("patterns_seen") == state["patterns"]:
             return Member(run, model, weights_sha256(folder.model), _data_of(model.config))
     if not state:
-        raise ModelError("this run has neither a model nor a checkpoint", mend="let it train for a while", where=run)
+        raise ModelError("this run has neither a model nor a checkpoint", fix="let it train for a while", where=run)
     fields = settings.to_dict()["network"]
     network = checkpoint.build(fields.pop("architecture"), fields).eval()
     network.load_state_dict(state["average"])

@@ -45,10 +45,10 @@ def release(
     if calibrate and evaluation:
         raise SettingsError(
             "an evaluation from before the calibration would not hold after it",
-            mend="release with --calibrate, evaluate that, and release it again with --evaluation",
+            fix="release with --calibrate, evaluate that, and release it again with --evaluation",
         )
     if folder.exists():
-        raise OutputError("is already there", mend="choose another --name, or move it away", where=folder)
+        raise OutputError("is already there", fix="choose another --name, or move it away", where=folder)
     members = [member for source in sources for member in members_of(source)]
     figures = read_evaluation(evaluation, members) if evaluation else None
     make_folder(folder.parent)
@@ -68,7 +68,7 @@ def release(
             (whole / "card.md").write_text(text, encoding="utf-8")
             whole.rename(folder)
     except OSError as error:
-        raise OutputError(f"cannot be written: {error.strerror}", mend="choose another place", where=folder) from error
+        raise OutputError(f"cannot be written: {error.strerror}", fix="choose another place", where=folder) from error
     return folder
 
 
@@ -101,15 +101,15 @@ def read_evaluation(folder: Path, members: Sequence[Member]) -> dict[str, Any]:
     InputError : there is none, or it is of other weights.
     """
     file = folder / "evaluation.json" if folder.is_dir() else folder
-    mend = "evaluate these same models with `alphadiffract-plugin evaluate MODEL -o DIR`, then give that folder"
+    fix = "evaluate these same models with `alphadiffract-plugin evaluate MODEL -o DIR`, then give that folder"
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
         judged = found["weights_sha256"]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError("there is no evaluation", mend=mend, where=file) from error
+        raise InputError("there is no evaluation", fix=fix, where=file) from error
     if sorted(judged) != sorted(member.sha256 for member in members):
         told = "; an ensemble is judged as a whole: release it first, evaluate that, and release it again"
         raise InputError(
-            "this evaluation is of other weights", mend=mend + (told if len(members) > 1 else ""), where=file
+            "this evaluation is of other weights", fix=fix + (told if len(members) > 1 else ""), where=file
         )
     return found

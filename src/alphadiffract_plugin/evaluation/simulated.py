@@ -95,7 +95,7 @@ def remove_earlier(folder: Path) -> None:
             path.unlink(missing_ok=True)
         except OSError as error:
             raise OutputError(
-                f"cannot be replaced: {error.strerror}", mend="choose another place", where=path
+                f"cannot be replaced: {error.strerror}", fix="choose another place", where=path
             ) from error
 
 
@@ -212,7 +212,7 @@ def _table(files: list[Path]) -> pyarrow.Table:
             fault = built.rejected[0]
             raise StructureError(
                 f"this crystal cannot be simulated: {fault.reason} {fault.detail}".rstrip(),
-                mend="mend the CIF, or leave it out",
+                fix="correct the CIF, or leave it out",
                 where=fault.file,
             )
         tables.append(build.table_from_rows(built.rows))

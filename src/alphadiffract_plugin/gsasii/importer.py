@@ -54,7 +54,7 @@ def remove(folder: Path) -> tuple[Path, bool]:
     try:
         path.unlink()
     except OSError as error:
-        raise OutputError(f"cannot be removed: {error.strerror}", mend="remove it by hand", where=path) from error
+        raise OutputError(f"cannot be removed: {error.strerror}", fix="remove it by hand", where=path) from error
     return path, True
 
 
@@ -73,7 +73,7 @@ def _ours(path: Path) -> str | None:
     try:
         text = path.read_text(encoding="utf-8", errors="replace")
     except OSError as error:
-        raise OutputError(f"cannot be read: {error.strerror}", mend="move it away", where=path) from error
+        raise OutputError(f"cannot be read: {error.strerror}", fix="move it away", where=path) from error
     if OURS not in text:
-        raise OutputError("is there already, and not ours", mend="move it away, or give another --folder", where=path)
+        raise OutputError("is there already, and not ours", fix="move it away, or give another --folder", where=path)
     return text

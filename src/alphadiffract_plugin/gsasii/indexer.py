@@ -145,7 +145,7 @@ def _ask(task: dict[str, Any], found: installation.Installation) -> list[list[An
         out, fault = process.communicate()
     if process.returncode == 1:
         reason = (fault.strip().splitlines() or ["no message"])[-1]
-        raise GSASIIError(f"GSAS-II's indexing failed: {reason}", mend="choose another --indexer")
+        raise GSASIIError(f"GSAS-II's indexing failed: {reason}", fix="choose another --indexer")
     answers = [json.loads(line) for line in out.splitlines() if line.endswith("]")]
     return answers if process.returncode == 0 else [*answers, [task["seconds"], None]]
 

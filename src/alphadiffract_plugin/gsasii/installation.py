@@ -101,9 +101,7 @@ def module(name: str) -> Any:
     """
     found = find()
     if found is None:
-        raise GSASIIError(
-            "GSAS-II is not importable", mend=f"install it: {INSTALL} (or name its folder in GSASII_PATH)"
-        )
+        raise GSASIIError("GSAS-II is not importable", fix=f"install it: {INSTALL} (or name its folder in GSASII_PATH)")
     path = str(found.folder.parent if found.package else found.folder)
     if found.how.startswith("named") and path not in sys.path:
         sys.path.insert(0, path)
@@ -112,7 +110,7 @@ def module(name: str) -> Any:
             return importlib.import_module(found.package + name)
     except Exception as error:  # binaries that do not fit raise anything
         raise GSASIIError(
-            f"GSAS-II ({found}) fails to import: {type(error).__name__}: {error}", mend=f"install it anew: {INSTALL}"
+            f"GSAS-II ({found}) fails to import: {type(error).__name__}: {error}", fix=f"install it anew: {INSTALL}"
         ) from error
 
 
@@ -137,11 +135,11 @@ def quiet() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def told(what: str, mend: str) -> Iterator[None]:
+def told(what: str, fix: str) -> Iterator[None]:
     """Say in our words that GSAS-II failed: it raises bare exceptions of many kinds."""
     try:
         yield
     except (AlphaDiffractError, OSError):
         raise
     except Exception as error:
-        raise GSASIIError(f"{what}: {type(error).__name__}: {error}", mend=mend) from error
+        raise GSASIIError(f"{what}: {type(error).__name__}: {error}", fix=fix) from error

@@ -223,5 +223,5 @@ def open_project(path: str | Path, *, allow_code: bool = False) -> Any:
             raise
         except Exception as error:  # whatever it is: the file is no project, or of another GSAS-II
             raise GSASIIError(
-                f"GSAS-II cannot open this project: {error}", mend="open and save it in the GUI first", where=path
+                f"GSAS-II cannot open this project: {error}", fix="open and save it in the GUI first", where=path
             ) from error

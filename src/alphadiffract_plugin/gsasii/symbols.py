@@ -52,7 +52,7 @@ def find_setting(name: int | str) -> Any:
     if found is None:
         raise GSASIIError(
             f"{name!r} names no space group",
-            mend="give a number from 1 to 230 or a Hermann-Mauguin symbol such as P 1 21/n 1",
+            fix="give a number from 1 to 230 or a Hermann-Mauguin symbol such as P 1 21/n 1",
         )
     return found
 
@@ -68,7 +68,7 @@ def setting_from_hall_number(hall_number: int) -> Any:
     import spglib
 
     if not 1 <= hall_number <= 530:
-        raise GSASIIError(f"no Hall number {hall_number}", mend="give one from 1 to 530, as spglib counts settings")
+        raise GSASIIError(f"no Hall number {hall_number}", fix="give one from 1 to 530, as spglib counts settings")
     hall = spglib.get_spacegroup_type(hall_number).hall_symbol
     return gemmi.find_spacegroup_by_ops(gemmi.symops_from_hall(hall))
 
@@ -98,11 +98,11 @@ def _symbol_of_hall(hall: str, symbol: str, extension: str) -> str:
     if extension == "1":
         raise GSASIIError(
             f"GSAS-II takes {symbol} with its origin in the inversion centre (origin 2) whatever the symbol says",
-            mend=f"move the atoms to the setting {symbol}:2",
+            fix=f"move the atoms to the setting {symbol}:2",
         )
     raise GSASIIError(
         f"GSAS-II has no symbol for the setting {symbol} ({hall})",
-        mend="transform cell and atoms to the standard setting of the group",
+        fix="transform cell and atoms to the standard setting of the group",
     )
 
 
@@ -117,7 +117,7 @@ def check_symbol(symbol: str, space_group: int) -> None:
     if operations is None:
         raise GSASIIError(
             f"GSAS-II knows no space group {symbol!r}",
-            mend="write the symbol with blanks between the axes, such as P n m a",
+            fix="write the symbol with blanks between the axes, such as P n m a",
         )
     _check_group(operations, symbol, space_group)
 
@@ -159,7 +159,7 @@ def setting_of_phase(phase: Any) -> Setting:
         and (crystal.extinct(grid, theirs) == crystal.extinct(grid, operations)).all()
     ]
     if not alike:
-        raise GSASIIError(f"the operations of {name} are no setting of a space group", mend="look at the phase")
+        raise GSASIIError(f"the operations of {name} are no setting of a space group", fix="look at the phase")
     setting = settings[min(alike)[1]]  # of the same origin, if there is one
     return Setting(setting.number, name, np.array(setting.basisop.rot) / setting.basisop.DEN)
 
@@ -189,11 +189,11 @@ def check_phase(phase: Any, candidate: Candidate) -> None:
     _check_group(operations, phase.data["General"]["SGData"]["SpGrp"], candidate.space_group)
     _check_cell(phase)
     if not np.allclose(cell, candidate.cell, rtol=SAME_CELL, atol=0):
-        raise GSASIIError(f"phase {phase.name} has another cell than asked for: {cell}", mend="tell us")
+        raise GSASIIError(f"phase {phase.name} has another cell than asked for: {cell}", fix="tell us")
     reach = (3 * COMPARED * len(operations[0]) / (4 * math.pi * candidate.volume)) ** (2 / 3)
     ours, theirs = crystal.allowed_inv_d2(cell, candidate.space_group, reach), lines_of_phase(phase, reach)
     if not (_all_among(ours, theirs) and _all_among(theirs, ours)):
-        raise GSASIIError(f"GSAS-II allows other reflections in phase {phase.name} than we do", mend="tell us")
+        raise GSASIIError(f"GSAS-II allows other reflections in phase {phase.name} than we do", fix="tell us")
 
 
 def lines_of_phase(phase: Any, inv_d2_max: float) -> np.ndarray:
@@ -214,20 +214,20 @@ def _check_group(operations: Operations, symbol: str, space_group: int) -> None:
     if _as_set(operations) != _as_set(crystal.operations_from_space_group(space_group)):
         raise GSASIIError(
             f"GSAS-II does not take {symbol!r} for space group {space_group} in its standard setting",
-            mend=f"write {crystal.symbol_from_space_group(space_group)}",
+            fix=f"write {crystal.symbol_from_space_group(space_group)}",
         )
 
 
 def _check_cell(phase: Any) -> None:
     cell, name = _cell_of_phase(phase), phase.data["General"]["SGData"]["SpGrp"]
-    mend = "give the phase the cell again, in the setting of its symbol"
+    fix = "give the phase the cell again, in the setting of its symbol"
     metric = crystal.direct_metric_from_cell(cell)
     if not (np.isfinite(cell).all() and min(cell) > 0 and np.linalg.det(metric) > 0):
-        raise GSASIIError(f"the cell of phase {phase.name} is none: {cell}", mend=mend)
+        raise GSASIIError(f"the cell of phase {phase.name} is none: {cell}", fix=fix)
     rotations, _ = _operations_of_phase(phase)
     turned = np.swapaxes(rotations, 1, 2) @ metric @ rotations
     if np.abs(turned - metric).max() > SYMMETRIC * metric.max():
-        raise GSASIIError(f"the cell of phase {phase.name} does not have the symmetry of {name}: {cell}", mend=mend)
+        raise GSASIIError(f"the cell of phase {phase.name} does not have the symmetry of {name}: {cell}", fix=fix)
 
 
 def _operations_of_phase(phase: Any) -> Operations:

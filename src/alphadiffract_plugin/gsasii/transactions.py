@@ -115,7 +115,7 @@ def save(project: Any, path: str | Path | None = None) -> Path:
             os.replace(whole, final)
             done = True
     except OSError as error:
-        raise OutputError(f"cannot be written: {error.strerror}", mend="choose another place", where=final) from error
+        raise OutputError(f"cannot be written: {error.strerror}", fix="choose another place", where=final) from error
     finally:
         project.filename = str(final) if done else own
         if not done:

@@ -59,7 +59,7 @@ def check_file(path: str | Path) -> None:
     """
     checks = {".gpx": check_gpx, ".instprm": check_instprm}
     if Path(path).suffix.lower() not in checks:
-        raise InputError("this is neither .gpx nor .instprm", mend="give a file that GSAS-II saved", where=path)
+        raise InputError("this is neither .gpx nor .instprm", fix="give a file that GSAS-II saved", where=path)
     checks[Path(path).suffix.lower()](path)
 
 
@@ -79,7 +79,7 @@ def check_gpx(path: str | Path) -> None:
     path = Path(path)
     content = _content(path)
     if not content:
-        raise InputError("this file is empty", mend="copy the project again", where=path)
+        raise InputError("this file is empty", fix="copy the project again", where=path)
     try:
         for begin, part in inert_pickle.parts(content):
             _check_part(part, begin, path)
@@ -102,7 +102,7 @@ def check_instprm(path: str | Path) -> None:
     if "GSAS-II" not in lines[0]:
         raise InputError(
             "this is no GSAS-II instrument-parameter file: its first line does not say GSAS-II",
-            mend="save it again in GSAS-II: Instrument Parameters, Operations, Save profile",
+            fix="save it again in GSAS-II: Instrument Parameters, Operations, Save profile",
             where=path,
         )
     check_no_code(lines, path)
@@ -113,7 +113,7 @@ def _content(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise InputError(
-            f"this file cannot be read: {error.strerror}", mend="check the path and its permissions", where=path
+            f"this file cannot be read: {error.strerror}", fix="check the path and its permissions", where=path
         ) from error
 
 
@@ -201,15 +201,15 @@ def _listed(item: Any) -> Sequence[Any]:
 
 def _untrusted(what: str, position: int, path: Path) -> UntrustedFileError:
     return UntrustedFileError(
-        f"this project {what} (at byte {position}): opening it could run code", mend=_DO_NOT, where=path
+        f"this project {what} (at byte {position}): opening it could run code", fix=_DO_NOT, where=path
     )
 
 
 def _no_project(begin: int, path: Path) -> InputError:
     if begin == 0:
-        return InputError("this is no GSAS-II project", mend="give a .gpx file that GSAS-II saved", where=path)
+        return InputError("this is no GSAS-II project", fix="give a .gpx file that GSAS-II saved", where=path)
     return InputError(
         f"this project is damaged after byte {begin}",
-        mend="copy it again, or take the newest backup beside it (NAME.bak0.gpx)",
+        fix="copy it again, or take the newest backup beside it (NAME.bak0.gpx)",
         where=path,
     )

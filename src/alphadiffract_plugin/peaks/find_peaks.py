@@ -56,7 +56,7 @@ def find_lines(histogram: Histogram, settings: PeakSettings) -> Lines:
     try:
         return _find_lines(histogram, settings)
     except PeaksError as error:
-        raise PeaksError(error.what, mend=error.mend, where=histogram.source or histogram.name) from None
+        raise PeaksError(error.what, fix=error.fix, where=histogram.source or histogram.name) from None
 
 
 def _find_lines(histogram: Histogram, settings: PeakSettings) -> Lines:
@@ -121,7 +121,7 @@ def _overshadowed(fit: _Fit) -> np.ndarray:
 def _too_few(found: int) -> PeaksError:
     return PeaksError(
         f"{found or 'no'} diffraction lines stand above the noise; at least {_FEWEST} are needed to look for a cell",
-        mend="measure longer or to higher angles, or check that the columns are two_theta and intensity",
+        fix="measure longer or to higher angles, or check that the columns are two_theta and intensity",
     )
 
 

@@ -113,7 +113,7 @@ def choose_device(name: str) -> Any:
     import torch
 
     if name == "cuda" and not torch.cuda.is_available():
-        raise SettingsError("torch finds no CUDA device here", mend="choose auto or cpu; `doctor` says what was found")
+        raise SettingsError("torch finds no CUDA device here", fix="choose auto or cpu; `doctor` says what was found")
     return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
 
 

@@ -38,7 +38,7 @@ def prepare(histogram: Histogram, grid: Grid, normalisation: Normalisation) -> n
     if histogram.radiation != "xray":
         raise RadiationError(
             f"the network was trained on X-ray intensities; this histogram is of {histogram.radiation}s",
-            mend="use an indexer without the network, e.g. `--indexer gsasii`",
+            fix="use an indexer without the network, e.g. `--indexer gsasii`",
             where=histogram.source or None,
         )
     intensity, coverage = resample(histogram, grid)
@@ -47,7 +47,7 @@ def prepare(histogram: Histogram, grid: Grid, normalisation: Normalisation) -> n
             f"the pattern covers {100 * coverage.mean():.0f} % of the network's range, d from "
             f"{d_spacing(grid.two_theta_max, grid.wavelength):.2f} to "
             f"{d_spacing(grid.two_theta_min, grid.wavelength):.2f} Å",
-            mend="check the wavelength; or measure more of that range",
+            fix="check the wavelength; or measure more of that range",
             where=histogram.source or None,
         )
     measured = coverage > 0
@@ -114,7 +114,7 @@ def normalise(
     if not y.max() > 0:
         raise InputError(
             "no line stands above the background in the network's range",
-            mend="check the file's columns, the wavelength and the background",
+            fix="check the file's columns, the wavelength and the background",
             where=histogram.source or None,
         )
     y = y / y.max()

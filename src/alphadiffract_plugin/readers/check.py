@@ -1,7 +1,7 @@
 """Check a pattern, whoever read it: an ascending axis of two_theta, intensities that are a pattern, usable esds.
 
-What is mended without a word: a descending axis is reversed, a row given twice is dropped, points at or below zero
-two_theta are left out. What could hide a mistake is refused, with the line.
+What is corrected without a message: a descending axis is reversed, a row given twice is dropped, points at or below
+zero two_theta are left out. What could hide a mistake is refused, with the line.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def checked_reading(reading: Reading) -> Reading:
     if two_theta.ndim != 1 or len(set(shapes)) > 1:
         raise InputError(
             f"two_theta, intensity and esd have shapes {', '.join(map(str, shapes))}",
-            mend="give one-dimensional arrays of one length",
+            fix="give one-dimensional arrays of one length",
             where=reading.where,
         )
     _refuse_not_finite(reading, two_theta, "two_theta")
@@ -53,7 +53,7 @@ def checked_reading(reading: Reading) -> Reading:
     if len(reading.two_theta) < POINTS_MIN:
         raise InputError(
             f"{len(reading.two_theta)} points are no measured pattern (at least {POINTS_MIN})",
-            mend="give the whole measured pattern, not a list of peaks",
+            fix="give the whole measured pattern, not a list of peaks",
             where=reading.where,
         )
     _refuse_intensity(reading)
@@ -72,12 +72,12 @@ def check_resolution(two_theta: np.ndarray, wavelength: float) -> None:
     if d_min > D_MIN_LARGEST:
         raise InputError(
             f"the axis ends at {two_theta[-1]:.2f}, as two_theta down to d = {d_min:.2f} Å: that tells no cell",
-            mend="give two_theta in degrees; is this axis d or Q, or the wavelength too long?",
+            fix="give two_theta in degrees; is this axis d or Q, or the wavelength too long?",
         )
     if d_min < D_MIN_SMALLEST:
         raise WavelengthError(
             f"with {wavelength:g} Å this pattern would reach d = {d_min:.3f} Å, which no such measurement does",
-            mend=f"give the wavelength in Å; {wavelength:g} nm would be {wavelength * 10:g} Å",
+            fix=f"give the wavelength in Å; {wavelength:g} nm would be {wavelength * 10:g} Å",
         )
 
 
@@ -92,11 +92,11 @@ def _selected(reading: Reading, index: slice | np.ndarray) -> Reading:
 
 
 def _refused(
-    reading: Reading, index: int, what: str, mend: str, kind: type[AlphaDiffractError] = InputError
+    reading: Reading, index: int, what: str, fix: str, kind: type[AlphaDiffractError] = InputError
 ) -> AlphaDiffractError:
     """The error for the point ``index``, with its line if it has one."""
     line = None if reading.lines is None else int(reading.lines[index])
-    return kind(what, mend=mend, where=reading.where, line=line)
+    return kind(what, fix=fix, where=reading.where, line=line)
 
 
 def _refuse_not_finite(reading: Reading, values: np.ndarray, name: str) -> None:
@@ -125,7 +125,7 @@ def _refuse_disorder(reading: Reading) -> None:
     if len(ordered) > 1 and (np.all(ordered > 0) or np.all(ordered < 0)):
         raise InputError(
             "the columns look swapped: the second ascends, the first does not",
-            mend="put two_theta first and intensity second",
+            fix="put two_theta first and intensity second",
             where=reading.where,
         )
     index = bad[0] + 1
@@ -143,7 +143,7 @@ def _refuse_range(reading: Reading) -> None:
     if two_theta[-1] >= TIME_OF_FLIGHT_MIN:
         raise RadiationError(
             f"the axis goes to {two_theta[-1]:g}: this is a time of flight, not two_theta",
-            mend="give a pattern of one wavelength over two_theta in degrees (divide hundredths of a degree by 100)",
+            fix="give a pattern of one wavelength over two_theta in degrees (divide hundredths of a degree by 100)",
             where=reading.where,
         )
     if two_theta[-1] >= 180:
@@ -161,7 +161,7 @@ def _refuse_intensity(reading: Reading) -> None:
     if low == high:
         raise InputError(
             f"every intensity is {low:g}",
-            mend="give the measured intensities in the second column",
+            fix="give the measured intensities in the second column",
             where=reading.where,
         )
     if high <= 0 or -low > high or np.sum(intensity) <= 0:

@@ -50,7 +50,7 @@ def reading_from_cif(text: str, path: Path) -> Reading:
         place = re.match(r"string:(\d+):\S*\s*(.*)", str(error), re.S)
         raise NotReadError(
             f"this is no CIF that can be read: {place[2] if place else error}",
-            mend="mend the CIF, or write its pattern as text columns",
+            fix="correct the CIF, or write its pattern as text columns",
             where=path,
             line=int(place[1]) if place else None,
         ) from error
@@ -59,13 +59,13 @@ def reading_from_cif(text: str, path: Path) -> Reading:
     if not patterns:
         raise InputError(
             "this CIF holds no measured powder pattern",
-            mend="give a CIF with a _pd_meas or _pd_proc intensity loop, or the pattern as text columns",
+            fix="give a CIF with a _pd_meas or _pd_proc intensity loop, or the pattern as text columns",
             where=path,
         )
     if len(patterns) > 1:
         raise InputError(
             f"this CIF holds {len(patterns)} patterns",
-            mend="keep one data block with a pattern in a file of its own",
+            fix="keep one data block with a pattern in a file of its own",
             where=path,
         )
     (block,) = patterns
@@ -122,12 +122,12 @@ def _two_theta(block: dict[str, list[str]], points: int, path: Path) -> np.ndarr
     if any("time_of_flight" in tag for tag in block):
         raise RadiationError(
             "this is a time-of-flight pattern",
-            mend="give a pattern of one wavelength over two_theta in degrees; time of flight is not supported",
+            fix="give a pattern of one wavelength over two_theta in degrees; time of flight is not supported",
             where=path,
         )
     raise InputError(
         f"the {points} intensities of this CIF have no two_theta of their number",
-        mend="add a _pd_meas_2theta_scan column, or write the pattern as text columns",
+        fix="add a _pd_meas_2theta_scan column, or write the pattern as text columns",
         where=path,
     )
 

@@ -109,19 +109,19 @@ def _first_row(rows: list[Row], path: Path) -> int:
     if not any(widths):
         raise NotReadError(
             "no row of numbers was found in this text",
-            mend="give rows of two_theta, intensity and perhaps esd, and nothing else",
+            fix="give rows of two_theta, intensity and perhaps esd, and nothing else",
             where=path,
         )
     if widths.count(1) > len(widths) / 2:
         raise InputError(
             "this file has one column",
-            mend="give two_theta in the first column and intensity in the second",
+            fix="give two_theta in the first column and intensity in the second",
             where=path,
             line=rows[widths.index(1)][0],
         )
     raise NotReadError(
         "no table of numbers was found in this text",
-        mend="give one row a point: two_theta, intensity and perhaps esd",
+        fix="give one row a point: two_theta, intensity and perhaps esd",
         where=path,
     )
 
@@ -132,14 +132,14 @@ def _refuse_ragged(rows: list[Row], width: int, lines: list[str], path: Path) ->
             shown = lines[number - 1].strip()[:40]
             raise InputError(
                 f"text stands among the numbers: {shown!r}",
-                mend="delete the line or start it with #",
+                fix="delete the line or start it with #",
                 where=path,
                 line=number,
             )
         if len(values) != width:
             raise InputError(
                 f"this row has {len(values)} numbers, the rows above have {width}",
-                mend="give every row the same columns; is the file cut off?",
+                fix="give every row the same columns; is the file cut off?",
                 where=path,
                 line=number,
             )
@@ -155,7 +155,7 @@ def _refuse_other_axis(heading: list[str], path: Path) -> None:
                 kind = RadiationError if axis == "time of flight" else InputError
                 raise kind(
                     f"the first column is {axis}, not two_theta: {label.strip()[:60]!r}",
-                    mend="give a pattern of one wavelength over two_theta in degrees",
+                    fix="give a pattern of one wavelength over two_theta in degrees",
                     where=path,
                 )
 
@@ -181,7 +181,7 @@ def _chosen_columns(
     if width > 3:
         raise InputError(
             f"there are {width} columns and no heading that names them",
-            mend="keep three columns: two_theta, intensity and esd",
+            fix="keep three columns: two_theta, intensity and esd",
             where=path,
         )
     two_theta, intensity = table[:, 0], table[:, 1]

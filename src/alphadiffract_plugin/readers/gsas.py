@@ -39,12 +39,12 @@ def reading_from_gsas(text: str, path: Path) -> Reading:
         raise _time_of_flight(f"binned by {kind}", path, first + 1)
     if kind.startswith("EDS"):
         raise RadiationError(
-            "this is an energy-dispersive pattern", mend="give a pattern of one wavelength", where=path, line=first + 1
+            "this is an energy-dispersive pattern", fix="give a pattern of one wavelength", where=path, line=first + 1
         )
     if len(banks) > 1:
         raise InputError(
             f"this file holds {len(banks)} banks",
-            mend="keep the title and the records of one BANK in a file of its own",
+            fix="keep the title and the records of one BANK in a file of its own",
             where=path,
             line=banks[1] + 1,
         )
@@ -115,7 +115,7 @@ _RECORDS = {"STD": _std, "ESD": _esd, "FXYE": _fxye, "FXY": _fxy}
 def _time_of_flight(sign: str, path: Path, line: int) -> RadiationError:
     return RadiationError(
         f"this is a time-of-flight pattern ({sign})",
-        mend="give a pattern of one wavelength over two_theta in degrees; time of flight is not supported",
+        fix="give a pattern of one wavelength over two_theta in degrees; time of flight is not supported",
         where=path,
         line=line,
     )
@@ -124,7 +124,7 @@ def _time_of_flight(sign: str, path: Path, line: int) -> RadiationError:
 def _not_understood(text: str, path: Path, line: int) -> NotReadError:
     return NotReadError(
         f"this is no GSAS record that is understood: {text.strip()[:50]!r}",
-        mend="write the pattern as text columns two_theta, intensity, esd",
+        fix="write the pattern as text columns two_theta, intensity, esd",
         where=path,
         line=line,
     )

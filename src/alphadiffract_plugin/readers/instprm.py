@@ -41,7 +41,7 @@ def instrument_from_instprm(path: Path) -> Instrument:
         text = path.read_text(encoding="utf-8", errors="replace")
     except OSError as error:
         raise InputError(
-            f"this file cannot be read: {error.strerror}", mend="check the path and its permissions", where=path
+            f"this file cannot be read: {error.strerror}", fix="check the path and its permissions", where=path
         ) from error
     lines = lines_as_gsasii(text)
     check_no_code(lines, path)
@@ -54,7 +54,7 @@ def instrument_from_instprm(path: Path) -> Instrument:
     if "Type" not in parameters:
         raise InputError(
             "this is no GSAS-II instrument-parameter file: it has no Type",
-            mend="give an .instprm file, or the wavelength in Å",
+            fix="give an .instprm file, or the wavelength in Å",
             where=path,
         )
     return instrument_from_parameters(parameters, path)
@@ -72,7 +72,7 @@ def instrument_from_parameters(parameters: dict[str, float | str], where: Path |
     if any(is_code(f"{key}{value}") for key, value in parameters.items()):
         raise UntrustedFileError(
             "the instrument parameters hold CorrectionCode, which GSAS-II would run",
-            mend="take it out, after reading what it does",
+            fix="take it out, after reading what it does",
             where=where,
         )
     kind = str(parameters.get("Type", ""))
@@ -80,7 +80,7 @@ def instrument_from_parameters(parameters: dict[str, float | str], where: Path |
         what = {"T": "time of flight", "E": "energy dispersive", "B": "a pink beam"}.get(kind[2:], "unknown here")
         raise RadiationError(
             f"the instrument type {kind or '(none)'} is {what}",
-            mend="give a pattern of one wavelength over two_theta in degrees (PXC or PNC)",
+            fix="give a pattern of one wavelength over two_theta in degrees (PXC or PNC)",
             where=where,
         )
     try:
@@ -93,11 +93,11 @@ def instrument_from_parameters(parameters: dict[str, float | str], where: Path |
     except (KeyError, ValueError) as error:
         raise WavelengthError(
             "the instrument parameters hold no wavelength (Lam, or Lam1 and Lam2)",
-            mend="give --wavelength CuKa, or a number in Å",
+            fix="give --wavelength CuKa, or a number in Å",
             where=where,
         ) from error
     except WavelengthError as error:
-        raise WavelengthError(error.what, mend=error.mend, where=where) from None
+        raise WavelengthError(error.what, fix=error.fix, where=where) from None
     rest = {key: value for key, value in parameters.items() if key not in ("Lam", "Lam1", "Lam2", "I(L2)/I(L1)")}
     return Instrument(wavelengths, ratio, "neutron" if kind[1] == "N" else "xray", rest)
 
@@ -127,7 +127,7 @@ def check_no_code(lines: Sequence[str], path: Path) -> None:
         if is_code(line):
             raise UntrustedFileError(
                 "this file holds CorrectionCode, which GSAS-II would run",
-                mend="delete that line, after reading what it does",
+                fix="delete that line, after reading what it does",
                 where=path,
                 line=number,
             )

@@ -51,25 +51,25 @@ def _head(path: Path) -> bytes:
     """The first bytes of a file that exists, is a file, is not empty and not too large."""
     try:
         if path.is_dir():
-            raise InputError("this is a folder", mend="give the pattern files in it, such as FOLDER/*.xye", where=path)
+            raise InputError("this is a folder", fix="give the pattern files in it, such as FOLDER/*.xye", where=path)
         if not path.exists():
-            raise InputError("there is no such file", mend="check the path", where=path)
+            raise InputError("there is no such file", fix="check the path", where=path)
         if not path.is_file():
-            raise InputError("this is no regular file", mend="copy the pattern into a file", where=path)
+            raise InputError("this is no regular file", fix="copy the pattern into a file", where=path)
         size = path.stat().st_size
         if size == 0:
-            raise InputError("this file is empty", mend="copy or export the pattern again", where=path)
+            raise InputError("this file is empty", fix="copy or export the pattern again", where=path)
         if size > BYTES_MAX:
             raise InputError(
                 f"this file has {size / 1e6:.0f} MB; a powder pattern has less than {BYTES_MAX // 1_000_000} MB",
-                mend="give the integrated pattern, not the images or events it was made from",
+                fix="give the integrated pattern, not the images or events it was made from",
                 where=path,
             )
         with path.open("rb") as file:
             return file.read(65536)
     except OSError as error:
         raise InputError(
-            f"this file cannot be read: {error.strerror}", mend="check the path and its permissions", where=path
+            f"this file cannot be read: {error.strerror}", fix="check the path and its permissions", where=path
         ) from error
 
 
@@ -85,13 +85,13 @@ def _text(path: Path, head: bytes) -> str:
     if path.suffix.lower() == ".gpx":
         raise InputError(
             "this is a GSAS-II project, not a pattern",
-            mend="open it in a script and give its histogram to gsasii.index, or export the histogram as xye",
+            fix="open it in a script and give its histogram to gsasii.index, or export the histogram as xye",
             where=path,
         )
     if encoding != "utf-16" and b"\x00" in head and not is_gsas:
         what = "an HDF5 file (NeXus)" if head.startswith(b"\x89HDF") else "a binary file of a format unknown here"
         raise NotReadError(
-            f"this is {what}", mend="export the pattern as text columns two_theta, intensity, esd", where=path
+            f"this is {what}", fix="export the pattern as text columns two_theta, intensity, esd", where=path
         )
     data = path.read_bytes()
     try:
@@ -113,7 +113,7 @@ def _reading_by_rietx(path: Path) -> Reading | None:
     if pattern.two_theta is None:
         raise RadiationError(
             "this is a time-of-flight pattern",
-            mend="give a pattern of one wavelength over two_theta in degrees; time of flight is not supported",
+            fix="give a pattern of one wavelength over two_theta in degrees; time of flight is not supported",
             where=path,
         )
     lines = [float(pattern.metadata.get(key) or 0) for key in ("wavelength", "wavelength_alpha2")]

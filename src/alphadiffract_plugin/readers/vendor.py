@@ -58,12 +58,12 @@ def reading_from_vendor(path: Path, name: str) -> Reading:
     if scans > 1:
         raise InputError(
             f"this {name} file holds {scans} scans",
-            mend="export one scan a file as xy, with the instrument's software or PowDLL",
+            fix="export one scan a file as xy, with the instrument's software or PowDLL",
             where=path,
         )
     if axis and not re.search(r"2\s*theta|two\s*theta|gonio|coupled|locked", axis, re.I):
         raise InputError(
-            f"this {name} file holds a scan over {axis}", mend="give a scan over two_theta (theta-2theta)", where=path
+            f"this {name} file holds a scan over {axis}", fix="give a scan over two_theta (theta-2theta)", where=path
         )
     two_theta, intensity = points_from_geddes(path, name)
     return Reading(
@@ -86,7 +86,7 @@ def points_from_geddes(path: Path, name: str) -> tuple[np.ndarray, np.ndarray]:
     except (ValueError, OSError) as error:
         raise NotReadError(
             f"this {name} file cannot be read: {error}",
-            mend="export the pattern as text columns two_theta, intensity (xy)",
+            fix="export the pattern as text columns two_theta, intensity (xy)",
             where=path,
         ) from error
     return np.array(pattern.x, dtype=float), np.array(pattern.y, dtype=float)
@@ -98,7 +98,7 @@ def _zipped_format(path: Path) -> str:
     if sum(member.file_size for member in members) > UNPACKED_MAX:
         raise InputError(
             f"this archive unpacks to more than {UNPACKED_MAX // 1_000_000} MB",
-            mend="export the pattern as text columns",
+            fix="export the pattern as text columns",
             where=path,
         )
     names = [member.filename for member in members]
@@ -107,7 +107,7 @@ def _zipped_format(path: Path) -> str:
     if any(re.search(r"Profile\d+\.txt$", name) for name in names):
         return "Rigaku rasx"
     raise InputError(
-        "this is a zip archive, not a pattern", mend="unpack it and give the pattern file inside", where=path
+        "this is a zip archive, not a pattern", fix="unpack it and give the pattern file inside", where=path
     )
 
 
@@ -119,7 +119,7 @@ def _unzipped(path: Path) -> Iterator[zipfile.ZipFile]:
             yield archive
     except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, OSError) as error:
         raise InputError(
-            f"this zip archive is broken: {error}", mend="copy or export the file again", where=path
+            f"this zip archive is broken: {error}", fix="copy or export the file again", where=path
         ) from error
 
 

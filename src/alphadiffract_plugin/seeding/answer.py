@@ -23,7 +23,7 @@ def seedable(result: IndexingResult) -> IndexingResult:
     if not sound:
         raise InputError(
             f"none of the {len(result.candidates)} candidates has a cell and a space group to seed from",
-            mend="index the pattern with an indexer that gives cells, e.g. `--indexer alphadiffract`",
+            fix="index the pattern with an indexer that gives cells, e.g. `--indexer alphadiffract`",
         )
     return dataclasses.replace(result, candidates=sound)
 

@@ -53,7 +53,7 @@ def instprm_from_histogram(histogram: Histogram, peaks: Peaks | None) -> str:
     if any(map(is_code, lines)):
         raise UntrustedFileError(
             "the instrument parameters of this histogram hold CorrectionCode, which GSAS-II would run",
-            mend="take it out, after reading what it does",
+            fix="take it out, after reading what it does",
             where=histogram.name,
         )
     return "\n".join(["#GSAS-II instrument parameter file", *lines]) + "\n"

@@ -35,7 +35,7 @@ def staged(target: Path, *, overwrite: bool, replaces: str = "") -> Iterator[Pat
         target.mkdir(parents=True, exist_ok=True)
         scratch = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}-"))
     except OSError as error:
-        raise OutputError(f"cannot be written: {error.strerror}", mend="choose another place", where=target) from error
+        raise OutputError(f"cannot be written: {error.strerror}", fix="choose another place", where=target) from error
     try:
         yield scratch
         made = sorted(scratch.iterdir())
@@ -45,7 +45,7 @@ def staged(target: Path, *, overwrite: bool, replaces: str = "") -> Iterator[Pat
         for path in made:
             os.replace(path, target / path.name)
     except OSError as error:
-        raise OutputError(f"cannot be written: {error.strerror}", mend="choose another place", where=target) from error
+        raise OutputError(f"cannot be written: {error.strerror}", fix="choose another place", where=target) from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
