@@ -58,7 +58,7 @@ def weigh(histogram: Any, result: IndexingResult, keep: int = 5, *, random_seed:
     InputError : the answer has no candidate with a cell.
     GSASIIError : GSAS-II is not there, or fails.
     """
-    from alphadiffract_plugin.gsasii.receipt import make_receipt
+    from alphadiffract_plugin.gsasii.control import make_receipt
 
     with told("GSAS-II could not try the candidates", "look whether it refines this histogram by itself"):
         return make_receipt(histogram, seedable(result), keep, random_seed)

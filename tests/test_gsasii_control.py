@@ -9,7 +9,7 @@ import pytest
 
 from alphadiffract_plugin import crystal, gsasii
 from alphadiffract_plugin.gsasii import seeder
-from alphadiffract_plugin.gsasii.receipt import MOST, another_cell
+from alphadiffract_plugin.gsasii.control import MOST, another_cell
 from alphadiffract_plugin.load import write_xye
 from alphadiffract_plugin.peaks.find_peaks import find_peaks
 from alphadiffract_plugin.recipes.project_recipe import volume_of_cell
