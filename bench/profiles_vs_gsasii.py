@@ -94,7 +94,7 @@ def by_ours(structures: Any, row: int, grid: Any, instrument: Path) -> np.ndarra
     from alphadiffract_plugin.models.simulation.patterns import simulate
     from alphadiffract_plugin.models.simulation.structure_factors import lines_from_atoms
 
-    sample = dataclasses.replace(PRESETS["still"], size=SIZE, microstrain=MICROSTRAIN, b_iso=B_ISO)
+    sample = dataclasses.replace(PRESETS["ideal"], size=SIZE, microstrain=MICROSTRAIN, b_iso=B_ISO)
     effects = effects_from_instrument(instrument, sample, spread=0.0)
     lines = lines_from_atoms(atoms_from_structures(structures, np.array([row])))
     return simulate(lines, grid, effects, torch.Generator())[0][0].double().numpy()

@@ -109,7 +109,7 @@ def training(settings: Any, device: str, seconds: float) -> Iterator[tuple[str, 
     from alphadiffract_plugin.models.training.data import open_data
     from alphadiffract_plugin.models.training.session import make_fabric, with_shards
     from alphadiffract_plugin.models.training.trainer import Trainer
-    from alphadiffract_plugin.models.training.trial import step_seconds
+    from alphadiffract_plugin.models.training.dry_run import step_seconds
 
     for said, share in (("structures", 0.0), ("the configured mix", settings.data.random)):
         run = dataclasses.replace(settings, data=dataclasses.replace(settings.data, random=share))
@@ -171,7 +171,7 @@ def released(device: str, seconds: float) -> Iterator[tuple[str, float]]:
 
 def per_second(work: Callable[[], Any], place: Any, seconds: float) -> float:
     """Calls a second: the best of three runs."""
-    from alphadiffract_plugin.models.training.trial import now
+    from alphadiffract_plugin.models.training.dry_run import now
 
     for _ in range(2):
         work()

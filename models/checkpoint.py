@@ -20,7 +20,7 @@ from alphadiffract_plugin.records import CRYSTAL_SYSTEMS
 
 from . import lattice
 from .grid import COMPACT_NORMALISATION, OPEN_NORMALISATION, Grid, Normalisation
-from .model_config import ARCHITECTURES, FORMAT, FROM_WHERE, read_config, understand
+from .model_config import ARCHITECTURES, FORMAT, FROM_WHERE, read_config, parse_config
 
 if TYPE_CHECKING:
     from torch import nn
@@ -171,7 +171,7 @@ def load(folder: Path) -> Model:
         raise ModelError(
             f"this is no whole safetensors file ({error})", fix="fetch or copy the model again", where=file
         ) from error
-    architecture, settings, grid, normalisation = understand(config, weights, folder)
+    architecture, settings, grid, normalisation = parse_config(config, weights, folder)
     network = build(architecture, settings, where=folder / "config.json")
     if network.config.input_length != grid.length:
         raise ModelError(

@@ -43,7 +43,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     return config
 
 
-def understand(
+def parse_config(
     config: dict[str, Any], weights: Mapping[str, Any], folder: Path
 ) -> tuple[str, dict[str, Any], Grid, Normalisation]:
     """Architecture, the fields of its config, grid and normalisation, from our own config or a released one's.

@@ -13,10 +13,10 @@ from alphadiffract_plugin.models import lattice  # noqa: E402
 from alphadiffract_plugin.models.grid import COMPACT_GRID, OPEN_GRID, Grid  # noqa: E402
 from alphadiffract_plugin.models.simulation import patterns  # noqa: E402
 from alphadiffract_plugin.models.simulation.effects import PRESETS, Effects  # noqa: E402
-from alphadiffract_plugin.models.simulation.records import Atoms, Lines  # noqa: E402
+from alphadiffract_plugin.models.simulation.records import Atoms, LineList  # noqa: E402
 from alphadiffract_plugin.models.simulation.structure_factors import lines_from_atoms  # noqa: E402
 
-STILL, LABORATORY = PRESETS["still"], PRESETS["laboratory"]
+IDEAL, LABORATORY = PRESETS["ideal"], PRESETS["laboratory"]
 LAB6 = (221, 517, (4.15683, 4.15683, 4.15683, 90, 90, 90), (57, 1, 0, 0, 0), (5, 6, 0.1996, 0.5, 0.5))
 ZINCITE = (186, 480, (3.2483, 3.2483, 5.2041, 90, 90, 120), (30, 2, 1 / 3, 2 / 3, 0), (8, 2, 1 / 3, 2 / 3, 0.382))
 ANGLESITE = (
@@ -50,10 +50,10 @@ def lines_of(material, copies=1):
         b_iso=torch.zeros(len(atoms)),
     )
     found = lines_from_atoms(one)
-    return Lines(*(getattr(found, f.name).repeat_interleave(copies, 0) for f in dataclasses.fields(Lines)))
+    return LineList(*(getattr(found, f.name).repeat_interleave(copies, 0) for f in dataclasses.fields(LineList)))
 
 
-def simulated(material, effects=STILL, *, seed=1, copies=1, grid=COMPACT_GRID, **changes):
+def simulated(material, effects=IDEAL, *, seed=1, copies=1, grid=COMPACT_GRID, **changes):
     """Intensity and coverage of copies of one material, shape (copies, L) each."""
     effects = dataclasses.replace(effects, **changes)
     generator = torch.Generator().manual_seed(seed)
@@ -80,8 +80,10 @@ def fwhm(two_theta, y):
 
 def one_line(inv_d2, **changes):
     """The pattern of a single line on a fine grid."""
-    line = Lines(torch.ones(1, 1, 3), torch.ones(1, 1), torch.eye(3)[None] * math.sqrt(inv_d2 / 3), torch.tensor([0]))
-    effects = dataclasses.replace(STILL, **changes)
+    line = LineList(
+        torch.ones(1, 1, 3), torch.ones(1, 1), torch.eye(3)[None] * math.sqrt(inv_d2 / 3), torch.tensor([0])
+    )
+    effects = dataclasses.replace(IDEAL, **changes)
     return patterns.simulate(line, FINE, effects, torch.Generator().manual_seed(1))[0][0].double().numpy()
 
 
@@ -218,7 +220,7 @@ def test_what_the_instrument_cannot_reach_is_not_measured():
 
 
 def test_an_impurity_is_the_pattern_of_the_next_crystal_and_one_alone_has_none():
-    effects = dataclasses.replace(STILL, impurity=0.3, impurity_share=1)
+    effects = dataclasses.replace(IDEAL, impurity=0.3, impurity_share=1)
     both = [lines_of(material) for material in (LAB6, ZINCITE)]
     wide = max(lines.intensity.shape[1] for lines in both)
 
@@ -227,7 +229,7 @@ def test_an_impurity_is_the_pattern_of_the_next_crystal_and_one_alone_has_none()
 
     hkl, intensity = (torch.cat([pad(getattr(lines, name)) for lines in both]) for name in ("hkl", "intensity"))
     basis, group = (torch.cat([getattr(lines, name) for lines in both]) for name in ("basis", "space_group"))
-    y, _ = patterns.simulate(Lines(hkl, intensity, basis, group), COMPACT_GRID, effects, torch.Generator())
+    y, _ = patterns.simulate(LineList(hkl, intensity, basis, group), COMPACT_GRID, effects, torch.Generator())
     lab6, zincite = simulated(LAB6)[0][0], simulated(ZINCITE)[0][0]
     assert torch.allclose(y[0], (lab6 + 0.3 * zincite) / (lab6 + 0.3 * zincite).max(), atol=2e-3)
     assert torch.equal(simulated(LAB6, impurity=0.3, impurity_share=1)[0][0], lab6)
@@ -273,7 +275,7 @@ def test_the_same_generator_gives_the_same_patterns_and_every_pattern_is_usable(
     assert torch.isfinite(first).all() and (first >= 0).all()
     assert torch.allclose(first.amax(1), torch.ones(12))
     assert (first[coverage == 0] == 0).all() and (coverage.mean(1) > 0.35).all()
-    if preset != "still":
+    if preset != "ideal":
         assert not torch.equal(first, simulated(ANGLESITE, PRESETS[preset], seed=4, copies=12, grid=grid)[0])
 
 

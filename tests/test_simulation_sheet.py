@@ -88,7 +88,7 @@ def axes(row):
 
 
 def test_the_lines_of_a_perfect_instrument_stand_where_the_told_cell_and_group_put_them(anglesite, tmp_path):
-    assert run(anglesite, "-o", tmp_path / "out", "--count", 1, "--effects", "still") == 0
+    assert run(anglesite, "-o", tmp_path / "out", "--count", 1, "--effects", "ideal") == 0
     (told,) = truth(tmp_path / "out")
     assert told["space_group"] == "62"
     cell = tuple(float(told[name]) for name in ("a", "b", "c", "alpha", "beta", "gamma"))
@@ -103,7 +103,7 @@ def test_the_lines_of_a_perfect_instrument_stand_where_the_told_cell_and_group_p
 def test_monoclinic_cells_are_told_in_the_setting_of_their_structures(tmp_path):
     from alphadiffract_plugin.models.structures.table import read
 
-    assert run(SUPERCONDUCTORS, "-o", tmp_path / "out", "--count", 504, "--effects", "still", "--format", "npz") == 0
+    assert run(SUPERCONDUCTORS, "-o", tmp_path / "out", "--count", 504, "--effects", "ideal", "--format", "npz") == 0
     known = read([SUPERCONDUCTORS])
     by_id = dict(zip(known.id.tolist(), known.cell, strict=True))
     for row in truth(tmp_path / "out"):

@@ -130,7 +130,7 @@ def test_a_folder_of_one_chemical_system_trains_unjudged_or_is_refused_before_th
 def test_a_network_that_looks_beyond_80_degrees_is_fed_lines_there(tiny, examples, share):
     (tiny / "far.toml").write_text(
         f'[network]\ntwo_theta = [5, 130]\n[data]\nstructures = ["{examples}/structures_3dsc.parquet"]\n'
-        f'validation = 2\nrandom = {share}\npool = 32\n[effects]\npreset = "still"\n'
+        f'validation = 2\nrandom = {share}\npool = 32\n[effects]\npreset = "ideal"\n'
     )
     settings = config.read(tiny / "far.toml")
     data = session.open_data(settings, torch.device("cpu"), shards=1, cache=None)

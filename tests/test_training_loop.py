@@ -14,7 +14,7 @@ from alphadiffract_plugin.models.grid import (  # noqa: E402
 )
 from alphadiffract_plugin.models.simulation.effects import PRESETS  # noqa: E402
 from alphadiffract_plugin.models.simulation.lines import LineTable  # noqa: E402
-from alphadiffract_plugin.models.simulation.records import Lines  # noqa: E402
+from alphadiffract_plugin.models.simulation.records import LineList  # noqa: E402
 from alphadiffract_plugin.models.training.losses import LossSettings, loss  # noqa: E402
 from alphadiffract_plugin.models.training.sources import (  # noqa: E402
     CHUNKS,
@@ -50,7 +50,7 @@ def table():
 
 def crystals(count, generator):
     """Stand-ins for made-up crystals, each told by the intensity of its one line."""
-    return Lines(
+    return LineList(
         hkl=torch.ones(count, 1, 3),
         intensity=torch.rand(count, 1, generator=generator),
         basis=torch.eye(3).repeat(count, 1, 1) / 4,
@@ -64,7 +64,7 @@ def test_the_network_learns_to_tell_cubic_from_tetragonal(table):
     optimiser = torch.optim.AdamW(network.parameters(), lr=3e-3)
 
     def draw(n, step):
-        return batch(source, COMPACT_GRID, COMPACT_NORMALISATION, PRESETS["still"], n, generator_of(CPU, 1, step))
+        return batch(source, COMPACT_GRID, COMPACT_NORMALISATION, PRESETS["ideal"], n, generator_of(CPU, 1, step))
 
     losses = []
     for step in range(200):

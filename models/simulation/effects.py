@@ -3,7 +3,7 @@
 One rule for all: a range is (low, high), one number stands for a range of that one value, and 0 switches the effect
 off; a share is the part of all patterns that an effect meets, and 0 switches it off too. Widths go by GSAS-II's names
 and units (Toby & Von Dreele 2013). Three presets: ``paper`` is AlphaDiffract's simulation (arXiv:2603.23367) and
-nothing else, ``laboratory`` what measured patterns show, ``still`` a diffractometer and a sample without a fault.
+nothing else, ``laboratory`` what measured patterns show, ``ideal`` a diffractometer and a sample without a fault.
 
 >>> import dataclasses
 >>> from alphadiffract_plugin.models.simulation.effects import PRESETS
@@ -185,7 +185,7 @@ PRESETS: dict[str, Effects] = {
         | {"size": (0.1, 1.0), "microstrain": (500.0, 10_000.0), "u": (0.0, 3.0), "v": (-1.0, 0.0), "w": (0.0, 4.0)}
         | {"counts": (1.0, 100.0), "noise": (1e-3, 1e-1)}
     ),
-    "still": Effects(**_off() | {"wavelength": 0.0, "w": 4.5, "size": 3.0, "microstrain": 90.0, "polarisation": 0.5}),
+    "ideal": Effects(**_off() | {"wavelength": 0.0, "w": 4.5, "size": 3.0, "microstrain": 90.0, "polarisation": 0.5}),
 }
 """Settings by name. That the beam of ``paper`` is polarised is our guess at what it does not say."""
 

@@ -19,7 +19,7 @@ from alphadiffract_plugin.errors import InputError
 
 from ..structures.table import Structures
 from .axes import standard_changes
-from .records import Atoms, Lines
+from .records import Atoms, LineList
 from .structure_factors import D_MIN, lines_from_atoms
 
 BATCH = 1024
@@ -122,7 +122,7 @@ def pack(structures: Structures, *, d_min: float = D_MIN, device: torch.device |
     )
 
 
-def _unpadded(lines: Lines) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _unpadded(lines: LineList) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Indices (T, 3), intensities (T,) and the number of lines of each crystal (N,)."""
     held = lines.intensity > 0
     return (

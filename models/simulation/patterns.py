@@ -21,10 +21,10 @@ from ..lattice import CUBIC, MONOCLINIC, TETRAGONAL, TRICLINIC
 from .draws import FOREIGN, Draw
 from .effects import Effects
 from .profiles import render
-from .records import Lines
+from .records import LineList
 
 
-def strain(lines: Lines, effects: Effects, generator: torch.Generator) -> Lines:
+def strain(lines: LineList, effects: Effects, generator: torch.Generator) -> LineList:
     """The same lines of cells that are strained at random, each within its crystal system."""
     basis, system = lines.basis, _systems(str(lines.basis.device))[lines.space_group]
     n = len(basis)
@@ -41,7 +41,7 @@ def strain(lines: Lines, effects: Effects, generator: torch.Generator) -> Lines:
     return dataclasses.replace(lines, basis=moved)
 
 
-def simulate(lines: Lines, grid: Grid, effects: Effects, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+def simulate(lines: LineList, grid: Grid, effects: Effects, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Patterns on the grid.
 
     Parameters
@@ -95,7 +95,7 @@ def _scaled(y: Tensor) -> Tensor:
     return y / y.amax(1, keepdim=True).clamp_min(1e-12)
 
 
-def _texture(vector: Tensor, inv_d2: Tensor, lines: Lines, draw: Draw) -> Tensor:
+def _texture(vector: Tensor, inv_d2: Tensor, lines: LineList, draw: Draw) -> Tensor:
     """March-Dollase about a*, b* or c*; about c* alone from tetragonal on.
 
     So all reflections of a line lie at the same angle to the axis, except in cubic cells, where it is a mere jitter.

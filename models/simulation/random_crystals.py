@@ -20,7 +20,7 @@ from .choose_sites import Sites, choose_sites, draw_sizes
 from .elements import elements
 from .place_atoms import place_atoms
 from .random_cells import random_metrics
-from .records import Atoms, Lines
+from .records import Atoms, LineList
 from .structure_factors import D_MIN, MOST_LINES, lines_from_atoms
 from .symmetry import default_settings
 
@@ -34,7 +34,7 @@ def random_lines(
     device: torch.device | str = "cpu",
     d_min: float = D_MIN,
     most_lines: int = MOST_LINES,
-) -> Lines:
+) -> LineList:
     """The lines of n random crystals; arguments as of :func:`random_crystals` and :func:`lines_from_atoms`."""
     crystals = random_crystals(n, generator, prior=prior, settings=settings, device=device)
     return lines_from_atoms(crystals, d_min=d_min, most_lines=most_lines)

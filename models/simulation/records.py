@@ -36,7 +36,7 @@ class Atoms:
 
 
 @dataclass(frozen=True)
-class Lines:
+class LineList:
     """The diffraction lines of N crystals, padded to K each; independent of wavelength and profile."""
 
     hkl: Tensor
@@ -49,6 +49,6 @@ class Lines:
     space_group: Tensor
     """0 to 229, int64, shape (N,)."""
 
-    def take(self, which: Tensor) -> Lines:
+    def take(self, which: Tensor) -> LineList:
         """Those of some of the crystals: indices, shape (M,); one may be taken several times."""
-        return Lines(*(getattr(self, field.name)[which] for field in fields(self)))
+        return LineList(*(getattr(self, field.name)[which] for field in fields(self)))

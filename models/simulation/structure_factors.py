@@ -20,7 +20,7 @@ from .. import lattice
 from ..grid import COMPACT_GRID, Grid
 from . import symmetry
 from .axes import standard_changes
-from .records import Atoms, Lines
+from .records import Atoms, LineList
 from .reflections import Reflections, box_sizes, ragged, reflections
 
 D_MIN = 1.16
@@ -58,7 +58,7 @@ def d_min_of_grid(grid: Grid) -> float:
 
 def lines_from_atoms(
     atoms: Atoms, *, d_min: float = D_MIN, most_lines: int = MOST_LINES, form_factor: FormFactor | None = None
-) -> Lines:
+) -> LineList:
     """The strongest lines of each crystal on the axes that the network learns, padded.
 
     Parameters
@@ -83,7 +83,7 @@ def lines_from_atoms(
     intensity[found.crystal, place] = found.intensity
     intensity = intensity / intensity.amax(1, keepdim=True).clamp_min(1e-30)
     basis = torch.linalg.cholesky(torch.linalg.inv(change @ atoms.metric @ change.mT)).float()
-    return Lines(hkl=hkl, intensity=intensity, basis=basis, space_group=atoms.space_group)
+    return LineList(hkl=hkl, intensity=intensity, basis=basis, space_group=atoms.space_group)
 
 
 def all_lines(atoms: Atoms, *, d_min: float = D_MIN, form_factor: FormFactor | None = None) -> RaggedLines:

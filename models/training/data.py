@@ -55,7 +55,7 @@ def open_data(
     device : where lines lie and crystals are made.
     shards : how many of them share the pool of made-up crystals.
     cache : folder for packed lines, shared by the runs in it; None packs in memory and writes nothing.
-    sample : pack only so many structures of the train split, for a trial.
+    sample : pack only so many structures of the train split, for a dry run.
 
     Raises
     ------

@@ -20,7 +20,7 @@ from ..grid import Grid, Normalisation
 from ..simulation import patterns as simulate
 from ..simulation.effects import Effects
 from ..simulation.lines import LineTable
-from ..simulation.records import Lines
+from ..simulation.records import LineList
 from ..structures.columns import ORIGINS, SPLITS
 from .records import Batch
 
@@ -38,7 +38,7 @@ class Source(Protocol):
     def turn(self, step: int, shard: int) -> None:
         """Make ready for a shard of a step; called before :meth:`draw`."""
 
-    def draw(self, n: int, generator: torch.Generator) -> Lines:
+    def draw(self, n: int, generator: torch.Generator) -> LineList:
         """The lines of n crystals; ``generator`` is on the device of the lines."""
 
 
@@ -59,17 +59,17 @@ class TableSource:
     def turn(self, step: int, shard: int) -> None:
         """The same at every step."""
 
-    def draw(self, n: int, generator: torch.Generator) -> Lines:
+    def draw(self, n: int, generator: torch.Generator) -> LineList:
         """The lines of n structures of the train split, drawn with replacement."""
         return self.lines(torch.multinomial(self.weights, n, replacement=True, generator=generator))
 
-    def lines(self, which: Tensor) -> Lines:
+    def lines(self, which: Tensor) -> LineList:
         """The lines of the structures with these indices, shape (N,)."""
         start, count = self.start[which], self.start[which + 1] - self.start[which]
         slot = torch.arange(self.most, device=self.device)
         line = (start[:, None] + slot).clamp_max(len(self.intensity) - 1)
         intensity = self.intensity[line] * (slot < count[:, None])
-        return Lines(self.hkl[line].float(), intensity, self.basis[which], self.space_group[which])
+        return LineList(self.hkl[line].float(), intensity, self.basis[which], self.space_group[which])
 
 
 def drawing_weights(table: LineTable, temper: float) -> np.ndarray:
@@ -86,13 +86,19 @@ class RandomSource:
     """Crystals made up on the device: a pool for each shard, of which the oldest part is replaced in turn."""
 
     def __init__(
-        self, make: Callable[[int, torch.Generator], Lines], device: torch.device, *, pool: int, steps: int, seed: int
+        self,
+        make: Callable[[int, torch.Generator], LineList],
+        device: torch.device,
+        *,
+        pool: int,
+        steps: int,
+        seed: int,
     ) -> None:
         """``make`` makes the lines of n crystals; a part of ``pool`` crystals is replaced every ``steps`` steps."""
         self.make, self.device, self.seed, self.steps = make, device, seed, steps
         self.size = max(1, pool // CHUNKS)
-        self.chunks: dict[tuple[int, int], Lines] = {}
-        self.pool: dict[int, tuple[int, Lines]] = {}
+        self.chunks: dict[tuple[int, int], LineList] = {}
+        self.pool: dict[int, tuple[int, LineList]] = {}
         self.shard = 0
 
     def turn(self, step: int, shard: int) -> None:
@@ -105,13 +111,13 @@ class RandomSource:
         self.chunks = kept | {key: self._chunk(*key) for key in wanted if key not in kept}
         self.pool[shard] = first, joined([self.chunks[key] for key in wanted])
 
-    def draw(self, n: int, generator: torch.Generator) -> Lines:
+    def draw(self, n: int, generator: torch.Generator) -> LineList:
         """The lines of n crystals of the pool, drawn with replacement."""
         lines = self.pool[self.shard][1]
         which = torch.randint(len(lines.intensity), (n,), generator=generator, device=self.device)
         return lines.take(which)
 
-    def _chunk(self, shard: int, number: int) -> Lines:
+    def _chunk(self, shard: int, number: int) -> LineList:
         return self.make(self.size, generator_of(self.device, self.seed, number, shard, 1))
 
 
@@ -131,7 +137,7 @@ class MixedSource:
         self.first.turn(step, shard)
         self.second.turn(step, shard)
 
-    def draw(self, n: int, generator: torch.Generator) -> Lines:
+    def draw(self, n: int, generator: torch.Generator) -> LineList:
         """N crystals of each are drawn and one of each pair is kept: nothing has to wait for the device."""
         both = joined([self.first.draw(n, generator), self.second.draw(n, generator)])
         second = torch.rand(n, generator=generator, device=both.hkl.device) < self.share
@@ -139,10 +145,10 @@ class MixedSource:
         return both.take(which)
 
 
-def joined(parts: Sequence[Lines]) -> Lines:
+def joined(parts: Sequence[LineList]) -> LineList:
     """All crystals of several records in one, padded to the most lines."""
     most = max(part.intensity.shape[1] for part in parts)
-    return Lines(
+    return LineList(
         hkl=torch.cat([pad(part.hkl, (0, 0, 0, most - part.hkl.shape[1])) for part in parts]),
         intensity=torch.cat([pad(part.intensity, (0, most - part.intensity.shape[1])) for part in parts]),
         basis=torch.cat([part.basis for part in parts]),
@@ -164,7 +170,7 @@ def batch(
 
 
 def simulated(
-    lines: Lines, grid: Grid, normalisation: Normalisation, effects: Effects, generator: torch.Generator
+    lines: LineList, grid: Grid, normalisation: Normalisation, effects: Effects, generator: torch.Generator
 ) -> Batch:
     """The patterns of crystals, each with its cell strained first, with their answers."""
     kind = torch.as_tensor(lattice.type_of_group(), device=lines.basis.device)[lines.space_group]

@@ -29,7 +29,7 @@ def simulate(
     count: Annotated[int, typer.Option(min=1, help="Patterns of those structures, which are drawn in turn.")] = 12,
     random: Annotated[int, typer.Option(min=0, metavar="N", help="Patterns of crystals made up at random.")] = 0,
     effects: Annotated[
-        str, typer.Option(metavar="NAME_OR_TOML", help="laboratory, paper, still, or a TOML file of training.")
+        str, typer.Option(metavar="NAME_OR_TOML", help="laboratory, paper, ideal, or a TOML file of training.")
     ] = "laboratory",
     instrument: Annotated[
         Path | None, typer.Option(metavar="FILE.instprm", help="Wavelength and widths of this instrument.")

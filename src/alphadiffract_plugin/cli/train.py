@@ -49,9 +49,9 @@ def train(
         raise SettingsError(f"--minutes is {minutes:g}", fix="give a number above 0")
     settings = _resumed(config, folder, instrument) if resume else _fresh(config, instrument)
     if dry_run:
-        from alphadiffract_plugin.models.training.trial import trial
+        from alphadiffract_plugin.models.training.dry_run import needs
 
-        print(trial(settings, device=device))
+        print(needs(settings, device=device))
         return
     _train(settings, folder, resume=resume, device=device, minutes=minutes)
 

@@ -19,10 +19,10 @@ WARM = 2
 STEPS, SECONDS = 30, 20.0
 """As many steps are timed, or as many as fit."""
 SAMPLE = 512
-"""Structures that are packed for the trial, at most."""
+"""Structures that are packed for a dry run, at most."""
 
 
-def trial(settings: RunSettings, *, device: str) -> str:
+def needs(settings: RunSettings, *, device: str) -> str:
     """A text on parameters, data, memory and time, measured on this machine with this process alone."""
     fabric = make_fabric(settings, device)
     settings = with_shards(settings, fabric.world_size)
