@@ -22,11 +22,11 @@ for rank, candidate in enumerate(result.candidates[:3], start=1):
     print(f"{rank}  {candidate.space_group_symbol:<12} {cell}  probability {candidate.probability:.3f}")
 
 # before the project is touched: short fits of these candidates, and of random cells, in scratch copies
-receipt = gsasii.weigh(histogram, result, keep=3)
-print(receipt)
+control = gsasii.control_fits(histogram, result, keep=3)
+print(control)
 
-phases = gsasii.seed(project, histogram, result, keep=3, receipt=receipt)
-report = gsasii.refine(project, histogram, phases[0], result, receipt=receipt)
+phases = gsasii.seed(project, histogram, result, keep=3, control=control)
+report = gsasii.refine(project, histogram, phases[0], result, control=control)
 for what, rwp in report.steps:
     print(f"  {what:<17} Rwp {rwp:6.2f} %")
 print(*report.notes, sep="\n")

@@ -21,7 +21,7 @@ from alphadiffract_plugin.gsasii import indexer, seeder
 from alphadiffract_plugin.load import write_xye
 from alphadiffract_plugin.peaks.find_peaks import find_peaks
 from alphadiffract_plugin.recipes import lebail_recipe
-from alphadiffract_plugin.records import Candidate, IndexingResult, Receipt, ReceiptLine
+from alphadiffract_plugin.records import Candidate, ControlFit, IndexingResult, RandomCellControl
 from alphadiffract_plugin.seeding import bundle
 from alphadiffract_plugin.seeding.cif import cif_from_candidate
 from alphadiffract_plugin.seeding.instprm import instprm_from_histogram
@@ -194,7 +194,7 @@ def test_a_wrong_cell_is_told_and_seeded_as_it_is(lab6_lab, tmp_path):
     assert project.phases()[0].get_cell()["length_a"] == report.cell[0]
     assert report.rwp > 40
     assert "candidate 1 does NOT fit clearly better than chance" in report.notes[-1]
-    assert not report.receipt.beats_random
+    assert not report.control.beats_random
 
 
 def test_existing_output_is_kept_and_the_same_seed_gives_the_same_fit(lab6_lab, tmp_path):
@@ -265,9 +265,9 @@ def test_a_fit_that_ends_early_leaves_the_users_limits_and_all_reflections(lab6_
     project.names[:] = [[name for name in names if name != "mine"] for names in project.names]
     before = list(histogram.data["Limits"][1])
     result = answer(lab6_lab, candidate_of(221, LAB6, zero_shift=-0.09))
-    receipt = gsasii.weigh(histogram, result)
-    (phase,) = gsasii.seed(project, histogram, result, receipt=receipt)
-    report = gsasii.refine(project, histogram, phase, result, profile="instrument", receipt=receipt)
+    control = gsasii.control_fits(histogram, result)
+    (phase,) = gsasii.seed(project, histogram, result, control=control)
+    report = gsasii.refine(project, histogram, phase, result, profile="instrument", control=control)
     assert report.converged
     ends, keeps = (note for note in report.notes if "reflections" in note and not note.startswith("candidate"))
     assert re.fullmatch(r"The fit ends at \d\d\.\d\d degrees, where 12 reflections are reached\.", ends)
@@ -303,10 +303,10 @@ def test_an_answer_that_is_no_crystal_leaves_the_project_as_it_was(lab6_lab, lab
         gsasii.seed(project, histogram, answer(lab6_lab, dataclasses.replace(good, space_group_symbol="Pm-3m")))
     with pytest.raises(GSASIIError, match="does not take 'P n m a' for space group 221"):
         gsasii.seed(project, histogram, answer(lab6_lab, dataclasses.replace(good, space_group_symbol="P n m a")))
-    made = Receipt((ReceiptLine("candidate 1", "P m -3 m", LAB6, 21, 11.0),), (), (15.0, 90.0), 60.0, 4.0, ())
+    made = RandomCellControl((ControlFit("candidate 1", "P m -3 m", LAB6, 21, 11.0),), (), (15.0, 90.0), 60.0, 4.0, ())
     crooked = answer(lab6_lab, candidate_of(221, (4.1, 4.2, 4.3, 90.0, 90.0, 90.0)))
     with pytest.raises(GSASIIError, match="does not have the symmetry of P m -3 m"):
-        gsasii.seed(project, histogram, crooked, receipt=made)
+        gsasii.seed(project, histogram, crooked, control=made)
     assert str(project.data) == before
 
 

@@ -1,4 +1,4 @@
-"""Stories of the receipt: what beats chance, what does not, and what a user is told of an answer without a cell."""
+"""Stories of the control: what beats chance, what does not, and what a user is told of an answer without a cell."""
 
 import dataclasses
 import math
@@ -13,7 +13,7 @@ from alphadiffract_plugin.gsasii.control import MOST, another_cell
 from alphadiffract_plugin.load import write_xye
 from alphadiffract_plugin.peaks.find_peaks import find_peaks
 from alphadiffract_plugin.recipes.project_recipe import volume_of_cell
-from alphadiffract_plugin.records import Candidate, IndexingResult, Receipt
+from alphadiffract_plugin.records import Candidate, IndexingResult, RandomCellControl
 from alphadiffract_plugin.seeding import bundle
 from alphadiffract_plugin.seeding.instprm import instprm_from_histogram
 from alphadiffract_plugin.settings import SeedSettings, Settings
@@ -70,22 +70,22 @@ def test_anglesite_beats_chance_and_a_supercell_is_told_by_its_reflections(pbso4
         *(candidate_of(62, ANGLESITE, **shift), candidate_of(47, doubled, **shift), candidate_of(16, huge, **shift)),
     )
     before = str(project.data)
-    receipt = gsasii.weigh(histogram, result)
+    control = gsasii.control_fits(histogram, result)
     assert str(project.data) == before
-    true, supercell, hopeless = receipt.lines
+    true, supercell, hopeless = control.candidates
     assert true.rwp < 15
-    assert receipt.beats_random
-    assert all(line.rwp > 3 * true.rwp for line in receipt.random_cells)
-    counts = [line.reflections for line in receipt.random_cells]
+    assert control.beats_random
+    assert all(line.rwp > 3 * true.rwp for line in control.random_cells)
+    counts = [line.reflections for line in control.random_cells]
     assert np.mean(counts) == pytest.approx(true.reflections, rel=0.15), "as easy a fit as the candidate's"
     assert supercell.reflections > 2 * true.reflections
     assert supercell.rwp < 1.5 * true.rwp
     assert hopeless.reflections > MOST
     assert math.isnan(hopeless.rwp)
-    assert "candidate 1 fits far better than chance" in receipt.verdict[0]
-    assert f"{supercell.reflections}" in str(receipt)
-    assert Receipt.from_json(receipt.to_json()) == receipt
-    assert gsasii.weigh(histogram, result, keep=1).lines == (true,), "the same seed gives the same fits"
+    assert "candidate 1 fits far better than chance" in control.verdict[0]
+    assert f"{supercell.reflections}" in str(control)
+    assert RandomCellControl.from_json(control.to_json()) == control
+    assert gsasii.control_fits(histogram, result, keep=1).candidates == (true,), "the same seed gives the same fits"
 
 
 def test_a_wrong_cell_is_no_better_than_chance_and_never_called_converged(lab6, held, monkeypatch):
@@ -99,24 +99,24 @@ def test_a_wrong_cell_is_no_better_than_chance_and_never_called_converged(lab6, 
     report = gsasii.refine(project, histogram, phase, result)
     assert not report.converged
     assert report.notes[0].startswith("The fit is no better than chance: near the lines it leaves Rwp 91.0 %")
-    assert not report.receipt.beats_random
+    assert not report.control.beats_random
     monkeypatch.setattr(gsasii, "fit_by_lebail", lambda *_, **__: settled | {"rwp": 9.0, "line_rwp": 9.0, "gof": 1.2})
-    again = gsasii.refine(project, histogram, phase, result, receipt=report.receipt)
+    again = gsasii.refine(project, histogram, phase, result, control=report.control)
     assert again.converged, "a long fit may find what a short one does not"
 
 
 def test_a_fit_that_settles_at_a_high_rwp_says_what_it_means(lab6, held, monkeypatch):
     project, histogram = held(lab6)
     result = answer(lab6, candidate_of(221, LAB6, zero_shift=-0.09))
-    receipt = gsasii.weigh(histogram, result)
-    assert receipt.beats_random
-    (phase,) = gsasii.seed(project, histogram, result, receipt=receipt)
+    control = gsasii.control_fits(histogram, result)
+    assert control.beats_random
+    (phase,) = gsasii.seed(project, histogram, result, control=control)
     settled = {"converged": True, "rwp": 61.0, "gof": 9.0, "cell": None, "cell_esd": None, "steps": [], "notes": []}
     for gof, meaning in ((9.0, "most of the pattern is not explained"), (1.3, "the pattern is mostly noise")):
         monkeypatch.setattr(gsasii, "fit_by_lebail", lambda *_, gof=gof, **__: settled | {"gof": gof})
-        report = gsasii.refine(project, histogram, phase, result, receipt=receipt)
+        report = gsasii.refine(project, histogram, phase, result, control=control)
         told = f"The fit settled at Rwp 61.0 %, {gof:.1f} times what noise alone would leave: {meaning}."
-        assert report.notes == (told, *report.receipt.verdict)
+        assert report.notes == (told, *report.control.verdict)
 
 
 def test_an_answer_that_says_no_cell_is_right_is_seeded_with_a_warning(lab6, held, tmp_path):
@@ -137,7 +137,7 @@ def test_an_answer_that_says_no_cell_is_right_is_seeded_with_a_warning(lab6, hel
     assert report.notes[0].startswith(said)
     assert plain.notes[0].startswith(said)
     assert said in (tmp_path / "bundle" / "make_project.py").read_text()
-    assert report.receipt.beats_random, "the cell is right all the same"
+    assert report.control.beats_random, "the cell is right all the same"
     with gsasii.quiet():
         made = gsasii.scriptable().G2Project(gpxfile=report.target)
     notebook = "\n".join(made.data["Notebook"]["data"])
@@ -176,6 +176,6 @@ def test_a_random_cell_is_of_the_same_kind_and_another(cell):
 def test_receipts_of_histograms_without_lines_take_the_whole_range(lab6, held):
     _, histogram = held(lab6)
     result = dataclasses.replace(answer(lab6, candidate_of(221, LAB6, zero_shift=-0.09)), peaks=None)
-    receipt = gsasii.weigh(histogram, result)
-    assert receipt.two_theta == pytest.approx(histogram.data["Limits"][1])
-    assert receipt.beats_random
+    control = gsasii.control_fits(histogram, result)
+    assert control.two_theta == pytest.approx(histogram.data["Limits"][1])
+    assert control.beats_random

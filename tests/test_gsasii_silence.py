@@ -16,7 +16,7 @@ from alphadiffract_plugin.errors import InputError, WavelengthError
 from alphadiffract_plugin.gsasii import seeder
 from alphadiffract_plugin.load import write_xye
 from alphadiffract_plugin.peaks.find_peaks import find_peaks
-from alphadiffract_plugin.records import Candidate, IndexingResult, Receipt, ReceiptLine
+from alphadiffract_plugin.records import Candidate, ControlFit, IndexingResult, RandomCellControl
 from alphadiffract_plugin.seeding.instprm import instprm_from_histogram
 from alphadiffract_plugin.settings import SeedSettings, Settings
 
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.gsasii
 LAB6 = (4.15683, 4.15683, 4.15683, 90.0, 90.0, 90.0)
 OFF = (4.1651, 4.1651, 4.1651, 90.0, 90.0, 90.0)
 """0.2 % too long."""
-KNOWN = Receipt((ReceiptLine("candidate 1", "P m -3 m", OFF, 20, 12.0),), (), (15.0, 125.0), 80.0, 4.0, ())
+KNOWN = RandomCellControl((ControlFit("candidate 1", "P m -3 m", OFF, 20, 12.0),), (), (15.0, 125.0), 80.0, 4.0, ())
 """What weighing the candidates would give, in no time."""
 NOT_FITTED = {"converged": False, "rwp": math.nan, "gof": math.nan, "cell": None, "cell_esd": None}
 NOT_FITTED |= {"steps": [], "notes": []}
@@ -55,21 +55,21 @@ def result(lab6_lab):
 def fitted(lab6_lab, result, tmp_path_factory):
     """A project seeded 0.2 % off and refined, its histogram, phase and report."""
     project, histogram = loaded(lab6_lab, tmp_path_factory.mktemp("fitted"))
-    (phase,) = gsasii.seed(project, histogram, result, receipt=KNOWN)
-    return project, histogram, phase, gsasii.refine(project, histogram, phase, result, cycles=1, receipt=KNOWN)
+    (phase,) = gsasii.seed(project, histogram, result, control=KNOWN)
+    return project, histogram, phase, gsasii.refine(project, histogram, phase, result, cycles=1, control=KNOWN)
 
 
 def test_le_bail_in_the_first_refinement_fails_without_an_exception_in_gsasii_but_not_here(
     fitted, lab6_lab, result, tmp_path
 ):
     project, histogram = loaded(lab6_lab, tmp_path)
-    (phase,) = gsasii.seed(project, histogram, result, receipt=KNOWN)
+    (phase,) = gsasii.seed(project, histogram, result, control=KNOWN)
     with gsasii.quiet():
         phase.set_refinements({"LeBail": True})
         project.set_Controls("cycles", 0)
         assert project.refine() is None
     assert histogram.get_wR() is None, "nothing was fitted, and nobody was told"
-    assert gsasii.refine(project, histogram, phase, result, cycles=1, receipt=KNOWN) == dataclasses.replace(
+    assert gsasii.refine(project, histogram, phase, result, cycles=1, control=KNOWN) == dataclasses.replace(
         fitted[3], target=str(project.filename)
     )
 
@@ -111,8 +111,8 @@ def test_a_phase_of_the_same_name_stays_and_ours_is_the_one_fitted(lab6_lab, res
     with gsasii.quiet():
         own = project.add_phase(phasename="candidate_1", spacegroup="F d -3 m", cell=[5.43] * 3 + [90] * 3)
     before = copy.deepcopy(own.data["General"])
-    (first,) = gsasii.seed(project, histogram, result, receipt=KNOWN)
-    (second,) = gsasii.seed(project, histogram, result, receipt=KNOWN)
+    (first,) = gsasii.seed(project, histogram, result, control=KNOWN)
+    (second,) = gsasii.seed(project, histogram, result, control=KNOWN)
     names = [phase.name for phase in project.phases()]
     assert names == ["candidate_1", first.name, second.name]
     assert len(set(names)) == 3
@@ -147,7 +147,7 @@ def test_an_instrument_without_a_wavelength_is_told_before_anything_is_indexed(l
 
 
 def test_a_pattern_named_dat_keeps_its_points(lab6_lab, result, tmp_path, monkeypatch):
-    monkeypatch.setattr(gsasii, "weigh", lambda *_, **__: KNOWN)
+    monkeypatch.setattr(gsasii, "control_fits", lambda *_, **__: KNOWN)
     monkeypatch.setattr(seeder, "fit_by_lebail", lambda *_, **__: NOT_FITTED)
     write_xye(lab6_lab, tmp_path / "lab6.dat")
     (tmp_path / "lab6.instprm").write_text(instprm_from_histogram(lab6_lab, None))
@@ -164,14 +164,16 @@ def test_a_pattern_named_dat_keeps_its_points(lab6_lab, result, tmp_path, monkey
 
 def test_esds_of_a_cell_that_was_never_refined_are_told_as_unknown_not_as_zero(fitted, lab6_lab, result, tmp_path):
     project, histogram = loaded(lab6_lab, tmp_path)
-    (phase,) = gsasii.seed(project, histogram, result, receipt=KNOWN)
+    (phase,) = gsasii.seed(project, histogram, result, control=KNOWN)
     with gsasii.quiet():
         assert set(phase.get_cell_and_esd()[1].values()) == {0.0}, "as GSAS-II has it"
     assert fitted[3].cell_esd[0] > 0
     wrong_cell = (5.1, 5.1, 5.1, 90.0, 90.0, 90.0)
     wrong = dataclasses.replace(result, candidates=(candidate_of(wrong_cell, 225),))
-    (lost,) = gsasii.seed(project, histogram, wrong, receipt=KNOWN)
-    wrong_receipt = dataclasses.replace(KNOWN, lines=(dataclasses.replace(KNOWN.lines[0], cell=wrong_cell, rwp=80.0),))
-    report = gsasii.refine(project, histogram, lost, wrong, cycles=1, receipt=wrong_receipt)
+    (lost,) = gsasii.seed(project, histogram, wrong, control=KNOWN)
+    wrong_control = dataclasses.replace(
+        KNOWN, candidates=(dataclasses.replace(KNOWN.candidates[0], cell=wrong_cell, rwp=80.0),)
+    )
+    report = gsasii.refine(project, histogram, lost, wrong, cycles=1, control=wrong_control)
     assert not report.converged
     assert report.cell_esd is None

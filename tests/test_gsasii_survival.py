@@ -16,7 +16,7 @@ from alphadiffract_plugin import crystal, gsasii
 from alphadiffract_plugin.errors import GSASIIError, OutputError
 from alphadiffract_plugin.load import histogram_from_gsasii, write_xye
 from alphadiffract_plugin.peaks.find_peaks import find_peaks
-from alphadiffract_plugin.records import Candidate, IndexingResult, Receipt, ReceiptLine, SeedReport
+from alphadiffract_plugin.records import Candidate, ControlFit, IndexingResult, RandomCellControl, SeedReport
 from alphadiffract_plugin.seeding.instprm import instprm_from_histogram
 from alphadiffract_plugin.seeding.staging import with_esd
 
@@ -37,10 +37,10 @@ def answer(histogram, space_group, *known):
 
 
 def good(result):
-    """A receipt that spares the time of short fits."""
+    """A control that spares the time of short fits."""
     first = result.candidates[0]
-    lines = [ReceiptLine(name, first.space_group_symbol, first.cell, 20, rwp) for name, rwp in (("a", 10), ("b", 100))]
-    return Receipt((lines[0],), (lines[1],), (10.0, 60.0), 90.0, 5.0, ("By hand.",))
+    lines = [ControlFit(name, first.space_group_symbol, first.cell, 20, rwp) for name, rwp in (("a", 10), ("b", 100))]
+    return RandomCellControl((lines[0],), (lines[1],), (10.0, 60.0), 90.0, 5.0, ("By hand.",))
 
 
 def opened(path):
@@ -122,8 +122,8 @@ def test_seed_refine_and_save_change_what_is_ours_and_nothing_else(mine):
     before, project = opened(mine), opened(mine)
     lab6 = project.histograms()[0]
     result = answer(lab6, 221, LAB6, (8.0,) * 3 + (90.0,) * 3)
-    phases = gsasii.seed(project, lab6, result, receipt=good(result))
-    report = gsasii.refine(project, lab6, phases[0], result, cycles=2, profile="instrument", receipt=good(result))
+    phases = gsasii.seed(project, lab6, result, control=good(result))
+    report = gsasii.refine(project, lab6, phases[0], result, cycles=2, profile="instrument", control=good(result))
     assert report.converged
     assert mine.read_bytes() == Path(before.filename).read_bytes()
     assert gsasii.save(project) == mine
@@ -165,11 +165,11 @@ def test_a_refinement_that_fails_before_it_holds_the_cell_changes_nothing(mine, 
     project = opened(mine)
     lab6 = project.histograms()[0]
     result = answer(lab6, 221, LAB6)
-    (phase,) = gsasii.seed(project, lab6, result, receipt=good(result))
+    (phase,) = gsasii.seed(project, lab6, result, control=good(result))
     seeded, again = gsasii.save(project, mine.with_name("seeded.gpx")), opened(mine.with_name("seeded.gpx"))
     failing = refusing(first, raises)
     monkeypatch.setattr(gsasii, "refine_function", lambda: failing)
-    report = gsasii.refine(project, lab6, phase, result, cycles=2, receipt=good(result))
+    report = gsasii.refine(project, lab6, phase, result, cycles=2, control=good(result))
     assert not report.converged
     assert report.cell is None
     assert SeedReport.from_json(report.to_json()) == report
@@ -182,10 +182,10 @@ def test_a_refinement_that_fails_later_keeps_the_last_good_state(mine, monkeypat
     project, before = opened(mine), opened(mine)
     lab6 = project.histograms()[0]
     result = answer(lab6, 221, LAB6)
-    (phase,) = gsasii.seed(project, lab6, result, receipt=good(result))
+    (phase,) = gsasii.seed(project, lab6, result, control=good(result))
     failing = refusing(10, raises=True)
     monkeypatch.setattr(gsasii, "refine_function", lambda: failing)
-    report = gsasii.refine(project, lab6, phase, result, cycles=2, profile="instrument", receipt=good(result))
+    report = gsasii.refine(project, lab6, phase, result, cycles=2, profile="instrument", control=good(result))
     assert not report.converged
     assert report.cell == pytest.approx(LAB6, rel=3e-3)
     assert lab6.get_wR() == pytest.approx(report.rwp, rel=1e-6)
@@ -206,7 +206,7 @@ def test_seeding_that_fails_half_way_leaves_the_project_as_it_was(mine, monkeypa
     monkeypatch.setattr(project, "add_phase", add_two)
     result = answer(lab6, 221, *[LAB6] * 3)
     with pytest.raises(GSASIIError, match="could not add the candidates: RuntimeError: no more"):
-        gsasii.seed(project, lab6, result, receipt=good(result))
+        gsasii.seed(project, lab6, result, control=good(result))
     assert len(made) == 3
     assert not set(differences(before.data, project.data))
     assert project.names == before.names
@@ -235,11 +235,11 @@ lab6 = project.histograms()[0]
 result = answer(lab6, 221, *[LAB6] * 3)
 if where == "seed":
     project.add_phase = counted(project.add_phase, 3)
-phases = gsasii.seed(project, lab6, result, receipt=good(result))
+phases = gsasii.seed(project, lab6, result, control=good(result))
 if where == "refine":
     refine = counted(gsasii.refine_function(), 6)
     gsasii.refine_function = lambda: refine
-    gsasii.refine(project, lab6, phases[0], result, cycles=1, receipt=good(result))
+    gsasii.refine(project, lab6, phases[0], result, cycles=1, control=good(result))
 pickle.dump = counted(pickle.dump, 3)
 gsasii.save(project) if where == "save" else project.save()
 """
@@ -291,21 +291,21 @@ def test_several_histograms_of_a_project_are_seeded_one_after_another(mine):
     answers = [answer(lab6, 221, LAB6), answer(zincite, 186, ZINCITE), answer(anglesite, 62, ANGLESITE, ANGLESITE)]
     names = []
     for histogram, result in zip((lab6, zincite, anglesite), answers, strict=True):
-        names += [phase.name for phase in gsasii.seed(project, histogram, result, receipt=good(result))]
+        names += [phase.name for phase in gsasii.seed(project, histogram, result, control=good(result))]
     assert names == [
         *("candidate_1_lab6_lab", "candidate_1_zincite_ssrl"),
         *("candidate_1_pbso4_xray", "candidate_2_pbso4_xray"),
     ]
-    again = gsasii.seed(project, anglesite, answers[2], receipt=good(answers[2]))
+    again = gsasii.seed(project, anglesite, answers[2], control=good(answers[2]))
     assert [phase.name for phase in again] == ["candidate_1_pbso4_xray-2", "candidate_2_pbso4_xray-2"]
     others = [json.dumps(str(histogram.data)) for histogram in (zincite, anglesite)]
     phase = project.phase("candidate_1_lab6_lab")
-    first = gsasii.refine(project, lab6, phase, answers[0], cycles=2, profile="instrument", receipt=good(answers[0]))
+    first = gsasii.refine(project, lab6, phase, answers[0], cycles=2, profile="instrument", control=good(answers[0]))
     assert first.cell == pytest.approx(LAB6, rel=1e-3)
     assert [json.dumps(str(histogram.data)) for histogram in (zincite, anglesite)] == others
     phase = project.phase("candidate_1_zincite_ssrl")
     second = gsasii.refine(
-        project, zincite, phase, answers[1], cycles=2, profile="instrument", receipt=good(answers[1])
+        project, zincite, phase, answers[1], cycles=2, profile="instrument", control=good(answers[1])
     )
     assert second.cell == pytest.approx(ZINCITE, rel=1e-3)
     assert lab6.get_wR() == pytest.approx(first.rwp, rel=1e-6)
@@ -321,8 +321,8 @@ for path in sys.argv[2:]:
     number = 0 if path.endswith("lab6.gpx") else 2
     histogram = project.histograms()[number]
     result = answer(histogram, *((221, LAB6) if number == 0 else (62, ANGLESITE)))
-    (phase,) = gsasii.seed(project, histogram, result, receipt=good(result))
-    report = gsasii.refine(project, histogram, phase, result, cycles=1, profile="instrument", receipt=good(result))
+    (phase,) = gsasii.seed(project, histogram, result, control=good(result))
+    report = gsasii.refine(project, histogram, phase, result, cycles=1, profile="instrument", control=good(result))
     print(report.to_json())
 """
 

@@ -17,13 +17,13 @@ from alphadiffract_plugin import json_record, records, settings
 from alphadiffract_plugin.errors import SettingsError
 from alphadiffract_plugin.records import (
     Candidate,
+    ControlFit,
     Histogram,
     IndexingResult,
     LatticeProposal,
     Peaks,
     Prediction,
-    Receipt,
-    ReceiptLine,
+    RandomCellControl,
     Record,
     SeedReport,
 )
@@ -39,11 +39,11 @@ PROPOSAL = LatticeProposal("orthorhombic", CELL, (0.1, 0.1, 0.1, 0.0, 0.0, 0.0),
 PREDICTION = Prediction(np.full(7, 1 / 7), np.full(230, 1 / 230), (PROPOSAL,), np.full((2, 230), 1 / 230), "small")
 CANDIDATE = Candidate(CELL, (0.0003, 0.0002, NAN, 0.0, 0.0, 0.0), 62, "P n m a", "orthorhombic", 0.9, unindexed=(31.2,))
 RESULT = IndexingResult("anglesite", "alphadiffract", 1.5405929, (CANDIDATE,), PEAKS, PREDICTION, timings={"load": 0.1})
-TRIED = ReceiptLine("candidate 1", "P n m a", CELL, 48, 11.1)
-RANDOM = ReceiptLine("random cell 1", "P n m a", (7.0, 6.0, 7.6, 90.0, 90.0, 90.0), 46, NAN)
-RECEIPT = Receipt((TRIED,), (RANDOM,), (10.0, 56.6), 86.2, 3.9, ("It fits.",))
-REPORT = SeedReport("gsasii", "out", ("out/a.gpx",), ("c1",), True, 9.1, 2.2, CELL, CELL, (("all", 12.0),), (), RECEIPT)
-ALL = (HISTOGRAM, PEAKS, PROPOSAL, PREDICTION, CANDIDATE, RESULT, TRIED, RECEIPT, REPORT, Settings())
+TRIED = ControlFit("candidate 1", "P n m a", CELL, 48, 11.1)
+RANDOM = ControlFit("random cell 1", "P n m a", (7.0, 6.0, 7.6, 90.0, 90.0, 90.0), 46, NAN)
+CONTROL = RandomCellControl((TRIED,), (RANDOM,), (10.0, 56.6), 86.2, 3.9, ("It fits.",))
+REPORT = SeedReport("gsasii", "out", ("out/a.gpx",), ("c1",), True, 9.1, 2.2, CELL, CELL, (("all", 12.0),), (), CONTROL)
+ALL = (HISTOGRAM, PEAKS, PROPOSAL, PREDICTION, CANDIDATE, RESULT, TRIED, CONTROL, REPORT, Settings())
 
 
 @pytest.mark.parametrize("record", ALL, ids=lambda record: type(record).__name__)
@@ -159,16 +159,16 @@ def test_a_setting_out_of_range_is_named_when_it_comes_from_json():
 
 
 def test_a_receipt_holds_an_rwp_against_chance_with_the_noise_set_aside():
-    assert RECEIPT.chance_rwp == 86.2, "a random cell that was not fitted counts for nothing"
-    assert RECEIPT.beats_random
-    assert RECEIPT.beats_chance(70)
-    assert not RECEIPT.beats_chance(71)
-    noisy = dataclasses.replace(RECEIPT, noise_rwp=60.0)
+    assert CONTROL.chance_rwp == 86.2, "a random cell that was not fitted counts for nothing"
+    assert CONTROL.beats_random
+    assert CONTROL.beats_chance(70)
+    assert not CONTROL.beats_chance(71)
+    noisy = dataclasses.replace(CONTROL, noise_rwp=60.0)
     assert noisy.beats_chance(78), "with so much noise, 60 is the best that a cell can do"
     assert not noisy.beats_chance(79)
-    large_esds = dataclasses.replace(RECEIPT, noise_rwp=100.0, background_rwp=80.0)
+    large_esds = dataclasses.replace(CONTROL, noise_rwp=100.0, background_rwp=80.0)
     assert not large_esds.beats_chance(70), "where chance reaches the noise nothing beats it"
-    shown = str(RECEIPT).splitlines()
+    shown = str(CONTROL).splitlines()
     assert shown[1].split() == "candidate 1 Rwp 11.1 % 48 reflections P n m a, 8.4801 5.3979 6.9586 90 90 90".split()
     assert "not fitted" in shown[2]
     assert shown[-1] == "  It fits."

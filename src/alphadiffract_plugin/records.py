@@ -18,8 +18,10 @@ from alphadiffract_plugin.json_record import Record, freeze
 CRYSTAL_SYSTEMS = ("triclinic", "monoclinic", "orthorhombic", "tetragonal", "trigonal", "hexagonal", "cubic")
 """The seven crystal systems, in the class order of AlphaDiffract."""
 
-CLEAR = 0.67
-"""What beats chance leaves at most this part of the chi squared that chance leaves, noise apart."""
+BETTER_THAN_CHANCE = 0.67
+"""Largest ratio of the excess chi squared of a fit to that of the best random cell that still counts as better than
+chance. The excess is what exceeds the chi squared of the noise alone. Two thirds was chosen by hand: right cells of the
+test patterns stay far below it (0.01 to 0.1), and wrong ones come out near 1."""
 
 Cell = tuple[float, float, float, float, float, float]
 """(a, b, c, alpha, beta, gamma) in angstrom and degrees."""
@@ -205,8 +207,8 @@ class IndexingResult(Record):
 
 
 @dataclass(frozen=True, eq=False)
-class ReceiptLine(Record):
-    """What a short Le Bail fit in a scratch project made of one cell."""
+class ControlFit(Record):
+    """One cell in the short Le Bail fit that the random-cell control consists of."""
 
     name: str
     """Whose cell: ``candidate 1`` in the order of the answer, or ``random cell 1``."""
@@ -215,18 +217,18 @@ class ReceiptLine(Record):
     cell: Cell
     """Cell that the fit started from (Å, degrees)."""
     reflections: int
-    """Number of reflections within the range of the receipt: the more, the easier a low Rwp."""
+    """Number of reflections within the range of the control. More reflections make a low Rwp easier to reach."""
     rwp: float
     """Rwp in per cent of the points near the found lines after the short fit, at most 100; NaN where none was made."""
 
 
 @dataclass(frozen=True, eq=False)
-class Receipt(Record):
-    """How the kept candidates and random cells fare in the same short Le Bail fit, before a project is touched."""
+class RandomCellControl(Record):
+    """A control experiment: the kept candidates beside random cells, all in the same short Le Bail fit in GSAS-II."""
 
-    lines: tuple[ReceiptLine, ...]
+    candidates: tuple[ControlFit, ...]
     """The kept candidates, in the order of the answer."""
-    random_cells: tuple[ReceiptLine, ...]
+    random_cells: tuple[ControlFit, ...]
     """Cells of the volume and the space group of the first candidate, drawn at random."""
     two_theta: tuple[float, float]
     """Range of all these fits in degrees."""
@@ -235,36 +237,39 @@ class Receipt(Record):
     noise_rwp: float
     """Rwp in per cent that the noise alone would leave at these points: the expected value."""
     verdict: tuple[str, ...]
-    """What this tells, in sentences."""
+    """What follows for the candidates, in sentences."""
 
     @property
     def beats_random(self) -> bool:
         """Whether the first candidate fits clearly better than chance."""
-        return self.beats_chance(self.lines[0].rwp)
+        return self.beats_chance(self.candidates[0].rwp)
 
     @property
     def chance_rwp(self) -> float:
-        """The least Rwp in per cent of the random cells and of the background alone."""
-        tried = (line.rwp for line in self.random_cells if not math.isnan(line.rwp))
-        return min(self.background_rwp, *tried, 100.0)
+        """Rwp in per cent that chance reaches: the lowest of the random cells and of the background alone."""
+        fitted = (fit.rwp for fit in self.random_cells if not math.isnan(fit.rwp))
+        return min(self.background_rwp, *fitted, 100.0)
 
     def beats_chance(self, rwp: float) -> bool:
-        """Whether an Rwp in per cent leaves at most two thirds of the chi squared that chance leaves, noise apart.
+        """Whether an Rwp in per cent is clearly lower than what chance reaches.
 
-        Nothing beats a chance that reaches the noise: such a pattern tells no cell, or its esds are too large.
+        Rwp² is proportional to chi squared, so the test is
+        Rwp² - noise² <= ``BETTER_THAN_CHANCE`` * (chance² - noise²), where noise is ``noise_rwp`` and chance is
+        ``chance_rwp``. If chance reaches the noise already, no cell passes: the pattern does not determine a cell, or
+        its esds are too large.
         """
-        left, by_chance = (value**2 - self.noise_rwp**2 for value in (rwp, self.chance_rwp))
-        return by_chance > 0 and max(left, 0.0) <= CLEAR * by_chance
+        excess, excess_by_chance = (value**2 - self.noise_rwp**2 for value in (rwp, self.chance_rwp))
+        return excess_by_chance > 0 and max(excess, 0.0) <= BETTER_THAN_CHANCE * excess_by_chance
 
     def __str__(self) -> str:
-        """The receipt as a table with its verdict below."""
+        """The fits as a table, followed by the verdict."""
         low, high = self.two_theta
         rows = [f"Short Le Bail fits from {low:.2f} to {high:.2f} degrees, in a scratch copy (Rwp near the lines):"]
-        for line in (*self.lines, *self.random_cells):
-            fit = "  not fitted" if math.isnan(line.rwp) else f"Rwp {line.rwp:5.1f} %"
-            cell = " ".join(f"{value:.5g}" for value in line.cell)
+        for fit in (*self.candidates, *self.random_cells):
+            rwp = "  not fitted" if math.isnan(fit.rwp) else f"Rwp {fit.rwp:5.1f} %"
+            cell = " ".join(f"{value:.5g}" for value in fit.cell)
             rows.append(
-                f"  {line.name:<13} {fit:>11}  {line.reflections:>4} reflections  {line.space_group_symbol}, {cell}"
+                f"  {fit.name:<13} {rwp:>11}  {fit.reflections:>4} reflections  {fit.space_group_symbol}, {cell}"
             )
         rows.append(f"  background alone: Rwp {self.background_rwp:.1f} %; noise alone: {self.noise_rwp:.1f} %")
         return "\n".join([*rows, *(f"  {sentence}" for sentence in self.verdict)])
@@ -296,5 +301,5 @@ class SeedReport(Record):
     """What was refined in turn, with Rwp in per cent after it."""
     notes: tuple[str, ...] = ()
     """What a reader should know."""
-    receipt: Receipt | None = None
-    """How the candidates fared beside random cells; None if that was not tried."""
+    control: RandomCellControl | None = None
+    """The candidates beside random cells in the same short fit; None if no control was made."""

@@ -17,7 +17,7 @@ from alphadiffract_plugin.gsasii.installation import (
     refine_function,
     scriptable,
 )
-from alphadiffract_plugin.gsasii.project import index, open_project, refine, save, seed, weigh
+from alphadiffract_plugin.gsasii.project import control_fits, index, open_project, refine, save, seed
 
 __all__ = [
     "FOLDER_VARIABLE",
@@ -33,5 +33,5 @@ __all__ = [
     "save",
     "scriptable",
     "seed",
-    "weigh",
+    "control_fits",
 ]

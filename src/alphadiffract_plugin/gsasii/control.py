@@ -1,4 +1,4 @@
-"""The receipt: before a project is touched, a short Le Bail fit of every kept candidate and of random cells beside it.
+"""The control: before a project is touched, a short Le Bail fit of every kept candidate and of random cells beside it.
 
 A low Rwp alone tells little: Le Bail intensities are free, so that any cell with reflections enough fits. So the same
 recipe (W, cell, zero or displacement; the same background, points, cycles and starting widths) runs, in scratch
@@ -32,7 +32,7 @@ from alphadiffract_plugin.recipes.lebail_recipe import FAR
 from alphadiffract_plugin.recipes.lebail_start import prepare
 from alphadiffract_plugin.recipes.lebail_steps import Fit, FitFailed
 from alphadiffract_plugin.recipes.project_recipe import volume_of_cell
-from alphadiffract_plugin.records import Candidate, Cell, IndexingResult, Receipt, ReceiptLine
+from alphadiffract_plugin.records import Candidate, Cell, ControlFit, IndexingResult, RandomCellControl
 
 LINES = 30
 """The fits end behind so many measured lines ..."""
@@ -59,7 +59,7 @@ UNLIKE = 0.03
 """Some edge of a random cell, sorted by length, differs by at least this fraction from the candidate's."""
 
 
-def make_receipt(histogram: Any, result: IndexingResult, keep: int, random_seed: int) -> Receipt:
+def random_cell_control(histogram: Any, result: IndexingResult, keep: int, random_seed: int) -> RandomCellControl:
     """Fit the first ``keep`` candidates and the random cells in scratch projects; nothing of the user's is touched.
 
     Parameters
@@ -74,10 +74,10 @@ def make_receipt(histogram: Any, result: IndexingResult, keep: int, random_seed:
     limits = _range(histogram, result, first)
     generator = np.random.default_rng(random_seed)
     drawn = [dataclasses.replace(first, cell=another_cell(first.cell, generator)) for _ in range(DRAWS)]
-    trial = _Trial(histogram, result, limits, random_seed)
-    lines = tuple(trial.line(f"candidate {rank}", one) for rank, one in enumerate(candidates, start=1))
-    nulls = tuple(trial.line(f"random cell {number}", one) for number, one in enumerate(drawn, start=1))
-    made = Receipt(lines, nulls, limits, trial.background, trial.noise, ())
+    short_fit = _ShortFit(histogram, result, limits, random_seed)
+    lines = tuple(short_fit.line(f"candidate {rank}", one) for rank, one in enumerate(candidates, start=1))
+    nulls = tuple(short_fit.line(f"random cell {number}", one) for number, one in enumerate(drawn, start=1))
+    made = RandomCellControl(lines, nulls, limits, short_fit.background, short_fit.noise, ())
     return dataclasses.replace(made, verdict=tuple(_verdict(made)))
 
 
@@ -124,7 +124,7 @@ def _positions(candidate: Candidate, wavelength: float, low: float, high: float)
     return positions[(positions >= low) & (positions <= high)]
 
 
-class _Trial:
+class _ShortFit:
     """The short fit, the same for every cell."""
 
     def __init__(self, histogram: Any, result: IndexingResult, limits: tuple[float, float], random_seed: int) -> None:
@@ -132,11 +132,11 @@ class _Trial:
         self.peaks = None if result.peaks is None else result.peaks.to_dict()
         self.background, self.noise = 100.0, 0.0  # until a fit begins
 
-    def line(self, name: str, candidate: Candidate) -> ReceiptLine:
+    def line(self, name: str, candidate: Candidate) -> ControlFit:
         """Fit one cell."""
         count = len(_positions(candidate, self.wavelength, *self.limits))
         rwp = math.nan if count > MOST else self.rwp(candidate)
-        return ReceiptLine(name, candidate.space_group_symbol, candidate.cell, count, rwp)
+        return ControlFit(name, candidate.space_group_symbol, candidate.cell, count, rwp)
 
     def rwp(self, candidate: Candidate) -> float:
         """Least Rwp in per cent of the steps, at most 100."""
@@ -144,7 +144,7 @@ class _Trial:
         random.seed(self.seed)
         try:
             with tempfile.TemporaryDirectory() as folder, installation.quiet():
-                project = installation.scriptable().G2Project(newgpx=str(Path(folder) / "receipt.gpx"))
+                project = installation.scriptable().G2Project(newgpx=str(Path(folder) / "control.gpx"))
                 histogram = scratch_copy(project, self.histogram)
                 self.shorten(histogram)
                 phase = project.add_phase(
@@ -183,12 +183,12 @@ class _Trial:
         return min(least, 100.0)
 
 
-def _verdict(receipt: Receipt) -> list[str]:
-    first, *rivals = receipt.lines
-    tried = [line.rwp for line in receipt.random_cells if not math.isnan(line.rwp)]
+def _verdict(control: RandomCellControl) -> list[str]:
+    first, *rivals = control.candidates
+    tried = [line.rwp for line in control.random_cells if not math.isnan(line.rwp)]
     best = f"the best of {len(tried)} random cells of its kind {min(tried):.1f} %, " if tried else ""
-    beside = f"it leaves Rwp {first.rwp:.1f} %, {best}no cell at all {receipt.background_rwp:.1f} %."
-    if receipt.beats_random:
+    beside = f"it leaves Rwp {first.rwp:.1f} %, {best}no cell at all {control.background_rwp:.1f} %."
+    if control.beats_random:
         said = [f"{first.name} fits far better than chance, as a right cell must and a wrong one may: {beside}"]
     else:
         said = [f"{first.name} does NOT fit clearly better than chance, so do not trust its cell for this: {beside}"]

@@ -135,7 +135,7 @@ def quiet() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def told(what: str, fix: str) -> Iterator[None]:
+def translated_errors(what: str, fix: str) -> Iterator[None]:
     """Say in our words that GSAS-II failed: it raises bare exceptions of many kinds."""
     try:
         yield

@@ -5,25 +5,25 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from alphadiffract_plugin.records import IndexingResult, Receipt, SeedReport
+from alphadiffract_plugin.records import IndexingResult, RandomCellControl, SeedReport
 from alphadiffract_plugin.seeding.answer import doubts
 
 POOR = 50.0
 """A fit that settles at a higher Rwp in per cent is told apart from one that fits."""
 
 
-def judged_fit(fit: dict[str, Any], result: IndexingResult | None, receipt: Receipt | None) -> dict[str, Any]:
+def judged_fit(fit: dict[str, Any], result: IndexingResult | None, control: RandomCellControl | None) -> dict[str, Any]:
     """What ``fit_by_lebail`` returned, with what a user must be told first.
 
     ``by_chance`` is added: whether the fit is no better than chance, and so not called converged.
     """
     notes = list(doubts(result)) if result else []
     converged, by_chance = fit["converged"], False
-    if receipt and math.isfinite(fit["rwp"]) and not (receipt.beats_random or receipt.beats_chance(fit["line_rwp"])):
+    if control and math.isfinite(fit["rwp"]) and not (control.beats_random or control.beats_chance(fit["line_rwp"])):
         converged, by_chance = False, True
         notes.append(
             f"The fit is no better than chance: near the lines it leaves Rwp {fit['line_rwp']:.1f} %, random cells, or "
-            f"no cell at all, {receipt.chance_rwp:.1f} % in a short fit. It is not called converged; do not trust this "
+            f"no cell at all, {control.chance_rwp:.1f} % in a short fit. It is not called converged; do not trust this "
             "cell."
         )
     elif converged and fit["rwp"] > POOR:
@@ -35,7 +35,7 @@ def judged_fit(fit: dict[str, Any], result: IndexingResult | None, receipt: Rece
 
 
 def report_from_fit(
-    fit: dict[str, Any], *, target: str, phases: tuple[str, ...], receipt: Receipt | None = None
+    fit: dict[str, Any], *, target: str, phases: tuple[str, ...], control: RandomCellControl | None = None
 ) -> SeedReport:
     """The SeedReport of what ``fit_by_lebail`` returned."""
     return SeedReport(
@@ -49,8 +49,8 @@ def report_from_fit(
         cell=fit["cell"],
         cell_esd=fit["cell_esd"],
         steps=tuple(fit["steps"]),
-        notes=(*fit["notes"], *(receipt.verdict if receipt else ())),
-        receipt=receipt,
+        notes=(*fit["notes"], *(control.verdict if control else ())),
+        control=control,
     )
 
 

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 from alphadiffract_plugin.errors import GSASIIError
 from alphadiffract_plugin.gsasii import transactions
-from alphadiffract_plugin.gsasii.installation import quiet, refine_function, scriptable, told
+from alphadiffract_plugin.gsasii.installation import quiet, refine_function, scriptable, translated_errors
 from alphadiffract_plugin.gsasii.outcome import fit_entry, judged_fit, report_from_fit
 from alphadiffract_plugin.gsasii.trust import check_gpx
 from alphadiffract_plugin.recipes.lebail_recipe import extend_fit, fit_by_lebail
 from alphadiffract_plugin.recipes.project_recipe import label_lines, phase_names, seed_project
-from alphadiffract_plugin.records import Candidate, IndexingResult, Receipt, SeedReport
+from alphadiffract_plugin.records import Candidate, IndexingResult, RandomCellControl, SeedReport
 from alphadiffract_plugin.seeding.answer import doubts, notebook_entry, seedable
 
 if TYPE_CHECKING:
@@ -48,7 +48,9 @@ def index(histogram: Any, settings: Settings | None = None) -> IndexingResult:
     return index_histogram(histogram_from_gsasii(histogram), settings or Settings())
 
 
-def weigh(histogram: Any, result: IndexingResult, keep: int = 5, *, random_seed: int = 20260101) -> Receipt:
+def control_fits(
+    histogram: Any, result: IndexingResult, keep: int = 5, *, random_seed: int = 20260101
+) -> RandomCellControl:
     """How the kept candidates and random cells fare in the same short Le Bail fit, in scratch projects.
 
     It takes half a second to two seconds a cell; ``print`` shows it as a table. Nothing of the project is touched.
@@ -58,14 +60,14 @@ def weigh(histogram: Any, result: IndexingResult, keep: int = 5, *, random_seed:
     InputError : the answer has no candidate with a cell.
     GSASIIError : GSAS-II is not there, or fails.
     """
-    from alphadiffract_plugin.gsasii.control import make_receipt
+    from alphadiffract_plugin.gsasii.control import random_cell_control
 
-    with told("GSAS-II could not try the candidates", "look whether it refines this histogram by itself"):
-        return make_receipt(histogram, seedable(result), keep, random_seed)
+    with translated_errors("GSAS-II could not try the candidates", "look whether it refines this histogram by itself"):
+        return random_cell_control(histogram, seedable(result), keep, random_seed)
 
 
 def seed(
-    project: Any, histogram: Any, result: IndexingResult, keep: int = 5, *, receipt: Receipt | None = None
+    project: Any, histogram: Any, result: IndexingResult, keep: int = 5, *, control: RandomCellControl | None = None
 ) -> list[Any]:
     """Add an answer to an open project: lines, index list, unit cells, one phase per kept candidate, a notebook entry.
 
@@ -78,7 +80,7 @@ def seed(
     project, histogram : a G2Project and a G2PwdrData in it.
     result : from :func:`index` or any indexer.
     keep : number of candidates.
-    receipt : from :func:`weigh`, if it is there already; None to make it.
+    control : from :func:`control_fits`, if it is there already; None to make it.
 
     Returns
     -------
@@ -95,10 +97,10 @@ def seed(
     candidates = sound.candidates[:keep]
     for candidate in candidates:
         check_symbol(candidate.space_group_symbol, candidate.space_group)
-    receipt = receipt or weigh(histogram, result, keep)
+    control = control or control_fits(histogram, result, keep)
     names = phase_names(project, histogram, len(candidates))
-    note = notebook_entry(result, keep, names=names, receipt=receipt)
-    failing = told("GSAS-II could not add the candidates", "save the project, open it anew, and tell us")
+    note = notebook_entry(result, keep, names=names, control=control)
+    failing = translated_errors("GSAS-II could not add the candidates", "save the project, open it anew, and tell us")
     with failing, quiet(), transactions.whole_or_not_at_all(project):
         phases = seed_project(project, histogram, sound.to_dict(), keep=keep, note=note)
         for phase, candidate in zip(phases, candidates, strict=True):
@@ -117,7 +119,7 @@ def refine(
     cycles: int = 3,
     profile: str = "sample",
     random_seed: int = 20260101,
-    receipt: Receipt | None = None,
+    control: RandomCellControl | None = None,
 ) -> SeedReport:
     """Fit one phase of an open project to one histogram by Le Bail, away from everything else in the project.
 
@@ -135,7 +137,7 @@ def refine(
     profile : ``sample`` keeps the instrument parameters and refines size and microstrain; ``instrument`` refines
         U, V, W, X and Y.
     random_seed : the same seed gives the same fit.
-    receipt : from :func:`weigh`, if the phase is its first candidate; None to make one of this phase alone.
+    control : from :func:`control_fits`, if the phase is its first candidate; None to make one of this phase alone.
 
     Returns
     -------
@@ -150,10 +152,10 @@ def refine(
     peaks = result.peaks.to_dict() if result and result.peaks else None
     own = _candidate_of(phase, result) if result else None
     start = own or next((one for one in result.candidates if one.has_cell), None) if result else None
-    if own and not (receipt and receipt.lines[0].cell == own.cell):
+    if own and not (control and control.candidates[0].cell == own.cell):
         alone = dataclasses.replace(result, candidates=(own,))
-        receipt = weigh(histogram, alone, 1, random_seed=random_seed)
-    failing = told("GSAS-II could not fit the phase", "look whether the phase is linked to the histogram")
+        control = control_fits(histogram, alone, 1, random_seed=random_seed)
+    failing = translated_errors("GSAS-II could not fit the phase", "look whether the phase is linked to the histogram")
     with failing, quiet(), tempfile.TemporaryDirectory() as folder:
         scratch = g2.G2Project(newgpx=str(Path(folder) / "fit.gpx"))
         ours = transactions.scratch_copy(scratch, histogram, phase)
@@ -163,7 +165,7 @@ def refine(
             **{"zero_shift": start.zero_shift + start.displacement if start else 0.0},
             **{"cycles": cycles, "random_seed": random_seed, "profile": profile, "peaks": peaks},
         )
-        fit = judged_fit(fit, result, receipt if own else None)
+        fit = judged_fit(fit, result, control if own else None)
         if fit["by_chance"]:
             fit |= {"cell": None, "cell_esd": None}
         if fit["cell"] is not None:
@@ -178,7 +180,7 @@ def refine(
                 if peaks:
                     label_lines(histogram, phase, peaks)
                 project.data["Notebook"]["data"].append(fit_entry(phase.name, fit))
-    return report_from_fit(fit, target=str(project.filename), phases=(phase.name,), receipt=receipt if own else None)
+    return report_from_fit(fit, target=str(project.filename), phases=(phase.name,), control=control if own else None)
 
 
 def save(project: Any, path: str | Path | None = None) -> Path:

@@ -13,8 +13,8 @@ import numpy as np
 
 from alphadiffract_plugin.gsasii import installation
 from alphadiffract_plugin.gsasii.outcome import fit_entry, judged_fit, report_from_fit
+from alphadiffract_plugin.gsasii.project import control_fits
 from alphadiffract_plugin.gsasii.project import seed as add_candidates
-from alphadiffract_plugin.gsasii.project import weigh
 from alphadiffract_plugin.load import write_xye
 from alphadiffract_plugin.recipes.lebail_recipe import CELL, fit_by_lebail
 from alphadiffract_plugin.recipes.project_recipe import keep_every_point, label_lines
@@ -46,7 +46,9 @@ def seed(histogram: Histogram, result: IndexingResult, target: Path, settings: S
         instrument = Path(work) / f"{name}.instprm"
         instrument.write_text(instprm_from_histogram(histogram, result.peaks), encoding="utf-8")
         with (
-            installation.told("GSAS-II could not make the project", "seed the bundle instead, and tell us"),
+            installation.translated_errors(
+                "GSAS-II could not make the project", "seed the bundle instead, and tell us"
+            ),
             installation.quiet(),
         ):
             project = g2.G2Project(newgpx=str(Path(work) / f"{name}.gpx"))
@@ -70,10 +72,10 @@ def _fill(
     _, intensity, esd = np.loadtxt(pattern, unpack=True)
     keep_every_point(powder, intensity, esd)
     keep, random_seed = settings.seed.keep, settings.random_seed
-    receipt = weigh(powder, result, keep, random_seed=random_seed)
+    control = control_fits(powder, result, keep, random_seed=random_seed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the report says it
-        phases = add_candidates(project, powder, result, keep, receipt=receipt)
+        phases = add_candidates(project, powder, result, keep, control=control)
     first = seedable(result).candidates[0]
     peaks = None if result.peaks is None else result.peaks.to_dict()
     fit = fit_by_lebail(
@@ -89,10 +91,10 @@ def _fill(
     )
     if fit["cell"] is not None and peaks:
         label_lines(powder, phases[0], peaks)
-    fit = judged_fit(fit, result, receipt)
+    fit = judged_fit(fit, result, control)
     project.data["Notebook"]["data"].append(fit_entry(phases[0].name, fit))
     names = tuple(phase.name for phase in phases)
-    return report_from_fit(fit, target=str(pattern), phases=names, receipt=receipt)
+    return report_from_fit(fit, target=str(pattern), phases=names, control=control)
 
 
 def _read_back(g2: Any, path: Path, report: SeedReport) -> SeedReport:

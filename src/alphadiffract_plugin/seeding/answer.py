@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from alphadiffract_plugin import __version__
 from alphadiffract_plugin.errors import InputError
 from alphadiffract_plugin.recipes.project_recipe import volume_of_cell
-from alphadiffract_plugin.records import Candidate, IndexingResult, Receipt
+from alphadiffract_plugin.records import Candidate, IndexingResult, RandomCellControl
 
 
 def seedable(result: IndexingResult) -> IndexingResult:
@@ -48,7 +48,7 @@ def doubts(result: IndexingResult) -> tuple[str, ...]:
 
 
 def notebook_entry(
-    result: IndexingResult, keep: int, *, names: Sequence[str] | None = None, receipt: Receipt | None = None
+    result: IndexingResult, keep: int, *, names: Sequence[str] | None = None, control: RandomCellControl | None = None
 ) -> str:
     """What the project's notebook says of where its phases come from, and how they fared beside random cells.
 
@@ -57,7 +57,7 @@ def notebook_entry(
     result : as the indexer gave it, candidates without a cell included.
     keep : number of candidates that become phases.
     names : of these phases; None for candidate_1 ...
-    receipt : None if it was not made.
+    control : None if it was not made.
     """
     candidates = [candidate for candidate in result.candidates if _is_sound(candidate)][:keep]
     names = names or [f"candidate_{rank}" for rank in range(1, len(candidates) + 1)]
@@ -74,6 +74,6 @@ def notebook_entry(
             f"probability {probability}, M20 {candidate.m20:.1f}"
         )
     lines += [f"  note: {note}" for note in result.notes]
-    lines += [f"  {line}" for line in str(receipt).splitlines()] if receipt else []
+    lines += [f"  {line}" for line in str(control).splitlines()] if control else []
     versions = ", ".join(f"{name} {version}" for name, version in sorted(result.versions.items()))
     return "\n".join([*lines, *([f"  made with {versions}"] if versions else [])])
