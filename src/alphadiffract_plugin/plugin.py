@@ -56,15 +56,19 @@ def rietveld_commands(app: typer.Typer) -> None:
 
 
 def _whole_flow(histogram: Histogram, settings: Settings) -> IndexingResult:
+    from alphadiffract_plugin import threads
     from alphadiffract_plugin.pipeline import index_histogram
 
-    return index_histogram(histogram, settings)
+    with threads.limited():
+        return index_histogram(histogram, settings)
 
 
 def _network_alone(histogram: Histogram, settings: Settings) -> IndexingResult:
+    from alphadiffract_plugin import threads
     from alphadiffract_plugin.prediction.alone import index_by_network
 
-    return index_by_network(histogram, settings)
+    with threads.limited():
+        return index_by_network(histogram, settings)
 
 
 def _gsasii_indexing(histogram: Histogram, settings: Settings) -> IndexingResult:

@@ -48,8 +48,10 @@ def predict_many(histograms: Sequence[Histogram], settings: Settings) -> list[Pr
     """What the network says of each histogram, all in the same batches; raises as :func:`predict`."""
     import torch
 
+    from alphadiffract_plugin import threads
     from alphadiffract_plugin.models import catalogue
 
+    threads.limit_torch()
     folder = catalogue.resolve(settings.network.model)
     models, device = loaded(folder, _changed(folder), settings.network.device)
     model = models[0]
