@@ -10,14 +10,13 @@ nothing is indexed.
 from __future__ import annotations
 
 import argparse
-import csv
 import sys
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
-from measured import histogram_of
+from measured import histogram_of, known_rows
 from spoil import CU_KALPHA1, spoilt
 
 
@@ -29,10 +28,9 @@ def main(argv: list[str] | None = None) -> int:
     from alphadiffract_plugin.peaks.doubt_wavelength import doubts_about_wavelength
     from alphadiffract_plugin.progress import track
 
-    with args.index.open(newline="", encoding="utf-8") as file:
-        rows = [row | {"path": str(args.index.parent / row["path"])} for row in csv.DictReader(file)]
+    rows = [row.measurement for row in known_rows(args.index) if row.measurement.radiation == "xray"]
     told, asked = Counter(), Counter()
-    for row in track([row for row in rows if row["tier"] == "A" and row["radiation"] == "xray"], "doubt"):
+    for row in track(rows, "doubt"):
         for name, histogram, peaks in given_as(histogram_of(row)):
             asked[name] += 1
             told[name] += any(doubts_about_wavelength(histogram, peaks))

@@ -26,11 +26,15 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from multiprocessing import get_context
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+if TYPE_CHECKING:
+    from alphadiffract_plugin.benchmark_index import BenchmarkRow
+
 sys.path.insert(0, str(Path(__file__).parent))
-from measured import histogram_of, one_thread
+from measured import histogram_of, known_rows, one_thread
 
 LINES, NEAR = 20, 0.03
 SHIFTS = np.linspace(-0.15, 0.15, 31)
@@ -70,13 +74,11 @@ def main(argv: list[str] | None = None) -> int:
 
     with args.answers.open(encoding="utf-8") as file:
         answers = {answer["id"]: answer for answer in map(json.loads, filter(str.strip, file))}
-    with args.index.open(newline="", encoding="utf-8") as file:
-        rows = [row | {"path": str(args.index.parent / row["path"])} for row in csv.DictReader(file)]
-    rows = [row for row in rows if row["tier"] == "A" and row["id"] in answers]
-    wrong = [row for row in rows if place_of_truth(row, answers[row["id"]]["candidates"]) != 1]
+    rows = [row for row in known_rows(args.index) if row.id in answers]
+    wrong = [row for row in rows if place_of_truth(row, answers[row.id]["candidates"]) != 1]
     os.environ["OMP_NUM_THREADS"] = "1"
     with ProcessPoolExecutor(args.jobs, get_context("spawn"), one_thread) as pool:
-        jobs = pool.map(failure, wrong, [answers[row["id"]]["candidates"] for row in wrong])
+        jobs = pool.map(failure, wrong, [answers[row.id]["candidates"] for row in wrong])
         failures = list(track(jobs, "look", total=len(wrong)))
     failures.sort(key=lambda failure: (failure.reason, failure.id))
     print(table(failures))
@@ -90,7 +92,7 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-def failure(row: dict[str, str], candidates: list[dict]) -> Failure:
+def failure(row: BenchmarkRow, candidates: list[dict]) -> Failure:
     """Send one pattern through the flow again and say where the known cell was lost."""
     from pymatgen.core import Lattice
 
@@ -102,7 +104,7 @@ def failure(row: dict[str, str], candidates: list[dict]) -> Failure:
 
     truth = known_lattice(row)
     try:
-        known = weigh(histogram_of(row), Settings())
+        known = weigh(histogram_of(row.measurement), Settings())
         explained = share_explained(known.lines.peaks, truth.parameters)
         fitted = any(
             same(truth, Lattice(primitive_basis(cell_from_metric(fit.trial.metric), fit.trial.lattice.centring)))
@@ -114,9 +116,9 @@ def failure(row: dict[str, str], candidates: list[dict]) -> Failure:
     cell = primitive(first) if first.get("cell") else None
     reason = "peaks" if explained < 0.5 else "search" if not fitted else "ranking" if cell else "no cell"
     return Failure(
-        id=row["id"],
+        id=row.id,
         reason=reason,
-        space_group=int(row["space_group_number"]),
+        space_group=row.space_group,
         volume=round(truth.volume, 1),
         explained=round(explained, 2),
         fitted=fitted,
@@ -137,7 +139,7 @@ def share_explained(peaks, cell: tuple[float, ...]) -> float:
     return float((off < NEAR).mean(0).max())
 
 
-def place_of_truth(row: dict[str, str], candidates: list[dict]) -> int | None:
+def place_of_truth(row: BenchmarkRow, candidates: list[dict]) -> int | None:
     """Place of the first answer with the known lattice, from 1."""
     truth = known_lattice(row)
     for place, candidate in enumerate(candidates, 1):
@@ -146,11 +148,11 @@ def place_of_truth(row: dict[str, str], candidates: list[dict]) -> int | None:
     return None
 
 
-def known_lattice(row: dict[str, str]):
+def known_lattice(row: BenchmarkRow):
     """The known Niggli cell, a pymatgen Lattice."""
     from pymatgen.core import Lattice
 
-    return Lattice.from_parameters(*map(float, row["niggli"].split()))
+    return Lattice.from_parameters(*row.niggli)
 
 
 def primitive(candidate: dict):

@@ -12,17 +12,20 @@ repeated.
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+if TYPE_CHECKING:
+    from alphadiffract_plugin.benchmark_index import BenchmarkRow
+
 sys.path.insert(0, str(Path(__file__).parent))
-from measured import histogram_of
+from measured import histogram_of, known_rows
 from ranking_cases import FOLDS, SEED, folds
 
 EXPLAINED = 0.45
@@ -45,13 +48,11 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("-o", "--output", type=Path)
     args = parser.parse_args(argv)
     os.environ["OMP_NUM_THREADS"] = "1"
-    with args.index.open(newline="", encoding="utf-8") as file:
-        rows = [row | {"path": str(args.index.parent / row["path"])} for row in csv.DictReader(file)]
-    rows = [row for row in rows if row["tier"] == "A"]
+    rows = known_rows(args.index)
     if not args.cache.exists():
         np.savez(args.cache, **labelled(rows))
     features, spurious, owner = trusted(args.cache)
-    names = [row["id"] for row in rows]
+    names = [row.id for row in rows]
     fold = dict(zip(names, folds(len(names)), strict=True))
     of_fold = np.array([fold[name] for name in owner])
     everything = fitted(features, spurious)
@@ -85,7 +86,7 @@ def trusted(cache: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return features[use], spurious[use], owner[use]
 
 
-def labelled(rows: list[dict[str, str]]) -> dict[str, np.ndarray]:
+def labelled(rows: list[BenchmarkRow]) -> dict[str, np.ndarray]:
     """Features, label and pattern of every line of these patterns."""
     from alphadiffract_plugin.errors import AlphaDiffractError
     from alphadiffract_plugin.peaks.find_peaks import find_lines
@@ -97,7 +98,7 @@ def labelled(rows: list[dict[str, str]]) -> dict[str, np.ndarray]:
     features, spurious, owner = [], [], []
     for row in track(rows, "lines", total=len(rows)):
         try:
-            histogram = histogram_of(row)
+            histogram = histogram_of(row.measurement)
             lines = find_lines(histogram, PeakSettings())
         except AlphaDiffractError:
             continue
@@ -107,11 +108,11 @@ def labelled(rows: list[dict[str, str]]) -> dict[str, np.ndarray]:
             continue
         features.append(spurious_features(lines.peaks)[: len(distance)])
         spurious.append(distance > EXPLAINED * lines.peaks.fwhm[: len(distance)])
-        owner += [row["id"]] * len(distance)
+        owner += [row.id] * len(distance)
     return {"features": np.concatenate(features), "spurious": np.concatenate(spurious), "owner": np.array(owner)}
 
 
-def from_known(row: dict[str, str], data) -> np.ndarray | None:
+def from_known(row: BenchmarkRow, data) -> np.ndarray | None:
     """Degrees from each line of the pattern to the nearest reflection that is known to be there; None if not known."""
     from alphadiffract_plugin.crystal.bravais import LATTICES
     from alphadiffract_plugin.crystal.cells import metric_from_cell
@@ -120,8 +121,8 @@ def from_known(row: dict[str, str], data) -> np.ndarray | None:
     from alphadiffract_plugin.indexing.refine_cells import Trial
     from alphadiffract_plugin.whole_pattern.fit_lattice import fit_lattice
 
-    number = int(row["space_group_number"])
-    family = {"trigonal": "hexagonal"}.get(row["crystal_system"], row["crystal_system"])
+    number = row.space_group
+    family = {"trigonal": "hexagonal"}.get(row.crystal_system, row.crystal_system)
     centring = symbol_from_space_group(number)[0]
     lattice = next((one for one in LATTICES if (one.family, one.centring) == (family, centring)), None)
     if lattice is None:
@@ -131,7 +132,7 @@ def from_known(row: dict[str, str], data) -> np.ndarray | None:
         for one in extinction_classes(family, centring)
         if any(s.space_group == number and np.array_equal(s.to_standard, np.eye(3)) for s in one.settings)
     )
-    metric = metric_from_cell(tuple(float(row[name]) for name in ("a", "b", "c", "alpha", "beta", "gamma")))
+    metric = metric_from_cell(row.cell)
     fits = [fit_lattice(data, Trial(lattice, metric, start, 0.0, "known")) for start in STARTS]
     fits = [(fit, fit.allowed(known)) for fit in fits if fit is not None]
     if not fits:

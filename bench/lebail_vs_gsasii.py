@@ -14,7 +14,6 @@ within 10 %.
 from __future__ import annotations
 
 import argparse
-import csv
 import dataclasses
 import sys
 import tempfile
@@ -105,19 +104,20 @@ def main(argv: list[str] | None = None) -> int:
 
 def from_index(index: Path, ids: Path | None) -> list[Case]:
     """The single-phase X-ray patterns of an index."""
-    with index.open(newline="", encoding="utf-8") as file:
-        rows = [row for row in csv.DictReader(file) if row["tier"] == "A" and row["radiation"] == "xray"]
-    wanted = set(ids.read_text(encoding="utf-8").split()) if ids else {row["id"] for row in rows}
+    from alphadiffract_plugin.benchmark_index import read_index
+
+    rows = [row for row in read_index(index).rows if row.tier == "A" and row.measurement.radiation == "xray"]
+    wanted = set(ids.read_text(encoding="utf-8").split()) if ids else {row.id for row in rows}
     return [
         Case(
-            name=row["id"],
-            path=index.parent / row["path"],
-            wavelength=row["wavelength_A"] + (f"/{row['kalpha2_ratio']}" if "/" in row["wavelength_A"] else ""),
-            space_group=int(row["space_group_number"]),
-            cell=tuple(float(row[name]) for name in ("a", "b", "c", "alpha", "beta", "gamma")),
+            name=row.id,
+            path=row.measurement.path,
+            wavelength=row.measurement.wavelength,
+            space_group=row.space_group,
+            cell=row.cell,
         )
         for row in rows
-        if row["id"] in wanted
+        if row.id in wanted
     ]
 
 
@@ -143,10 +143,10 @@ def by_ours(histogram: Any, case: Case) -> tuple[float, float, Any, Any]:
 
     symbol = crystal.symbol_from_space_group(case.space_group)
     system = crystal.crystal_system_from_space_group(case.space_group)
-    lattice = Lattice("hexagonal" if system == "trigonal" else system, symbol[0])
+    lattice = Lattice(crystal.lattice_family(system), symbol[0])
     lines = find_lines(histogram, PeakSettings())
     observed = observed_from_peaks(lines.peaks, PULLED)
-    start = np.append(crystal.metric_from_cell(case.cell) @ np.linalg.pinv(lattice.metric_map), 0.0)
+    start = np.append(lattice.parameters(crystal.metric_from_cell(case.cell)), 0.0)
     trials = pull_onto_lines(observed, lattice, start[None], "search")
     fits = fit_pattern(histogram, lines, trials)
     fit = next(fit for fit in fits if is_standard(fit, case.space_group))

@@ -3,19 +3,17 @@
     python bench/measured.py INDEX.csv -o ANSWERS.jsonl [--indexer NAME] [--sample N] [--jobs N] [--ids FILE]
                              [--wrong-network]
 
-Of INDEX.csv it reads ``id``, ``path`` (relative to the index), ``wavelength_A``, ``kalpha2_ratio`` and ``radiation``;
-a sample is stratified by ``crystal_system``. No other column is looked at, and no indexer learns the id or the name of
-the file. ANSWERS.jsonl gets one line a pattern as soon as it is known, ``{"id", "seconds", "candidates":
-[{"space_group", "cell", "crystal_system", "probability"}]}``, a null for what is not known, and an
-``"error"`` where a pattern failed. Run it again,
-and it goes on where it stopped. With ``--wrong-network`` the network is shown another pattern of the list in place of
-each: what a network is worth that knows nothing of the pattern, and what it can spoil.
+An indexer sees of each row of INDEX.csv how the pattern was measured (``benchmark_index.Measurement``), under a neutral
+name. A sample is stratified by ``crystal_system``; no other column is used. ANSWERS.jsonl gets one line a pattern as
+soon as it is known, ``{"id", "seconds", "candidates": [{"space_group", "cell", "crystal_system", "probability"}]}``,
+with a null for what is not known and an ``"error"`` where a pattern failed. A second run goes on where the first
+stopped. With ``--wrong-network`` the network is shown another pattern of the list in place of each: this measures what
+a network is worth that knows nothing of the pattern, and what it can spoil.
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import math
 import multiprocessing
@@ -24,12 +22,16 @@ import random
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-READ = ("id", "path", "wavelength_A", "kalpha2_ratio", "radiation")
+if TYPE_CHECKING:
+    from alphadiffract_plugin.benchmark_index import BenchmarkRow, Measurement
+    from alphadiffract_plugin.records import Histogram
+
 NEUTRAL = "pattern"
 
 
@@ -58,43 +60,55 @@ def main(argv: list[str] | None = None) -> int:
         plugins().indexer(args.indexer)
     except PluginError as error:
         sys.exit(f"error: {error}")
-    rows = chosen_rows(args.index, sample=args.sample, seed=args.seed, ids=args.ids)
-    if args.wrong_network:
-        rows = [row | {"shown": other} for row, other in zip(rows, rows[1:] + rows[:1], strict=True)]
+    chosen = chosen_patterns(args.index, sample=args.sample, seed=args.seed, ids=args.ids)
+    shown = chosen[1:] + chosen[:1] if args.wrong_network else [None] * len(chosen)
     done = answered(args.output)
-    left = [row for row in rows if row["id"] not in done]
-    print(f"{len(rows)} patterns, {len(rows) - len(left)} answered already, {args.jobs} processes", file=sys.stderr)
+    left = [pair for pair in zip(chosen, shown, strict=True) if pair[0].id not in done]
+    print(f"{len(chosen)} patterns, {len(chosen) - len(left)} answered already, {args.jobs} processes", file=sys.stderr)
     os.environ["OMP_NUM_THREADS"] = "1"
     with (
         ProcessPoolExecutor(args.jobs, multiprocessing.get_context("spawn"), one_thread) as pool,
         args.output.open("a", encoding="utf-8") as out,
     ):
-        jobs = [pool.submit(answer, row, args.indexer, args.model, args.device) for row in left]
+        jobs = [pool.submit(answer, *pair, args.indexer, args.model, args.device) for pair in left]
         for job in track(as_completed(jobs), args.indexer, total=len(jobs)):
             out.write(json.dumps(job.result(), allow_nan=False) + "\n")
             out.flush()
     return 0
 
 
-def chosen_rows(
+def chosen_patterns(
     index: Path, *, sample: int | None = None, seed: int = 0, ids: Path | None = None
-) -> list[dict[str, str]]:
-    """The rows to answer, cut down to the columns that may be read; paths are made absolute."""
-    with index.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
+) -> list[Measurement]:
+    """The patterns to answer, with nothing but how they were measured."""
+    from alphadiffract_plugin.benchmark_index import read_index
+
+    rows = read_index(index).rows
     if ids is not None:
         wanted = set(ids.read_text(encoding="utf-8").split())
-        rows = [row for row in rows if row["id"] in wanted]
+        rows = [row for row in rows if row.id in wanted]
     if sample is not None:
         rows = stratified(rows, sample, seed)
-    return [{key: row[key] for key in READ} | {"path": str(index.parent / row["path"])} for row in rows]
+    return [row.measurement for row in rows]
 
 
-def stratified(rows: list[dict[str, str]], most: int, seed: int) -> list[dict[str, str]]:
-    """At most so many rows, one of each crystal system in turn, drawn at random."""
+def known_rows(index: Path) -> list[BenchmarkRow]:
+    """The rows of tier A: single phases of known cell and space group."""
+    from alphadiffract_plugin.benchmark_index import read_index
+
+    return [row for row in read_index(index).rows if row.tier == "A"]
+
+
+def stratified(
+    rows: Iterable[BenchmarkRow],
+    most: int,
+    seed: int,
+    stratum_of: Callable[[BenchmarkRow], str] = lambda row: row.crystal_system,
+) -> list[BenchmarkRow]:
+    """At most so many rows, one of each stratum (by default each crystal system) in turn, drawn at random."""
     strata = defaultdict(list)
-    for row in sorted(rows, key=lambda row: row["id"]):
-        strata[row["crystal_system"]].append(row)
+    for row in sorted(rows, key=lambda row: row.id):
+        strata[stratum_of(row)].append(row)
     draw = random.Random(seed)
     for stratum in strata.values():
         draw.shuffle(stratum)
@@ -118,17 +132,17 @@ def one_thread() -> None:
     torch.set_num_threads(1)
 
 
-def answer(row: dict[str, str], indexer: str, model: str, device: str) -> dict:
-    """One line of the output."""
+def answer(pattern: Measurement, shown: Measurement | None, indexer: str, model: str, device: str) -> dict:
+    """One line of the output; the network is shown another pattern than the indexer if ``shown`` is given."""
     from alphadiffract_plugin.registry import plugins
     from alphadiffract_plugin.settings import NetworkSettings, Settings
 
-    line = {"id": row["id"], "seconds": None, "candidates": []}
+    line = {"id": pattern.id, "seconds": None, "candidates": []}
     start = time.perf_counter()
     try:
         settings = Settings(network=NetworkSettings(model=model, device=device))
-        with network_shown(histogram_of(row["shown"]) if "shown" in row else None):
-            result = plugins().indexer(indexer).index(histogram_of(row), settings)
+        with network_shown(histogram_of(shown) if shown else None):
+            result = plugins().indexer(indexer).index(histogram_of(pattern), settings)
     except Exception as error:  # one failing pattern must not end the run
         return line | {"seconds": time.perf_counter() - start, "error": f"{type(error).__name__}: {error}"}
     candidates = [
@@ -144,7 +158,7 @@ def answer(row: dict[str, str], indexer: str, model: str, device: str) -> dict:
 
 
 @contextmanager
-def network_shown(other) -> Iterator[None]:
+def network_shown(other: Histogram | None) -> Iterator[None]:
     """Whatever the network is asked meanwhile, it is asked of this histogram; None changes nothing."""
     from unittest.mock import patch
 
@@ -157,14 +171,13 @@ def network_shown(other) -> Iterator[None]:
             yield
 
 
-def histogram_of(row: dict[str, str]):
-    """The pattern of a row under a neutral name."""
+def histogram_of(pattern: Measurement) -> Histogram:
+    """The pattern under a neutral name."""
     import dataclasses
 
     from alphadiffract_plugin.load import histogram_from_file
 
-    ratio = f"/{row['kalpha2_ratio']}" if "/" in row["wavelength_A"] else ""
-    histogram = histogram_from_file(row["path"], wavelength=row["wavelength_A"] + ratio, radiation=row["radiation"])
+    histogram = histogram_from_file(pattern.path, wavelength=pattern.wavelength, radiation=pattern.radiation)
     return dataclasses.replace(histogram, name=NEUTRAL, source=NEUTRAL)
 
 

@@ -11,16 +11,19 @@ known, is looked at.
 from __future__ import annotations
 
 import argparse
-import csv
 import sys
 import time
 from collections import defaultdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+if TYPE_CHECKING:
+    from alphadiffract_plugin.benchmark_index import BenchmarkRow
+
 sys.path.insert(0, str(Path(__file__).parent))
-from measured import histogram_of, stratified
+from measured import histogram_of, known_rows, stratified
 
 LINES, NEAR = 20, 0.03
 SHIFTS = np.linspace(-0.15, 0.15, 61)
@@ -35,17 +38,15 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--ids", type=Path, metavar="FILE", help="only these ids, one a line")
     args = parser.parse_args(argv)
 
-    with args.index.open(newline="", encoding="utf-8") as file:
-        rows = [row | {"path": str(args.index.parent / row["path"])} for row in csv.DictReader(file)]
-    rows = [row for row in rows if row["tier"] == "A"]
+    rows = known_rows(args.index)
     if args.ids:
         wanted = set(args.ids.read_text(encoding="utf-8").split())
-        rows = [row for row in rows if row["id"] in wanted]
+        rows = [row for row in rows if row.id in wanted]
     if args.sample:
         rows = stratified(rows, args.sample, args.seed)
     found = defaultdict(list)
     for row in rows:
-        found[row["source"].partition(":")[0]].append(figures(row))
+        found[row.source.partition(":")[0]].append(figures(row))
     print("| source | patterns | belong | belong, shifted | median distance / 0.001° | s a pattern |")
     print("|---|---|---|---|---|---|")
     for source, measured in sorted(found.items()):
@@ -54,22 +55,21 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-def figures(row: dict[str, str]) -> tuple[float, float, float, float]:
+def figures(row: BenchmarkRow) -> tuple[float, float, float, float]:
     """Share of the first lines that belong, the same after the best shift, their median distance then, seconds."""
-    from alphadiffract_plugin.crystal.reflections import allowed_inv_d2, two_theta_from_inv_d2
+    from alphadiffract_plugin.crystal import allowed_inv_d2, inv_d2_from_two_theta, two_theta_from_inv_d2
     from alphadiffract_plugin.errors import PeaksError
     from alphadiffract_plugin.peaks.find_peaks import find_peaks
 
-    histogram = histogram_of(row)
+    histogram = histogram_of(row.measurement)
     began = time.perf_counter()
     try:
         peaks = find_peaks(histogram)
     except PeaksError:
         return 0.0, 0.0, np.nan, time.perf_counter() - began
     seconds = time.perf_counter() - began
-    cell = tuple(float(row[name]) for name in ("a", "b", "c", "alpha", "beta", "gamma"))
-    reach = (2 * np.sin(np.radians((peaks.two_theta[:LINES][-1] + 0.5) / 2)) / peaks.wavelength) ** 2
-    allowed = allowed_inv_d2(cell, int(row["space_group_number"]), reach)
+    reach = float(inv_d2_from_two_theta(peaks.two_theta[:LINES][-1] + 0.5, peaks.wavelength))
+    allowed = allowed_inv_d2(row.cell, row.space_group, reach)
     return *belonging(peaks.two_theta[:LINES], two_theta_from_inv_d2(allowed, peaks.wavelength)), seconds
 
 

@@ -20,7 +20,6 @@ that was stopped is one of a smaller sample; run it again and it goes on. A cell
 from __future__ import annotations
 
 import argparse
-import csv
 import hashlib
 import json
 import math
@@ -33,13 +32,16 @@ from dataclasses import dataclass, field
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent))
 from failures import known_lattice, primitive, same
-from measured import READ, answered, histogram_of, one_thread, stratified
+from measured import answered, histogram_of, known_rows, one_thread, stratified
+
+if TYPE_CHECKING:
+    from alphadiffract_plugin.benchmark_index import BenchmarkRow, Measurement
 
 METHODS = {
     "alphadiffract": "ours",
@@ -71,7 +73,7 @@ class Worker:
     process: Any = field(default=None, init=False)
     pipe: Connection | None = field(default=None, init=False)
 
-    def ask(self, row: dict[str, str], lines: dict[str, Any] | None) -> dict[str, Any]:
+    def ask(self, pattern: Measurement, lines: dict[str, Any] | None) -> dict[str, Any]:
         """One line of the output: ``seconds``, ``candidates``, and ``error`` if there are none for a reason."""
         if self.process is None:
             context = get_context("spawn")
@@ -81,7 +83,7 @@ class Worker:
             )
             self.process.start()
             theirs.close()
-        self.pipe.send((row, lines))
+        self.pipe.send((pattern, lines))
         try:
             if self.pipe.poll(HOURGLASS * self.seconds):
                 return self.pipe.recv()
@@ -110,7 +112,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--pyobjcryst", default=sys.executable, metavar="PYTHON")
     parser.add_argument("--methods", nargs="+", choices=list(METHODS), default=list(METHODS), metavar="NAME")
     args = parser.parse_args(argv)
-    rows = sampled(args.index, args.sample, args.seed)
+    rows = stratified(known_rows(args.index), args.sample, args.seed)
     versions = {method: version_of(method, args.pyobjcryst) for method in args.methods}
     for method in (method for method, version in versions.items() if version is None):
         print(f"NOT INSTALLED: {METHODS[method]}; its row of the table stays empty", file=sys.stderr)
@@ -127,15 +129,8 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-def sampled(index: Path, most: int, seed: int) -> list[dict[str, str]]:
-    """Rows of tier A, stratified by crystal system; paths are made absolute."""
-    with index.open(newline="", encoding="utf-8") as file:
-        rows = [row | {"path": str(index.parent / row["path"])} for row in csv.DictReader(file)]
-    return stratified([row for row in rows if row["tier"] == "A"], most, seed)
-
-
 def gathered(
-    rows: list[dict[str, str]], workers: list[Worker], folder: Path, versions: dict[str, str | None]
+    rows: list[BenchmarkRow], workers: list[Worker], folder: Path, versions: dict[str, str | None]
 ) -> dict[str, dict[str, dict]]:
     """Answers by method and id; those that FOLDER holds for the same lines, limit and version are not asked for."""
     from alphadiffract_plugin.progress import track
@@ -143,18 +138,18 @@ def gathered(
     answers = {worker.method: kept(folder / f"{worker.method}.jsonl") for worker in workers}
     handed = kept(folder / "lines.jsonl")
     for row in track(rows, "peers", total=len(rows)):
-        lines = lines_of(row)
+        lines = lines_of(row.measurement)
         mark = hashlib.sha256(json.dumps(lines).encode()).hexdigest()[:16]
-        if handed.get(row["id"], {}).get("mark") != mark:
-            written(folder / "lines.jsonl", {"id": row["id"], "mark": mark, "lines": lines})
+        if handed.get(row.id, {}).get("mark") != mark:
+            written(folder / "lines.jsonl", {"id": row.id, "mark": mark, "lines": lines})
         for worker in workers:
             asked = {"lines": mark, "limit": worker.seconds, "version": versions[worker.method]}
-            found = answers[worker.method].get(row["id"], {})
+            found = answers[worker.method].get(row.id, {})
             if all(found.get(key) == value for key, value in asked.items()):
                 continue
-            answer = {"id": row["id"]} | asked | worker.ask({key: row[key] for key in READ}, lines)
+            answer = {"id": row.id} | asked | worker.ask(row.measurement, lines)
             written(folder / f"{worker.method}.jsonl", answer)
-            answers[worker.method][row["id"]] = answer
+            answers[worker.method][row.id] = answer
     return answers
 
 
@@ -171,13 +166,13 @@ def written(path: Path, line: dict) -> None:
         file.write(json.dumps(line, allow_nan=False) + "\n")
 
 
-def lines_of(row: dict[str, str]) -> dict[str, Any] | None:
+def lines_of(pattern: Measurement) -> dict[str, Any] | None:
     """What ours finds in a pattern, as JSON types; None if it finds too little."""
     from alphadiffract_plugin.errors import PeaksError
     from alphadiffract_plugin.peaks.find_peaks import find_peaks
 
     try:
-        return find_peaks(histogram_of(row)).to_dict()
+        return find_peaks(histogram_of(pattern)).to_dict()
     except PeaksError:
         return None
 
@@ -205,20 +200,22 @@ def serve(method: str, pipe: Connection, seconds: float, python: str) -> None:
     hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
     while True:
         try:
-            row, lines = pipe.recv()
+            pattern, lines = pipe.recv()
         except EOFError:
             return
         began = sum(os.times()[:4])
         resource.setrlimit(resource.RLIMIT_CPU, (math.ceil(time.process_time() + seconds), hard))
         answer: dict[str, Any] = {"candidates": []}
         try:
-            answer["candidates"] = cells_of(method, row, lines, seconds, python)
+            answer["candidates"] = cells_of(method, pattern, lines, seconds, python)
         except Exception as error:  # one failing pattern must not end the run
             answer["error"] = f"{type(error).__name__}: {error}"
         pipe.send({"seconds": round(sum(os.times()[:4]) - began, 3)} | answer)
 
 
-def cells_of(method: str, row: dict[str, str], lines: dict | None, seconds: float, python: str) -> list[dict[str, Any]]:
+def cells_of(
+    method: str, pattern: Measurement, lines: dict | None, seconds: float, python: str
+) -> list[dict[str, Any]]:
     """Ranked ``{"space_group", "cell"}``; where a method gives but a lattice, of a group with its centring."""
     from alphadiffract_plugin.records import Peaks
     from alphadiffract_plugin.registry import plugins
@@ -226,7 +223,7 @@ def cells_of(method: str, row: dict[str, str], lines: dict | None, seconds: floa
 
     own = SearchSettings(seconds=seconds - MARGIN if method == "gsasii" else HOURGLASS * seconds)
     if method in ("alphadiffract", "alphadiffract-net", "gsasii"):
-        found = plugins().indexer(method).index(histogram_of(row), Settings(search=own)).candidates
+        found = plugins().indexer(method).index(histogram_of(pattern), Settings(search=own)).candidates
         return [{"space_group": c.space_group, "cell": list(c.cell)} for c in found if c.has_cell]
     peaks = Peaks.from_dict(lines)
     if method == "lines-alone":
@@ -269,7 +266,7 @@ def of_lattice(cell: tuple[float, ...], centring: str) -> dict[str, Any]:
     return {"space_group": 1, "cell": found if all(map(math.isfinite, found)) else None}
 
 
-def judged(row: dict[str, str], answer: dict[str, Any]) -> dict[str, bool]:
+def judged(row: BenchmarkRow, answer: dict[str, Any]) -> dict[str, bool]:
     """Whether the known lattice comes first, among 5 and 20, and first within the finer bounds."""
     truth = known_lattice(row)
     lattices = [primitive(c) if c["cell"] else None for c in answer["candidates"][:20]]
@@ -278,7 +275,7 @@ def judged(row: dict[str, str], answer: dict[str, Any]) -> dict[str, bool]:
     return {"cell@1": any(right[:1]), "cell@5": any(right[:5]), "cell@20": any(right), "fine@1": fine}
 
 
-def table(rows: list[dict[str, str]], answers: dict[str, dict[str, dict] | None]) -> str:
+def table(rows: list[BenchmarkRow], answers: dict[str, dict[str, dict] | None]) -> str:
     """A row a method in Markdown, with intervals of 95 %; None for a program that is not there."""
     from alphadiffract_plugin.models.training.figures import share
 
@@ -288,11 +285,11 @@ def table(rows: list[dict[str, str]], answers: dict[str, dict[str, dict] | None]
         if found is None:
             lines.append(f"| {METHODS[method]} | not installed |" + " |" * (len(heads) - 2))
             continue
-        verdicts = [judged(row, found[row["id"]]) for row in rows]
+        verdicts = [judged(row, found[row.id]) for row in rows]
         shares = [share(np.array([verdict[key] for verdict in verdicts])) for key in FIGURES]
         shown = ["{:.0f} ({:.0f}-{:.0f})".format(s["percent"], *s["wilson95"]) for s in shares]
-        seconds = np.array([found[row["id"]]["seconds"] for row in rows])
-        stopped = sum("stopped" in found[row["id"]].get("error", "") for row in rows)
+        seconds = np.array([found[row.id]["seconds"] for row in rows])
+        stopped = sum("stopped" in found[row.id].get("error", "") for row in rows)
         shown += [f"{np.median(seconds):.1f}", f"{np.percentile(seconds, 95):.1f}", str(stopped)]
         lines.append(f"| {METHODS[method]} | {' | '.join(shown)} |")
     return "\n".join(lines)

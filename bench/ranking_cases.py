@@ -6,7 +6,6 @@ fitted without its fold, and is kept in a folder, which belongs to one network a
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import json
 import os
@@ -21,6 +20,7 @@ from unittest import mock
 
 import numpy as np
 
+from alphadiffract_plugin.benchmark_index import BenchmarkRow, read_index
 from alphadiffract_plugin.crystal.symmetry import crystal_system_from_space_group
 from alphadiffract_plugin.records import CRYSTAL_SYSTEMS
 
@@ -80,22 +80,20 @@ def gathered(index: Path, cache: Path, jobs: int, *, with_network: bool = True) 
     from alphadiffract_plugin.progress import track
 
     cache.mkdir(parents=True, exist_ok=True)
-    with index.open(newline="", encoding="utf-8") as file:
-        rows = [row | {"path": str(index.parent / row["path"])} for row in csv.DictReader(file)]
-    rows = [row for row in rows if row["tier"] in ("A", "B-sg-only")]
-    known = [row["id"] for row in rows if row["tier"] == "A"]
+    rows = [row for row in read_index(index).rows if row.tier in ("A", "B-sg-only")]
+    known = [row.id for row in rows if row.tier == "A"]
     without_fold = spurious_weights_without_fold()
     held_back = {name: without_fold[fold] for name, fold in zip(known, folds(len(known)), strict=True)}
     check_same(cache, with_network=with_network)
-    left = [row for row in rows if not (cache / f"{row['id']}.npz").exists()]
-    weights = [held_back.get(row["id"]) for row in left]
+    left = [row for row in rows if not (cache / f"{row.id}.npz").exists()]
+    weights = [held_back.get(row.id) for row in left]
     os.environ["OMP_NUM_THREADS"] = "1"
     with ProcessPoolExecutor(jobs, get_context("spawn"), one_thread) as pool:
         for _ in track(
             pool.map(gather, left, [cache] * len(left), weights, [with_network] * len(left)), "weigh", total=len(left)
         ):
             pass
-    return [load(row["id"], cache) for row in rows]
+    return [load(row.id, cache) for row in rows]
 
 
 def check_same(cache: Path, *, with_network: bool) -> None:
@@ -129,7 +127,7 @@ def said_without_network():
 
 
 def gather(
-    row: dict[str, str], cache: Path, spurious_weights: list[float] | None = None, with_network: bool = True
+    row: BenchmarkRow, cache: Path, spurious_weights: list[float] | None = None, with_network: bool = True
 ) -> None:
     """Weigh one pattern, with these weights of spurious lines if any are given, and keep its case."""
     from pymatgen.core import Lattice
@@ -142,16 +140,13 @@ def gather(
     from alphadiffract_plugin.rank import term_table
     from alphadiffract_plugin.settings import Settings
 
-    truth = known_lattice(row) if row["tier"] == "A" else None
-    groups = {int(row["space_group_number"])} | {
-        int(float(g)) for g in row["sg_alternatives"].replace(";", " ").split()
-    }
+    truth = known_lattice(row) if row.tier == "A" else None
     network = np.zeros(230)
     used = spurious_weights or observed.spurious_weights()
     began = time.perf_counter()
     try:
         with mock.patch.object(observed, "spurious_weights", lambda: used):
-            known = weigh(histogram_of(row), Settings(), None if with_network else said_without_network())
+            known = weigh(histogram_of(row.measurement), Settings(), None if with_network else said_without_network())
         table, owner = term_table(known.fits, known.prediction)
         if known.prediction is not None:
             network = known.prediction.space_group_probability
@@ -167,15 +162,15 @@ def gather(
     trials = {id(fit.trial): fit for fit, _ in owner}
     coarse, fine = ({k: right(fit, *within) for k, fit in trials.items()} for within in ((0.01, 1.0), (0.002, 0.2)))
     np.savez(
-        cache / f"{row['id']}.npz",
+        cache / f"{row.id}.npz",
         terms=table,
         true_cell=np.array([coarse[id(fit.trial)] for fit, _ in owner], bool),
         fine_cell=np.array([fine[id(fit.trial)] for fit, _ in owner], bool),
-        true_group=np.array([setting.space_group in groups for _, setting in owner], bool),
-        groups=np.array([int(row["space_group_number"]), *groups]),
+        true_group=np.array([setting.space_group in row.groups for _, setting in owner], bool),
+        groups=np.array([row.space_group, *row.groups]),
         network=network,
-        tier=row["tier"],
-        rruff=row["radiation"] == "xray" and "RRUFF" in row["family"],
+        tier=row.tier,
+        rruff=row.measurement.radiation == "xray" and "RRUFF" in row.family,
         seconds=seconds,
         answer_groups=np.array([setting.space_group for _, setting in owner], int),
         answer_cells=np.array([list(trials).index(id(fit.trial)) for fit, _ in owner], int),

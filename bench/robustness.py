@@ -12,7 +12,6 @@ on, and the picture beside it, are made anew from the sample's answers.
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import os
 import sys
@@ -22,12 +21,16 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+if TYPE_CHECKING:
+    from alphadiffract_plugin.benchmark_index import BenchmarkRow
+
 sys.path.insert(0, str(Path(__file__).parent))
 from failures import known_lattice, primitive, same
-from measured import answered, histogram_of, one_thread, stratified
+from measured import answered, histogram_of, known_rows, one_thread, stratified
 from spoil import CURVES, Curve, spoilt
 
 UNTOUCHED = "untouched"
@@ -58,16 +61,14 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     from alphadiffract_plugin.progress import track
 
-    with args.index.open(newline="", encoding="utf-8") as file:
-        rows = [row | {"path": str(args.index.parent / row["path"])} for row in csv.DictReader(file)]
-    rows = stratified([row for row in rows if row["tier"] == "A"], args.sample, args.seed)
+    rows = stratified(known_rows(args.index), args.sample, args.seed)
     args.output.mkdir(parents=True, exist_ok=True)
     done = {name: answered(args.output / f"{name}.jsonl") for name, _, _ in conditions()}
     left = [
         (row, name, curve, value)
         for row in rows
         for name, curve, value in conditions()
-        if row["id"] not in done[name] and (curve != "one" or "/" in row["wavelength_A"])
+        if row.id not in done[name] and (curve != "one" or "/" in row.measurement.wavelength)
     ]
     os.environ["OMP_NUM_THREADS"] = "1"
     with ProcessPoolExecutor(args.jobs, get_context("spawn"), one_thread) as pool:
@@ -95,7 +96,7 @@ def name_of(curve: Curve, value: float | str) -> str:
     return f"{curve.name}_{value if isinstance(value, str) else format(value, 'g')}".replace(" ", "_")
 
 
-def judged(row: dict[str, str], curve: str, value: float | str) -> dict:
+def judged(row: BenchmarkRow, curve: str, value: float | str) -> dict:
     """One pattern, spoilt and indexed: a line of the output. No column with an answer is used before the answers."""
     from alphadiffract_plugin.errors import AlphaDiffractError
     from alphadiffract_plugin.peaks.doubt_wavelength import doubts_about_wavelength
@@ -106,19 +107,18 @@ def judged(row: dict[str, str], curve: str, value: float | str) -> dict:
     settings = Settings(search=SearchSettings(seconds=NO_LIMIT))
     candidates, noted, error = (), False, None
     try:
-        histogram = spoilt(histogram_of(row), curve, value, seed=zlib.crc32(row["id"].encode()))
+        histogram = spoilt(histogram_of(row.measurement), curve, value, seed=zlib.crc32(row.id.encode()))
         result = plugins().indexer("alphadiffract").index(histogram, settings)
         candidates = result.candidates
         noted = any(doubt in result.notes for doubt in doubts_about_wavelength(histogram, result.peaks))
     except AlphaDiffractError as refused:  # too few lines are left
         error = refused.what
-    groups = {int(float(g)) for g in [row["space_group_number"], *row["sg_alternatives"].replace(";", " ").split()]}
     truth = known_lattice(row)
     cells = [same(truth, primitive(vars(c))) if c.has_cell else False for c in candidates]
-    right = [candidate.space_group in groups for candidate in candidates]
+    right = [candidate.space_group in row.groups for candidate in candidates]
     abstained = not candidates or not candidates[0].has_cell
     return {
-        "id": row["id"],
+        "id": row.id,
         "seconds": round(time.process_time() - start, 2),
         "error": error,
         "cell@1": any(cells[:1]),
@@ -130,9 +130,9 @@ def judged(row: dict[str, str], curve: str, value: float | str) -> dict:
     }
 
 
-def read(path: Path, rows: list[dict[str, str]]) -> list[dict]:
+def read(path: Path, rows: list[BenchmarkRow]) -> list[dict]:
     """Answers to the patterns of a sample."""
-    wanted = {row["id"] for row in rows}
+    wanted = {row.id for row in rows}
     if not path.exists():
         return []
     with path.open(encoding="utf-8") as file:

@@ -23,7 +23,6 @@ Needs GSAS-II; exit code 1 unless all patterns keep both limits.
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import math
 import sys
@@ -32,13 +31,16 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent))
 from failures import LINES, known_lattice, primitive
 from measured import histogram_of, stratified
+
+if TYPE_CHECKING:
+    from alphadiffract_plugin.benchmark_index import BenchmarkRow
 
 RATIO, OFF = 1.15, 0.1
 SAME = 0.02
@@ -111,50 +113,44 @@ def main(argv: list[str] | None = None) -> int:
     rows = []
     with tempfile.TemporaryDirectory() as scratch:
         for known in chosen:
-            rows.append(compared(known, (args.output or Path(scratch)) / known["id"]))
+            rows.append(compared(known, (args.output or Path(scratch)) / known.id))
             print(shown(rows[-1]), flush=True)
     print("\n" + summary(rows))
     print("GSAS-II", installed.version, *(f"{name} {version}" for name, version in versions().items()), sep=", ")
     return int(not all(all(row.keeps) for row in rows))
 
 
-def chosen_rows(index: Path, *, sample: int, seed: int = 0, ids: Path | None = None) -> list[dict[str, str]]:
-    """The rows to compare: a sample of tier A, or those named, of any tier with a cell; paths are made absolute."""
-    with index.open(newline="", encoding="utf-8") as file:
-        rows = {row["id"]: row for row in csv.DictReader(file) if row["tier"] == "A" or (ids and row.get("a"))}
+def chosen_rows(index: Path, *, sample: int, seed: int = 0, ids: Path | None = None) -> list[BenchmarkRow]:
+    """The rows to compare: a sample of tier A, or those named, of any tier with a cell."""
+    from alphadiffract_plugin.benchmark_index import read_index
+
+    rows = {row.id: row for row in read_index(index).rows if row.tier == "A" or (ids and row.cell)}
     if ids is not None:
         wanted = ids.read_text(encoding="utf-8").split()
         unknown = [name for name in wanted if name not in rows]
         if unknown:
             sys.exit(f"error: no pattern with a known cell is called {', '.join(unknown)}")
-    else:
-        strata = [{"id": name, "crystal_system": f"{source(row)} {system(row)}"} for name, row in rows.items()]
-        wanted = [row["id"] for row in stratified(strata, sample, seed)]
-    return [rows[name] | {"path": str(index.parent / rows[name]["path"])} for name in wanted]
+        return [rows[name] for name in wanted]
+    return stratified(rows.values(), sample, seed, lambda row: f"{source(row)} {row.crystal_system}")
 
 
-def system(row: dict[str, str]) -> str:
-    """The known crystal system."""
-    return row["crystal_system"]
-
-
-def source(row: dict[str, str]) -> str:
+def source(row: BenchmarkRow) -> str:
     """neutron, laboratory (Cu Kα) or synchrotron (any other wavelength)."""
-    if row["radiation"] == "neutron":
+    if row.measurement.radiation == "neutron":
         return "neutron"
     low, high = CU_K_ALPHA
-    return "laboratory" if low < float(row["wavelength_A"].split("/")[0]) < high else "synchrotron"
+    return "laboratory" if low < float(row.measurement.wavelength.split("/")[0]) < high else "synchrotron"
 
 
-def compared(known: dict[str, str], folder: Path) -> Row:
+def compared(known: BenchmarkRow, folder: Path) -> Row:
     """Index one pattern, seed both projects, and compare them; a failure becomes part of the row."""
     from alphadiffract_plugin.errors import AlphaDiffractError
     from alphadiffract_plugin.gsasii.seeder import seed
     from alphadiffract_plugin.settings import SeedSettings, Settings
 
     began = time.perf_counter()
-    found: dict[str, Any] = {"known_group": int(known["space_group_number"])}
-    histogram, settings = histogram_of(known), Settings(seed=SeedSettings(overwrite=True))
+    found: dict[str, Any] = {"known_group": known.space_group}
+    histogram, settings = histogram_of(known.measurement), Settings(seed=SeedSettings(overwrite=True))
     try:
         result = answer(histogram, folder / "result.json")
         if result.candidates:
@@ -171,7 +167,7 @@ def compared(known: dict[str, str], folder: Path) -> Row:
     except AlphaDiffractError as error:
         found["error"] = error.what
     seconds = time.perf_counter() - began
-    return Row(known["id"], system(known), source(known), seconds=seconds, **found)
+    return Row(known.id, known.crystal_system, source(known), seconds=seconds, **found)
 
 
 def answer(histogram: Any, path: Path) -> Any:
@@ -188,16 +184,15 @@ def answer(histogram: Any, path: Path) -> Any:
     return result
 
 
-def known_result(known: dict[str, str], result: Any) -> Any:
+def known_result(known: BenchmarkRow, result: Any) -> Any:
     """The known cell and space group as an answer with the same lines."""
     from alphadiffract_plugin import crystal
     from alphadiffract_plugin.crystal.extinction import Setting
     from alphadiffract_plugin.records import Candidate, IndexingResult
 
-    group = int(known["space_group_number"])
+    group = known.space_group
     symbol = crystal.symbol_from_space_group(group)
-    cell = tuple(float(known[name]) for name in ("a", "b", "c", "alpha", "beta", "gamma"))
-    cell = Setting(group, symbol, np.eye(3)).standard_cell(cell)
+    cell = Setting(group, symbol, np.eye(3)).standard_cell(known.cell)
     candidate = Candidate(
         cell=cell,
         cell_esd=(math.nan,) * 6,
@@ -230,9 +225,11 @@ def first_group(result: Any) -> int:
 
 def lattice_of(report: Any, answered: Any) -> Any:
     """Primitive lattice of a refined cell, a pymatgen Lattice; None if the fit did not hold the cell."""
+    from alphadiffract_plugin.records import IndexingResult
+
     if report.cell is None:
         return None
-    group = int(answered["space_group_number"]) if isinstance(answered, dict) else first_group(answered)
+    group = first_group(answered) if isinstance(answered, IndexingResult) else answered.space_group
     return primitive({"cell": report.cell, "space_group": group})
 
 

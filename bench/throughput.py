@@ -107,9 +107,9 @@ def simulation(settings: Any, place: Any, seconds: float) -> Iterator[tuple[str,
 def training(settings: Any, device: str, seconds: float) -> Iterator[tuple[str, float]]:
     """Whole steps, and what of them is simulation: of structures, and of the mix that the configuration names."""
     from alphadiffract_plugin.models.training.data import open_data
+    from alphadiffract_plugin.models.training.dry_run import step_seconds
     from alphadiffract_plugin.models.training.session import make_fabric, with_shards
     from alphadiffract_plugin.models.training.trainer import Trainer
-    from alphadiffract_plugin.models.training.dry_run import step_seconds
 
     for said, share in (("structures", 0.0), ("the configured mix", settings.data.random)):
         run = dataclasses.replace(settings, data=dataclasses.replace(settings.data, random=share))

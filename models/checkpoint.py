@@ -20,7 +20,7 @@ from alphadiffract_plugin.records import CRYSTAL_SYSTEMS
 
 from . import lattice
 from .grid import COMPACT_NORMALISATION, OPEN_NORMALISATION, Grid, Normalisation
-from .model_config import ARCHITECTURES, FORMAT, FROM_WHERE, read_config, parse_config
+from .model_config import ARCHITECTURES, FORMAT, FROM_WHERE, parse_config, read_config
 
 if TYPE_CHECKING:
     from torch import nn

@@ -61,13 +61,13 @@ def test_no_answer_column_and_no_name_reaches_an_indexer(index, monkeypatch):
     plugins = RietveldPlugins()
     plugins.indexers = {"spy": Indexer("spy", "", spy)}
     monkeypatch.setattr("alphadiffract_plugin.registry.plugins", lambda: plugins)
-    rows = measured.chosen_rows(index)
-    assert all(set(row) == {"id", "path", "wavelength_A", "kalpha2_ratio", "radiation"} for row in rows)
-    line = measured.answer(rows[0], "spy", "default", "cpu")
+    rows = measured.chosen_patterns(index)
+    assert all(set(vars(row)) == {"id", "path", "wavelength", "radiation"} for row in rows)
+    line = measured.answer(rows[0], None, "spy", "default", "cpu")
     assert (line["id"], line["candidates"], line.get("error")) == ("a", [], None)
     assert (seen[0].name, seen[0].source) == ("pattern", "pattern")
     assert seen[0].wavelengths == (0.729568,)
-    failed = measured.answer(rows[1], "spy", "default", "cpu")
+    failed = measured.answer(rows[1], None, "spy", "default", "cpu")
     assert failed["candidates"] == []
     assert "InputError" in failed["error"]
 
@@ -81,14 +81,16 @@ def test_a_cell_that_is_not_known_is_written_as_null(index, monkeypatch):
     plugins = RietveldPlugins()
     plugins.indexers = {"groups": Indexer("groups", "", groups_alone)}
     monkeypatch.setattr("alphadiffract_plugin.registry.plugins", lambda: plugins)
-    line = measured.answer(measured.chosen_rows(index)[0], "groups", "default", "cpu")
+    line = measured.answer(measured.chosen_patterns(index)[0], None, "groups", "default", "cpu")
     assert "NaN" not in json.dumps(line)
     assert line["candidates"] == [{"space_group": 221, "cell": None, "crystal_system": "cubic", "probability": None}]
 
 
-def test_a_doublet_keeps_its_ratio(index):
-    row = measured.chosen_rows(index)[0] | {"wavelength_A": "1.540593/1.544427", "kalpha2_ratio": "0.48"}
-    histogram = measured.histogram_of(row)
+def test_a_doublet_keeps_its_ratio(data, tmp_path):
+    (tmp_path / "lab6_lab.xye").write_bytes((data / "lab6_lab.xye").read_bytes())
+    row = ROW | {"id": "lab6", "path": "lab6_lab.xye", "wavelength_A": "1.540593/1.544427", "kalpha2_ratio": "0.48"}
+    [pattern] = measured.chosen_patterns(write_index(tmp_path / "index.csv", [row]))
+    histogram = measured.histogram_of(pattern)
     assert (histogram.wavelengths, histogram.kalpha2_ratio) == ((1.540593, 1.544427), 0.48)
 
 
@@ -96,10 +98,10 @@ def test_a_sample_takes_every_crystal_system_in_turn_and_is_the_same_again(tmp_p
     systems = ["cubic"] * 20 + ["monoclinic"] * 5 + ["trigonal"]
     rows = [ROW | {"id": f"{i}", "path": "x", "crystal_system": system} for i, system in enumerate(systems)]
     index = write_index(tmp_path / "index.csv", rows)
-    sample = [row["id"] for row in measured.chosen_rows(index, sample=9)]
+    sample = [pattern.id for pattern in measured.chosen_patterns(index, sample=9)]
     assert Counter(systems[int(i)] for i in sample) == {"cubic": 4, "monoclinic": 4, "trigonal": 1}
-    assert sample == [row["id"] for row in measured.chosen_rows(index, sample=9)]
-    assert sample != [row["id"] for row in measured.chosen_rows(index, sample=9, seed=1)]
+    assert sample == [pattern.id for pattern in measured.chosen_patterns(index, sample=9)]
+    assert sample != [pattern.id for pattern in measured.chosen_patterns(index, sample=9, seed=1)]
 
 
 def test_a_run_goes_on_where_it_stopped(index, tmp_path):
@@ -140,9 +142,9 @@ def test_a_wrong_network_is_shown_another_pattern_and_the_indexer_its_own(index,
     plugins = RietveldPlugins()
     plugins.indexers = {"spy": Indexer("spy", "", spy)}
     monkeypatch.setattr("alphadiffract_plugin.registry.plugins", lambda: plugins)
-    first, _, last = measured.chosen_rows(index)
-    measured.answer(first | {"shown": last}, "spy", "default", "cpu")
-    measured.answer(first, "spy", "default", "cpu")
+    first, _, last = measured.chosen_patterns(index)
+    measured.answer(first, last, "spy", "default", "cpu")
+    measured.answer(first, None, "spy", "default", "cpu")
     lab6, zincite = (measured.histogram_of(row).intensity for row in (first, last))
     assert [array.tolist() for array in searched] == 2 * [lab6.tolist()]
     assert [array.tolist() for array in asked] == [zincite.tolist(), lab6.tolist()]

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from alphadiffract_plugin.benchmark_index import row_from_values
+
 ROOT = Path(__file__).parent.parent
 ANGLESITE = [8.480, 5.398, 6.958, 90.0, 90.0, 90.0]
 IMPOSSIBLE = [5.0, 5.0, 5.0, 30.0, 30.0, 90.0]
@@ -63,6 +65,10 @@ def program(tmp_path):
     return made
 
 
+def row_of(values):
+    return row_from_values(values, Path("index.csv"), 2)
+
+
 def answer(*cells, seconds=1.0, **more) -> dict:
     return {"seconds": seconds, "candidates": [{"space_group": 62, "cell": list(cell)} for cell in cells], **more}
 
@@ -76,7 +82,7 @@ def test_a_row_counts_what_is_right_first_and_later_and_a_missing_program_is_tol
         "gsasii": {"anglesite": answer(doubled, ANGLESITE), "twin": answer(seconds=60.0, error="stopped after 60 s")},
         "pyobjcryst": None,
     }
-    heads, _, ours, gsasii, missing = peers.table([ROW, ROW | {"id": "twin"}], answers).splitlines()
+    heads, _, ours, gsasii, missing = peers.table([row_of(ROW), row_of(ROW | {"id": "twin"})], answers).splitlines()
     assert heads.startswith("|  | first cell, % | among 5, %")
     figures = [cell.strip() for cell in ours.split("|")[2:-1]]
     assert figures == ["100 (34-100)"] * 3 + ["50 (9-91)", "4.0", "4.9", "0"], "8.52 is within 1 %, not within 0.2 %"
@@ -88,7 +94,7 @@ def test_a_row_counts_what_is_right_first_and_later_and_a_missing_program_is_tol
 
 def test_a_bare_lattice_keeps_its_centring(peers):
     silicon = [5.4309] * 3 + [90.0] * 3
-    row = ROW | {"niggli": "3.8402 3.8402 3.8402 60 60 60"}
+    row = row_of(ROW | {"niggli": "3.8402 3.8402 3.8402 60 60 60"})
     right = {c: peers.judged(row, {"candidates": [peers.of_lattice(silicon, c)]})["fine@1"] for c in "PIF"}
     assert right == {"P": False, "I": False, "F": True}
     assert peers.of_lattice(IMPOSSIBLE, "P")["cell"] is None
@@ -122,7 +128,8 @@ def test_a_program_that_is_not_there_is_told_loudly(peers, index, tmp_path, caps
 def test_a_program_that_hangs_is_stopped_and_counts_as_wrong(peers, program, monkeypatch):
     monkeypatch.setattr(peers, "HOURGLASS", 0.5)
     worker = peers.Worker("pyobjcryst", 1.0, program(nap=20.0))
-    stopped = worker.ask({key: ROW[key] for key in peers.READ}, peers.lines_of(ROW))
+    pattern = row_of(ROW).measurement
+    stopped = worker.ask(pattern, peers.lines_of(pattern))
     assert stopped == {"seconds": 1.0, "candidates": [], "error": "stopped after 1 s"}
     assert worker.process is None, "the next pattern gets a fresh one"
 

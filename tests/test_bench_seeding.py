@@ -12,6 +12,7 @@ from types import SimpleNamespace
 import pytest
 
 from alphadiffract_plugin import crystal
+from alphadiffract_plugin.benchmark_index import row_from_values
 from alphadiffract_plugin.peaks.find_peaks import find_peaks
 from alphadiffract_plugin.records import Candidate, IndexingResult
 
@@ -52,7 +53,7 @@ def index(tmp_path):
 
 def test_one_of_each_source_and_system_comes_first_and_labels_in_doubt_never(index):
     drawn = seeding.chosen_rows(index, sample=4)
-    assert {(seeding.source(row), row["crystal_system"]) for row in drawn} == {
+    assert {(seeding.source(row), row.crystal_system) for row in drawn} == {
         ("laboratory", "cubic"),
         ("laboratory", "trigonal"),
         ("synchrotron", "cubic"),
@@ -60,12 +61,12 @@ def test_one_of_each_source_and_system_comes_first_and_labels_in_doubt_never(ind
     }
     assert drawn == seeding.chosen_rows(index, sample=4)
     assert len(seeding.chosen_rows(index, sample=100)) == 5
-    assert drawn[0]["path"] == str(index.parent / f"{drawn[0]['id']}.xy")
+    assert drawn[0].measurement.path == index.parent / f"{drawn[0].id}.xy"
 
 
 def test_named_patterns_are_taken_and_unknown_ones_named(index, tmp_path):
     (tmp_path / "ids").write_text("quartz\n")
-    assert [row["id"] for row in seeding.chosen_rows(index, sample=1, ids=tmp_path / "ids")] == ["quartz"]
+    assert [row.id for row in seeding.chosen_rows(index, sample=1, ids=tmp_path / "ids")] == ["quartz"]
     (tmp_path / "ids").write_text("quartz doubtful\n")
     with pytest.raises(SystemExit, match="no pattern with a known cell is called doubtful"):
         seeding.chosen_rows(index, sample=1, ids=tmp_path / "ids")
@@ -74,15 +75,19 @@ def test_named_patterns_are_taken_and_unknown_ones_named(index, tmp_path):
 def test_the_known_cell_starts_in_the_standard_setting_at_the_shift_of_the_pattern(lab6_lab):
     found = IndexingResult("x", "by hand", lab6_lab.wavelength, (), find_peaks(lab6_lab))
     lab6 = {name: "4.15683" for name in "abc"} | dict.fromkeys(("alpha", "beta", "gamma"), "90")
-    (first,) = seeding.known_result(lab6 | {"space_group_number": "221"}, found).candidates
+    (first,) = seeding.known_result(row_of(lab6 | {"space_group_number": "221"}), found).candidates
     assert first.zero_shift == pytest.approx(-0.07, abs=0.02), "its lines lie so much too low"
     # a cell of P 21/c with an angle of 142 degrees, as the table turns it round from P 21/n
     flat = dict(
         zip(("a", "b", "c", "alpha", "beta", "gamma"), "6.76478 6.9851 10.4251 90 142.83 90".split(), strict=True)
     )
-    (second,) = seeding.known_result(flat | {"space_group_number": "14"}, found).candidates
+    (second,) = seeding.known_result(row_of(flat | {"space_group_number": "14"}), found).candidates
     assert second.cell[4] == pytest.approx(126.58, abs=0.01), "no other that keeps the symbol is nearer to 90"
     assert second.volume == pytest.approx(6.76478 * 6.9851 * 10.4251 * math.sin(math.radians(142.83)))
+
+
+def row_of(values):
+    return row_from_values(values, Path("index.csv"), 2)
 
 
 def report_of(cell):
@@ -109,7 +114,7 @@ def answered(space_group, cell):
     ids=["same", "b too long", "other axes", "oblique", "doubled", "centred", "no fit"],
 )
 def test_how_far_a_refined_cell_is_off(cell, group, off):
-    truth = seeding.known_lattice({"niggli": NIGGLI})
+    truth = seeding.known_lattice(row_of({"niggli": NIGGLI}))
     assert seeding.off(report_of(cell), answered(group, cell or ANGLESITE), truth) == pytest.approx(off, nan_ok=True)
 
 

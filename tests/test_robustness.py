@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from alphadiffract_plugin.benchmark_index import row_from_values
 from alphadiffract_plugin.peaks.find_peaks import find_peaks
 
 ROOT = Path(__file__).parent.parent
@@ -114,6 +115,6 @@ def test_an_answer_is_judged_and_a_wavelength_that_is_told_is_noticed(bench, dat
         "space_group_number": "221",
         "sg_alternatives": "",
     }
-    line = bench[1].judged(row, "wavelength", 0.1)
+    line = bench[1].judged(row_from_values(row, data / "index.csv", 2), "wavelength", 0.1)
     assert (line["error"], line["noted"], line["noticed"]) == (None, True, True)
     assert json.loads(json.dumps(line)) == line

@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from alphadiffract_plugin.errors import StructureError
+from alphadiffract_plugin.errors import InputError
 from alphadiffract_plugin.models.structures.leaks import filtered_against, leaks, read_benchmark
 from alphadiffract_plugin.models.structures.table import read, read_table, take
 
@@ -146,18 +146,18 @@ def test_files_that_are_joined_lose_their_notes(examples):
 @pytest.mark.parametrize(
     ("text", "told", "line"),
     [
-        ("id,space_group_number,a\nx,1,2\n", "no column b, c, alpha, beta, gamma", None),
+        ("id,space_group_number,a\nx,1,2\n", "no column with a cell", None),
         (HEAD, "holds no rows", None),
-        (HEAD + "x,225,5.6,5.6,5.6,90,90,ninety\n", "no number", 2),
-        (HEAD + "x,231,5.6,5.6,5.6,90,90,90\n", "no lattice", 2),
-        (HEAD + "x,225,5.6,5.6,-5.6,90,90,90\n", "no lattice", 2),
-        ("id,space_group_number,niggli\nx,225,5.6 5.6 5.6\n", "no lattice", 2),
+        (HEAD + "x,225,5.6,5.6,5.6,90,90,ninety\n", "ninety", 2),
+        (HEAD + "x,231,5.6,5.6,5.6,90,90,90\n", "space_group_number is '231'", 2),
+        (HEAD + "x,225,5.6,5.6,-5.6,90,90,90\n", "5.6 5.6 -5.6", 2),
+        ("id,space_group_number,niggli\nx,225,5.6 5.6 5.6\n", "niggli is", 2),
     ],
 )
 def test_an_index_that_is_none_is_refused_with_the_line(text, told, line, tmp_path):
     path = tmp_path / "index.csv"
     path.write_text(text)
-    with pytest.raises(StructureError, match=told) as error:
+    with pytest.raises(InputError, match=told) as error:
         read_benchmark(path)
     assert error.value.line == line and error.value.fix
 
@@ -165,7 +165,7 @@ def test_an_index_that_is_none_is_refused_with_the_line(text, told, line, tmp_pa
 def test_a_missing_index_and_a_filter_without_a_rule(examples, cli, tmp_path):
     small = examples / "structures_3dsc.parquet"
     done = cli("structures", "filter", small, "--benchmark", tmp_path / "none.csv", "-o", tmp_path / "o.parquet")
-    assert done.code == 2 and "no such benchmark index" in done.err
+    assert done.code == 2 and "the benchmark index cannot be read" in done.err
     done = cli("structures", "filter", small, "-o", tmp_path / "o.parquet")
     assert done.code == 2 and "nothing to filter by" in done.err
     done = cli("structures", "filter", small, "--source", "icsd", "-o", tmp_path / "o.parquet")

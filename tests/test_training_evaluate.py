@@ -208,8 +208,8 @@ def test_a_damaged_model_is_an_error_and_no_row_of_wrong_answers(index, tmp_path
         ({"sg_alternatives": "33;29a"}, "sg_alternatives is '33;29a'"),
         ({"radiation": "electron"}, "radiation is 'electron'"),
         ({"wavelength_A": "Cu tube"}, "'Cu tube'"),
-        ({"wavelength_A": None}, "lacks wavelength_A"),
-        ({"path": "gone.xy"}, "no pattern gone.xy"),
+        ({"wavelength_A": None}, "no column wavelength_A"),
+        ({"path": "gone.xy"}, "there is no pattern"),
     ],
 )
 def test_a_fault_of_an_index_is_named_with_its_line(index, change, told, cli):

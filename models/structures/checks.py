@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from alphadiffract_plugin.crystal.cells import is_cell
 from alphadiffract_plugin.errors import StructureError
 
 from .columns import ATOM_COLUMNS, BUILD, CELL, COLUMNS, HEAVIEST, ORIGINS, SPLITS
@@ -113,14 +114,6 @@ def _atom_faults(table: pyarrow.Table, counts: np.ndarray) -> list:
         (lambda i: "a coordinate is NaN or infinite", rows(~np.isfinite(atom["x"] + atom["y"] + atom["z"]))),
         (lambda i: "a multiplicity is below 1", rows(atom["mult"].astype(int) < 1)),
     ]
-
-
-def is_cell(cell: np.ndarray) -> np.ndarray:
-    """Which of the cells (S, 6) in Å and degrees span a volume."""
-    cosine = np.cos(np.radians(cell[:, 3:]))
-    gram = 1 - (cosine**2).sum(1) + 2 * cosine.prod(1)
-    inside = (cell[:, 3:] > 0).all(1) & (cell[:, 3:] < 180).all(1)
-    return np.isfinite(cell).all(1) & (cell[:, :3] > 0).all(1) & inside & (gram > 1e-6)
 
 
 @functools.cache

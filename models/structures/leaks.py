@@ -8,9 +8,7 @@ make of three shortest vectors, so that settings and near-reduced cells do not m
 
 from __future__ import annotations
 
-import csv
 import functools
-import hashlib
 import itertools
 import json
 from dataclasses import dataclass
@@ -19,9 +17,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from alphadiffract_plugin.errors import StructureError
+from alphadiffract_plugin.benchmark_index import CELL_COLUMNS, read_index
+from alphadiffract_plugin.errors import InputError
 
-from .checks import centring_of_hall, is_cell
+from .checks import centring_of_hall
 from .table import Structures
 
 if TYPE_CHECKING:
@@ -33,11 +32,11 @@ ANGLE_TOLERANCE = 1.0
 """Difference of angles in degrees that still counts as the same lattice."""
 STAMP = b"alphadiffract.filtered"
 """Key of the parquet metadata that says against which benchmarks a file was filtered."""
-CELL_COLUMNS = ("a", "b", "c", "alpha", "beta", "gamma")
-"""Of an index that gives conventional cells; one that gives Niggli cells has the column ``niggli``."""
 _COARSE = 0.06
 """Shortest vectors of lattices that match agree within this fraction: 2 % in lengths and the strain of 1 degree."""
 _PAIRS_AT_ONCE = 400
+_STEPS = 200
+"""Each step of Selling's method lowers the sum of squares; a cell that needs so many is left as it then is."""
 
 
 @dataclass(frozen=True)
@@ -60,56 +59,29 @@ class Benchmark:
     """Which cells are Niggli cells, bool, shape (R,)."""
 
 
-def read_benchmark(index: Path) -> Benchmark:
-    """The lattices of an index: CSV with ``space_group_number`` and a cell, further columns are ignored.
-
-    The cell stands in ``CELL_COLUMNS``, or where these lack or are empty in ``niggli``, six numbers; both may be empty.
+def read_benchmark(path: Path) -> Benchmark:
+    """The lattices of an index of measured patterns, each from its conventional cell, or else from its Niggli cell.
 
     Raises
     ------
-    StructureError : the file is missing, lacks a column, has no rows, or a value is no number or no cell.
+    InputError : the index cannot be read, or it has no column with a space group or none with a cell.
     """
-    index = Path(index)
-    if not index.is_file():
-        raise StructureError("there is no such benchmark index", fix="name its index.csv", where=index)
-    raw = index.read_bytes()
-    try:
-        table = csv.DictReader(raw.decode("utf-8-sig").splitlines())
-        rows, header = list(table), table.fieldnames or []
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise StructureError("this is no CSV file", fix="name a benchmark's index.csv", where=index) from error
-    needed = ("space_group_number",) if "niggli" in header else ("space_group_number", *CELL_COLUMNS)
-    missing = [name for name in needed if name not in header]
-    if missing:
-        fix = f"a benchmark index has the column space_group_number, and niggli or {', '.join(CELL_COLUMNS)}"
-        raise StructureError(f"has no column {', '.join(missing)}", fix=fix, where=index)
-    if not rows:
-        raise StructureError("holds no rows", fix="name a benchmark's index.csv", where=index)
-    group, cell, niggli = [], [], []
-    for line, row in enumerate(rows, 2):
-        six = [(row.get(name) or "").strip() for name in CELL_COLUMNS]
-        reduced = "" in six
-        six = (row.get("niggli") or "").split() if reduced else six
-        if not six or not (row["space_group_number"] or "").strip():
-            continue
-        try:
-            group.append(int(float(row["space_group_number"])))
-            cell.append([float(value) for value in six])
-        except ValueError as error:
-            fix = "correct the row, or leave its cell empty"
-            raise StructureError(f"a value is no number: {error}", fix=fix, where=index, line=line) from error
-        niggli.append(reduced)
-        if not (len(six) == 6 and is_cell(np.array(cell[-1:])).all() and 1 <= group[-1] <= 230):
-            told = f"space group {group[-1]} with the cell {' '.join(six)} is no lattice"
-            raise StructureError(told, fix="correct the row, or leave its cell empty", where=index, line=line)
+    index = read_index(Path(path), ("space_group_number",))
+    if "niggli" not in index.columns and not set(CELL_COLUMNS) <= set(index.columns):
+        raise InputError(
+            "this index has no column with a cell",
+            fix=f"give it the column niggli, or the columns {', '.join(CELL_COLUMNS)}",
+            where=path,
+        )
+    known = [(row, row.cell or row.niggli) for row in index.rows if row.space_group and (row.cell or row.niggli)]
     return Benchmark(
-        path=index,
-        sha256=hashlib.sha256(raw).hexdigest(),
-        rows=len(rows),
-        without_cell=len(rows) - len(cell),
-        space_group=np.array(group, dtype=np.int64),
-        cell=np.array(cell, dtype=float).reshape(-1, 6),
-        niggli=np.array(niggli, dtype=bool),
+        path=index.path,
+        sha256=index.sha256,
+        rows=len(index.rows),
+        without_cell=len(index.rows) - len(known),
+        space_group=np.array([row.space_group for row, _ in known], dtype=np.int64),
+        cell=np.array([cell for _, cell in known], dtype=float).reshape(-1, 6),
+        niggli=np.array([row.cell is None for row, _ in known], dtype=bool),
     )
 
 
@@ -118,7 +90,7 @@ def leaks(structures: Structures, index: Path | Benchmark) -> np.ndarray:
 
     Raises
     ------
-    StructureError : see :func:`read_benchmark`.
+    InputError : see :func:`read_benchmark`.
     """
     benchmark = index if isinstance(index, Benchmark) else read_benchmark(index)
     found = np.zeros(len(structures), bool)
@@ -159,7 +131,7 @@ def primitive(cell: np.ndarray, centring: np.ndarray) -> np.ndarray:
     return np.stack([transform[str(x)] for x in centring]) @ basis if len(cell) else basis
 
 
-def shortest_vectors(basis: np.ndarray, steps: int = 200) -> np.ndarray:
+def shortest_vectors(basis: np.ndarray) -> np.ndarray:
     """Three shortest vectors that span each lattice, ascending, shape (S, 3, 3), of bases as rows (S, 3, 3).
 
     Selling: while two of the four vectors a, b, c, -(a+b+c) make an acute angle, the sum of squares can be lowered;
@@ -169,7 +141,7 @@ def shortest_vectors(basis: np.ndarray, steps: int = 200) -> np.ndarray:
     pairs = np.array(list(itertools.combinations(range(4), 2)))
     others = np.array([[k for k in range(4) if k not in pair] for pair in pairs])
     todo = np.arange(len(four))
-    for _ in range(steps):
+    for _ in range(_STEPS):
         now = four[todo]
         products = np.einsum("spi,spi->sp", now[:, pairs[:, 0]], now[:, pairs[:, 1]])
         worst = products.argmax(1)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from alphadiffract_plugin.crystal.cells import volume_from_cell
 from alphadiffract_plugin.records import CRYSTAL_SYSTEMS
 
 from .. import lattice
@@ -130,15 +131,13 @@ def lattice_errors(cell: np.ndarray, truth: np.ndarray) -> dict[str, Any]:
         "length_r2": r2(slice(0, 3)),
         "angle_mae": float(error[:, 3:].mean()),
         "angle_r2": r2(slice(3, 6)),
-        "volume_error": float(np.median(np.abs(np.log(volume(cell) / volume(truth))))),
+        "volume_error": float(np.median(np.abs(np.log(_volume(cell) / _volume(truth))))),
     }
 
 
-def volume(cell: np.ndarray) -> np.ndarray:
-    """Volume in Å³ of cells (N, 6), shape (N,); at least 1e-6, which impossible angles get."""
-    cosine = np.cos(np.radians(cell[:, 3:]))
-    square = 1 - (cosine**2).sum(1) + 2 * cosine.prod(1)
-    return np.maximum(cell[:, :3].prod(1) * np.sqrt(np.maximum(square, 0)), 1e-6)
+def _volume(cell: np.ndarray) -> np.ndarray:
+    """Volume in Å³ of cells (N, 6), shape (N,); at least 1e-6, so that an impossible cell has a finite error."""
+    return np.maximum(volume_from_cell(cell), 1e-6)
 
 
 def figures(judged: Judged) -> dict[str, Any]:

@@ -1,43 +1,75 @@
-"""Cells, reciprocal metrics, lattices and space groups: the exact crystallography that every step shares.
+"""Cells and metric tensors, and how to turn one into the other.
 
 A reciprocal metric is the row ``(A, B, C, D, E, F)`` of 1/d² = A h² + B k² + C l² + D kl + E hl + F hk, in 1/Å².
-Symmetry comes from gemmi's tables and spglib; no table is typed in here.
 """
 
 from __future__ import annotations
 
+import math
+from typing import TypeAlias
+
 import numpy as np
 
-from alphadiffract_plugin.records import Cell
+from alphadiffract_plugin.arrays import Bools, Floats
+
+Cell: TypeAlias = tuple[float, float, float, float, float, float]
+"""(a, b, c, alpha, beta, gamma) in angstrom and degrees."""
+
+NO_CELL: Cell = (math.nan, math.nan, math.nan, math.nan, math.nan, math.nan)
+"""Six numbers that are not known."""
 
 
-def metric_from_cell(cell: Cell) -> np.ndarray:
+def metric_from_cell(cell: Cell) -> Floats:
     """Reciprocal metric (A, B, C, D, E, F) in 1/Å², shape (6,), of a cell in Å and degrees."""
     g = np.linalg.inv(direct_metric_from_cell(cell))
     return np.array([g[0, 0], g[1, 1], g[2, 2], 2 * g[1, 2], 2 * g[0, 2], 2 * g[0, 1]])
 
 
-def direct_metric_from_cell(cell: Cell) -> np.ndarray:
+def direct_metric_from_cell(cell: Cell) -> Floats:
     """Metric tensor of the direct lattice in Å², shape (3, 3)."""
     a, b, c, *angles = cell
     ca, cb, cg = np.cos(np.radians(angles))
     return np.array([[a * a, a * b * cg, a * c * cb], [a * b * cg, b * b, b * c * ca], [a * c * cb, b * c * ca, c * c]])
 
 
-def tensor_from_metric(metric: np.ndarray) -> np.ndarray:
+def tensor_from_metric(metric: Floats) -> Floats:
     """Symmetric tensor of the reciprocal lattice in 1/Å², shape (..., 3, 3), of metrics of shape (..., 6)."""
     a, b, c, d, e, f = np.moveaxis(np.asarray(metric, float), -1, 0)
     rows = [[a, f / 2, e / 2], [f / 2, b, d / 2], [e / 2, d / 2, c]]
     return np.stack([np.stack(row, -1) for row in rows], -2)
 
 
-def cell_from_direct_metric(g: np.ndarray) -> Cell:
+def cell_from_direct_metric(g: Floats) -> Cell:
     """Cell in Å and degrees of a direct metric tensor in Å², shape (3, 3)."""
     a, b, c = np.sqrt(np.diag(g))
     cosines = np.clip([g[1, 2] / (b * c), g[0, 2] / (a * c), g[0, 1] / (a * b)], -1, 1)
-    return tuple(float(x) for x in (a, b, c, *np.degrees(np.arccos(cosines))))
+    alpha, beta, gamma = np.degrees(np.arccos(cosines))
+    return float(a), float(b), float(c), float(alpha), float(beta), float(gamma)
 
 
-def cell_from_metric(metric: np.ndarray) -> Cell:
+def cell_from_metric(metric: Floats) -> Cell:
     """Cell in Å and degrees of a reciprocal metric of shape (6,)."""
     return cell_from_direct_metric(np.linalg.inv(tensor_from_metric(metric)))
+
+
+def angle_determinant(angles: Floats) -> Floats:
+    """(V / abc)² = 1 − cos²α − cos²β − cos²γ + 2 cos α cos β cos γ of angles (..., 3) in degrees, shape (...).
+
+    It is negative for three angles that no cell has.
+    """
+    cosine = np.cos(np.radians(angles))
+    return np.asarray(1 - (cosine**2).sum(-1) + 2 * cosine.prod(-1))
+
+
+def volume_from_cell(cell: Cell | Floats) -> Floats:
+    """Volume in Å³ of cells in Å and degrees, shape (..., 6) to (...); 0 for angles that no cell has."""
+    lengths, angles = np.split(np.asarray(cell, dtype=float), 2, axis=-1)
+    return lengths.prod(-1) * np.sqrt(np.maximum(angle_determinant(angles), 0))
+
+
+def is_cell(cell: Floats) -> Bools:
+    """Which of the cells in Å and degrees span a volume, shape (..., 6) to (...): at least a thousandth of abc."""
+    lengths, angles = cell[..., :3], cell[..., 3:]
+    inside = (angles > 0).all(-1) & (angles < 180).all(-1)
+    upright = volume_from_cell(cell) > 1e-3 * lengths.prod(-1)
+    return np.asarray(np.isfinite(cell).all(-1) & (lengths > 0).all(-1) & inside & upright)

@@ -62,9 +62,9 @@ def calibration_from_index(model: Path, index: Path, *, device: str = "auto", se
     InputError : the index cannot be read, or holds fewer than 50 patterns that the network can answer.
     """
     from alphadiffract_plugin.evaluation.evaluate import judge_rows
-    from alphadiffract_plugin.evaluation.measured_index import read_index
+    from alphadiffract_plugin.evaluation.measured_index import scored_rows
 
-    judged, _ = judge_rows(model, read_index(index), index, device=device, seed=seed)
+    judged, _ = judge_rows(model, scored_rows(index), device=device, seed=seed)
     judged = judged.take(judged.answered)
     if len(judged) < LEAST_PATTERNS:
         raise InputError(

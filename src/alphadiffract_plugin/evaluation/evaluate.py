@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from alphadiffract_plugin.benchmark_index import BenchmarkRow
 from alphadiffract_plugin.errors import AlphaDiffractError, InputError, ModelError, SettingsError
-from alphadiffract_plugin.evaluation.measured_index import SCORED, read_index, true_cell, true_groups, wavelength_of
+from alphadiffract_plugin.evaluation.measured_index import SCORED, scored_rows, true_cell
 from alphadiffract_plugin.records import CRYSTAL_SYSTEMS
 
 if TYPE_CHECKING:
@@ -122,20 +123,18 @@ def on_index(model: Path, index: Path, *, device: str, seed: int) -> Section:
     """
     from alphadiffract_plugin.models.training.figures import by_system, figures
 
-    rows = read_index(index)
-    judged, failed = judge_rows(model, rows, index, device=device, seed=seed)
+    rows = scored_rows(index)
+    judged, failed = judge_rows(model, rows, device=device, seed=seed)
     groups = by_system(judged)
-    rruff = np.array([row["radiation"] == "xray" and "RRUFF" in (row.get("family") or "") for row in rows])
-    tier = np.array([row["tier"] for row in rows])
+    rruff = np.array([row.measurement.radiation == "xray" and "RRUFF" in row.family for row in rows])
+    tier = np.array([row.tier for row in rows])
     extra = {"RRUFF": rruff} | {f"tier {name}": tier == name for name in SCORED}
     groups |= {name: figures(judged.take(mask)) for name, mask in extra.items() if mask.any() and not mask.all()}
     about = {"index": index.name, "patterns": len(rows), "without_answer": failed, "seed": seed}
     return Section("measured", index.name, about, groups)
 
 
-def judge_rows(
-    model: Path, rows: Sequence[dict[str, str]], index: Path, *, device: str, seed: int
-) -> tuple[Judged, dict[str, int]]:
+def judge_rows(model: Path, rows: Sequence[BenchmarkRow], *, device: str, seed: int) -> tuple[Judged, dict[str, int]]:
     """The network's answers to the patterns of rows, and how many were refused, by kind of error.
 
     Raises
@@ -153,9 +152,8 @@ def judge_rows(
     cells, failed = np.full((len(rows), 6), np.nan), {}
     for i, row in enumerate(track(rows, "measured patterns")):
         try:
-            histogram = histogram_from_file(
-                index.parent / row["path"], wavelength=wavelength_of(row), radiation=row["radiation"]
-            )
+            asked = row.measurement
+            histogram = histogram_from_file(asked.path, wavelength=asked.wavelength, radiation=asked.radiation)
             said = predict(dataclasses.replace(histogram, name=NEUTRAL, source=NEUTRAL), settings)
         except (ModelError, SettingsError):  # the fault of no pattern
             raise
@@ -166,6 +164,6 @@ def judge_rows(
         cells[i] = said.lattices[0].cell
     right = np.zeros((len(rows), 230), bool)
     for i, row in enumerate(rows):
-        right[i, [group - 1 for group in true_groups(row)]] = True
-    named = np.array([CRYSTAL_SYSTEMS.index(row["crystal_system"].lower()) for row in rows], dtype=int)
+        right[i, [group - 1 for group in row.groups]] = True
+    named = np.array([CRYSTAL_SYSTEMS.index(row.crystal_system) for row in rows], dtype=int)
     return Judged(groups, systems, cells, right, named, np.stack([true_cell(row) for row in rows])), failed
