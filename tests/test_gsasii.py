@@ -189,7 +189,7 @@ def test_a_wrong_cell_is_told_and_seeded_as_it_is(lab6_lab, tmp_path):
     report = seeder.seed(lab6_lab, answer(lab6_lab, candidate_of(221, wrong)), tmp_path, QUICK)
     project = opened(report.target)
     assert not report.converged
-    assert report.notes[0].startswith("The fit is no better than chance: near the lines it leaves Rwp")
+    assert report.notes[0].startswith("The fit is no better than chance: near the lines its Rwp is")
     assert report.cell == pytest.approx(wrong, rel=1e-3)
     assert project.phases()[0].get_cell()["length_a"] == report.cell[0]
     assert report.rwp > 40

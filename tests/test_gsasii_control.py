@@ -1,4 +1,4 @@
-"""Stories of the control: what beats chance, what does not, and what a user is told of an answer without a cell."""
+"""Stories of the random-cell control: what beats chance, what does not, and an answer without a cell is announced."""
 
 import dataclasses
 import math
@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 from alphadiffract_plugin import crystal, gsasii
+from alphadiffract_plugin.gsasii import project as open_projects
 from alphadiffract_plugin.gsasii import seeder
-from alphadiffract_plugin.gsasii.control import MOST, another_cell
+from alphadiffract_plugin.gsasii.control import MOST_REFLECTIONS, another_cell
 from alphadiffract_plugin.load import write_xye
 from alphadiffract_plugin.peaks.find_peaks import find_peaks
-from alphadiffract_plugin.recipes.project_recipe import volume_of_cell
+from alphadiffract_plugin.recipes.recipe_records import LeBailResult, volume_of_cell
 from alphadiffract_plugin.records import Candidate, IndexingResult, RandomCellControl
 from alphadiffract_plugin.seeding import bundle
 from alphadiffract_plugin.seeding.instprm import instprm_from_histogram
@@ -80,7 +81,7 @@ def test_anglesite_beats_chance_and_a_supercell_is_told_by_its_reflections(pbso4
     assert np.mean(counts) == pytest.approx(true.reflections, rel=0.15), "as easy a fit as the candidate's"
     assert supercell.reflections > 2 * true.reflections
     assert supercell.rwp < 1.5 * true.rwp
-    assert hopeless.reflections > MOST
+    assert hopeless.reflections > MOST_REFLECTIONS
     assert math.isnan(hopeless.rwp)
     assert "candidate 1 fits far better than chance" in control.verdict[0]
     assert f"{supercell.reflections}" in str(control)
@@ -93,14 +94,14 @@ def test_a_wrong_cell_is_no_better_than_chance_and_never_called_converged(lab6, 
     result = answer(lab6, candidate_of(221, WRONG))
     (phase,) = gsasii.seed(project, histogram, result)
     assert "candidate 1 does NOT fit clearly better than chance" in project.data["Notebook"]["data"][-1]
-    settled = {"converged": True, "rwp": 91.0, "gof": 9.0, "cell": None, "cell_esd": None, "steps": [], "notes": []}
-    settled["line_rwp"] = 91.0
-    monkeypatch.setattr(gsasii, "fit_by_lebail", lambda *_, **__: settled)
+    settled = LeBailResult(True, 91.0, 91.0, 9.0, None, None, (), ())
+    monkeypatch.setattr(open_projects, "fit_by_lebail", lambda *_, **__: settled)
     report = gsasii.refine(project, histogram, phase, result)
     assert not report.converged
-    assert report.notes[0].startswith("The fit is no better than chance: near the lines it leaves Rwp 91.0 %")
+    assert report.notes[0].startswith("The fit is no better than chance: near the lines its Rwp is 91.0 %")
     assert not report.control.beats_random
-    monkeypatch.setattr(gsasii, "fit_by_lebail", lambda *_, **__: settled | {"rwp": 9.0, "line_rwp": 9.0, "gof": 1.2})
+    better = dataclasses.replace(settled, rwp=9.0, line_rwp=9.0, gof=1.2)
+    monkeypatch.setattr(open_projects, "fit_by_lebail", lambda *_, **__: better)
     again = gsasii.refine(project, histogram, phase, result, control=report.control)
     assert again.converged, "a long fit may find what a short one does not"
 
@@ -111,12 +112,12 @@ def test_a_fit_that_settles_at_a_high_rwp_says_what_it_means(lab6, held, monkeyp
     control = gsasii.control_fits(histogram, result)
     assert control.beats_random
     (phase,) = gsasii.seed(project, histogram, result, control=control)
-    settled = {"converged": True, "rwp": 61.0, "gof": 9.0, "cell": None, "cell_esd": None, "steps": [], "notes": []}
     for gof, meaning in ((9.0, "most of the pattern is not explained"), (1.3, "the pattern is mostly noise")):
-        monkeypatch.setattr(gsasii, "fit_by_lebail", lambda *_, gof=gof, **__: settled | {"gof": gof})
+        settled = LeBailResult(True, 61.0, 61.0, gof, None, None, (), ())
+        monkeypatch.setattr(open_projects, "fit_by_lebail", lambda *_, settled=settled, **__: settled)
         report = gsasii.refine(project, histogram, phase, result, control=control)
-        told = f"The fit settled at Rwp 61.0 %, {gof:.1f} times what noise alone would leave: {meaning}."
-        assert report.notes == (told, *report.control.verdict)
+        meant = f"The fit settled at Rwp 61.0 %, {gof:.1f} times what noise alone would leave: {meaning}."
+        assert report.notes == (meant, *report.control.verdict)
 
 
 def test_an_answer_that_says_no_cell_is_right_is_seeded_with_a_warning(lab6, held, tmp_path):
@@ -173,7 +174,7 @@ def test_a_random_cell_is_of_the_same_kind_and_another(cell):
     assert another_cell(cell, np.random.default_rng(1)) == another_cell(cell, np.random.default_rng(1))
 
 
-def test_receipts_of_histograms_without_lines_take_the_whole_range(lab6, held):
+def test_controls_of_histograms_without_lines_take_the_whole_range(lab6, held):
     _, histogram = held(lab6)
     result = dataclasses.replace(answer(lab6, candidate_of(221, LAB6, zero_shift=-0.09)), peaks=None)
     control = gsasii.control_fits(histogram, result)

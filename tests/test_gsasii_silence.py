@@ -16,6 +16,7 @@ from alphadiffract_plugin.errors import InputError, WavelengthError
 from alphadiffract_plugin.gsasii import seeder
 from alphadiffract_plugin.load import write_xye
 from alphadiffract_plugin.peaks.find_peaks import find_peaks
+from alphadiffract_plugin.recipes.recipe_records import LeBailResult
 from alphadiffract_plugin.records import Candidate, ControlFit, IndexingResult, RandomCellControl
 from alphadiffract_plugin.seeding.instprm import instprm_from_histogram
 from alphadiffract_plugin.settings import SeedSettings, Settings
@@ -26,9 +27,8 @@ LAB6 = (4.15683, 4.15683, 4.15683, 90.0, 90.0, 90.0)
 OFF = (4.1651, 4.1651, 4.1651, 90.0, 90.0, 90.0)
 """0.2 % too long."""
 KNOWN = RandomCellControl((ControlFit("candidate 1", "P m -3 m", OFF, 20, 12.0),), (), (15.0, 125.0), 80.0, 4.0, ())
-"""What weighing the candidates would give, in no time."""
-NOT_FITTED = {"converged": False, "rwp": math.nan, "gof": math.nan, "cell": None, "cell_esd": None}
-NOT_FITTED |= {"steps": [], "notes": []}
+"""What the control of the candidates would be, without its short fits."""
+NOT_FITTED = LeBailResult(False, math.nan, math.nan, math.nan, None, None, (), ())
 
 
 def candidate_of(cell, space_group=221):
@@ -147,7 +147,7 @@ def test_an_instrument_without_a_wavelength_is_told_before_anything_is_indexed(l
 
 
 def test_a_pattern_named_dat_keeps_its_points(lab6_lab, result, tmp_path, monkeypatch):
-    monkeypatch.setattr(gsasii, "control_fits", lambda *_, **__: KNOWN)
+    monkeypatch.setattr(seeder, "control_fits", lambda *_, **__: KNOWN)
     monkeypatch.setattr(seeder, "fit_by_lebail", lambda *_, **__: NOT_FITTED)
     write_xye(lab6_lab, tmp_path / "lab6.dat")
     (tmp_path / "lab6.instprm").write_text(instprm_from_histogram(lab6_lab, None))

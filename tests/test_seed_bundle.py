@@ -67,7 +67,14 @@ def test_the_bundle_of_anglesite_reads_back_as_it_was(pbso4_xray, anglesite, tmp
     made = {path.name for path in (tmp_path / "bundle").iterdir()}
     assert {Path(file).name for file in report.files} == made
     assert made == {"pattern.xye", "instrument.instprm", "candidate_1.cif", "candidate_2.cif", "result.json"} | {
-        *("make_project.py", "lebail_start.py", "lebail_recipe.py", "lebail_steps.py", "project_recipe.py")
+        *(
+            "make_project.py",
+            "lebail_start.py",
+            "lebail_recipe.py",
+            "lebail_steps.py",
+            "project_recipe.py",
+            "recipe_records.py",
+        )
     }
     assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
     again = histogram_from_file(tmp_path / "bundle" / "pattern.xye", wavelength=tmp_path / "bundle/instrument.instprm")
@@ -200,7 +207,9 @@ WITHOUT = """
 import json, sys
 from pathlib import Path
 sys.modules["GSASII"] = sys.modules["GSASIIscriptable"] = None  # as if it were not installed
-from alphadiffract_plugin import gsasii, seed_bundle, seed_gsasii
+from alphadiffract_plugin import gsasii
+from alphadiffract_plugin.gsasii import seeder
+from alphadiffract_plugin.seeding import bundle
 from alphadiffract_plugin.errors import GSASIIError
 from alphadiffract_plugin.load import histogram_from_file
 from alphadiffract_plugin.records import IndexingResult
@@ -210,7 +219,7 @@ histogram = histogram_from_file(pattern, wavelength="CuKa")
 result = IndexingResult.from_json(Path(answer).read_text())
 assert gsasii.find() is None
 try:
-    seed_gsasii.seed(histogram, result, Path(folder) / "gsasii", Settings())
+    seeder.seed(histogram, result, Path(folder) / "gsasii", Settings())
 except GSASIIError as error:
     print(error)
 print(len(bundle.seed(histogram, result, Path(folder) / "bundle", Settings()).files), "files")
@@ -227,7 +236,7 @@ def test_without_gsasii_the_bundle_is_made_and_the_project_says_the_mend(example
         "GSAS-II is not importable\n  How to fix it: install it: https://advancedphotonsource.github.io/"
         in shown.stdout
     )
-    assert shown.stdout.splitlines()[-1] == "10 files"
+    assert shown.stdout.splitlines()[-1] == "11 files"
     assert not (tmp_path / "gsasii").exists()
     script = tmp_path / "bundle" / "make_project.py"
     blocked = "import sys, runpy; sys.modules['GSASII'] = sys.modules['GSASIIscriptable'] = None; "

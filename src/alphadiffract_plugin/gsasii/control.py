@@ -1,24 +1,23 @@
-"""The control: before a project is touched, a short Le Bail fit of every kept candidate and of random cells beside it.
+"""The random-cell control: every kept candidate, and random cells beside it, in the same short Le Bail fit.
 
-A low Rwp alone tells little: Le Bail intensities are free, so that any cell with reflections enough fits. So the same
-recipe (W, cell, zero or displacement; the same background, points, cycles and starting widths) runs, in scratch
-projects, on the kept candidates and on a null: cells drawn at random, in which what symmetry makes alike in the first
-candidate stays alike. They have the volume of the first candidate (but for a cubic cell, whose edge is its volume) and
-its space group, absences included: with the bare lattice's group they would have more reflections and an easier fit.
-So they have about as many reflections as the first candidate, and the only difference is where they lie. The best of
-three draws counts, or the background alone, which leaves less than a cell that is all wrong. All Rwp here are of the
-points within a width of the found lines: between them, Le Bail intensities gather noise, the right cell's too.
+A low Rwp alone says little. Le Bail intensities are free, so that any cell with enough reflections fits. Therefore
+the same recipe (W, cell, zero or displacement; with the same background, points, cycles and starting widths) runs in
+scratch projects on the kept candidates and on cells drawn at random. A random cell has the volume of the first candidate
+(except a cubic one, where the edge is the volume) and its space group, and the lengths and angles that symmetry makes
+equal stay equal. So it has about as many reflections as the first candidate; with the space group of the bare lattice
+it would have more, and a fit would be easier. The only difference is where the reflections lie. The best of three
+random cells counts, or the background alone, which leaves less than a cell that is all wrong. All Rwp here are of the
+points within a line width of the found lines: between them Le Bail intensities fit noise, with the right cell too.
 
-Supercells and groups of fewer absences fit at least as well as the true answer: the number of reflections stands
-beside each Rwp, and of two answers that fit alike, the one with fewer says more. Method: Le Bail, Duroy & Fourquet,
-Mater. Res. Bull. 23 (1988) 447.
+Supercells and groups with fewer absences fit at least as well as the true answer. Therefore the number of reflections
+stands beside each Rwp: of two answers that fit alike, the one with fewer reflections says more. Method: Le Bail, Duroy
+& Fourquet, Mater. Res. Bull. 23 (1988) 447.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import math
-import random
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -26,46 +25,49 @@ from typing import Any
 import numpy as np
 
 from alphadiffract_plugin import crystal
+from alphadiffract_plugin.arrays import Floats
 from alphadiffract_plugin.gsasii import installation
 from alphadiffract_plugin.gsasii.transactions import scratch_copy
-from alphadiffract_plugin.recipes.lebail_recipe import FAR
+from alphadiffract_plugin.recipes.lebail_recipe import FAR, seeded
 from alphadiffract_plugin.recipes.lebail_start import prepare
-from alphadiffract_plugin.recipes.lebail_steps import Fit, FitFailed
-from alphadiffract_plugin.recipes.project_recipe import volume_of_cell
+from alphadiffract_plugin.recipes.lebail_steps import FitFailed, LeBailFit
+from alphadiffract_plugin.recipes.recipe_records import cell_from_numbers
 from alphadiffract_plugin.records import Candidate, Cell, ControlFit, IndexingResult, RandomCellControl
+from alphadiffract_plugin.seeding.answer import recipe_lines
 
 LINES = 30
-"""The fits end behind so many measured lines ..."""
+"""The fits end behind this number of found lines ..."""
 
 REFLECTIONS = 80
-"""... or where the first candidate has so many reflections."""
+"""... or where the first candidate has this number of reflections. Both limit the time of a fit."""
 
-MOST = 400
-"""A rival with more reflections in that range is not fitted: it would fit anything, and take its time."""
+MOST_REFLECTIONS = 400
+"""A candidate with more reflections in that range is not fitted: it would fit any pattern, and take long."""
 
 DRAWS = 3
-"""Random cells."""
+"""Number of random cells."""
 
 CYCLES = 1
-"""Least-squares cycles a step."""
+"""Least-squares cycles per step."""
 
 POINTS = 6
-"""Points in the width of a line that are enough; from a finer pattern every second, third, ... is taken."""
+"""Points per line width that are enough. Of a finer pattern every second, third, ... point is used."""
 
 ALIKE = 1.1
 """Two candidates fit alike if their Rwp differ by a smaller factor."""
 
 UNLIKE = 0.03
-"""Some edge of a random cell, sorted by length, differs by at least this fraction from the candidate's."""
+"""Some edge of a random cell, sorted by length, differs by at least this fraction from the candidate's: ten times the
+0.3 % within which Le Bail in GSAS-II finds the right cell."""
 
 
 def random_cell_control(histogram: Any, result: IndexingResult, keep: int, random_seed: int) -> RandomCellControl:
-    """Fit the first ``keep`` candidates and the random cells in scratch projects; nothing of the user's is touched.
+    """Fit the first ``keep`` candidates and the random cells in scratch projects; the user's project stays as it is.
 
     Parameters
     ----------
-    histogram : a G2PwdrData of an open project; its instrument, limits and excluded regions are kept to.
-    result : whose candidates have cells, see ``seed_common.seedable``.
+    histogram : a G2PwdrData of an open project; its instrument, limits and excluded regions apply.
+    result : an answer whose candidates all have cells, see ``seeding.answer.seedable``.
     keep : number of candidates.
     random_seed : of the random cells, and of GSAS-II's first intensities.
     """
@@ -75,17 +77,17 @@ def random_cell_control(histogram: Any, result: IndexingResult, keep: int, rando
     generator = np.random.default_rng(random_seed)
     drawn = [dataclasses.replace(first, cell=another_cell(first.cell, generator)) for _ in range(DRAWS)]
     short_fit = _ShortFit(histogram, result, limits, random_seed)
-    lines = tuple(short_fit.line(f"candidate {rank}", one) for rank, one in enumerate(candidates, start=1))
-    nulls = tuple(short_fit.line(f"random cell {number}", one) for number, one in enumerate(drawn, start=1))
-    made = RandomCellControl(lines, nulls, limits, short_fit.background, short_fit.noise, ())
-    return dataclasses.replace(made, verdict=tuple(_verdict(made)))
+    fits = tuple(short_fit.of_cell(f"candidate {rank}", one) for rank, one in enumerate(candidates, start=1))
+    random_fits = tuple(short_fit.of_cell(f"random cell {number}", one) for number, one in enumerate(drawn, start=1))
+    control = RandomCellControl(fits, random_fits, limits, short_fit.background, short_fit.noise, ())
+    return dataclasses.replace(control, verdict=tuple(_verdict(control)))
 
 
 def another_cell(cell: Cell, generator: np.random.Generator) -> Cell:
-    """A random cell with the volume of this one, in which lengths and angles alike stay alike, and 90 and 120 stay.
+    """A random cell of the same volume. Equal lengths and angles stay equal, and angles of 90 and 120 degrees stay.
 
-    Edges differ by factors up to 1.7 against each other, oblique angles lie between 75 and 115 degrees. Where one
-    length alone is free, the volume changes by 9 to 25 %.
+    The ratios of edges change by factors up to exp(0.5) = 1.65; oblique angles lie between 75 and 115 degrees. Where
+    only one length is free, the volume changes by 9 to 25 %.
     """
     lengths, angles = np.array(cell[:3]), np.array(cell[3:])
     _, length_of = np.unique(np.round(lengths, 6), return_inverse=True)
@@ -94,15 +96,15 @@ def another_cell(cell: Cell, generator: np.random.Generator) -> Cell:
     while True:
         edges = lengths * np.exp(generator.uniform(-0.25, 0.25, 3))[length_of]
         turned = np.where(oblique, generator.uniform(75, 115, 3)[angle_of], angles)
-        volume = volume_of_cell((*edges, *turned))
+        volume = float(crystal.volume_from_cell(np.append(edges, turned)))
         if not volume > 0.3 * edges.prod():
             continue
-        wanted = volume_of_cell(cell)
+        wanted = float(crystal.volume_from_cell(cell))
         if length_of.max() == 0:
             wanted *= math.exp(generator.choice((-1, 1)) * generator.uniform(0.09, 0.25))
         edges *= (wanted / volume) ** (1 / 3)
         if np.abs(np.log(np.sort(edges) / np.sort(lengths))).max() >= UNLIKE * (length_of.max() > 0):
-            return tuple(float(value) for value in (*edges, *turned))
+            return cell_from_numbers((*edges, *turned))
 
 
 def _range(histogram: Any, result: IndexingResult, first: Candidate) -> tuple[float, float]:
@@ -116,9 +118,9 @@ def _range(histogram: Any, result: IndexingResult, first: Candidate) -> tuple[fl
     return low, high
 
 
-def _positions(candidate: Candidate, wavelength: float, low: float, high: float) -> np.ndarray:
+def _positions(candidate: Candidate, wavelength: float, low: float, high: float) -> Floats:
     """two_theta in degrees of a candidate's distinct reflections within a range."""
-    farthest = (2 * math.sin(math.radians(high / 2)) / wavelength) ** 2
+    farthest = float(crystal.inv_d2_from_two_theta(high, wavelength))
     lines = crystal.allowed_inv_d2(candidate.cell, candidate.space_group, farthest)
     positions = crystal.two_theta_from_inv_d2(lines, wavelength)
     return positions[(positions >= low) & (positions <= high)]
@@ -129,86 +131,95 @@ class _ShortFit:
 
     def __init__(self, histogram: Any, result: IndexingResult, limits: tuple[float, float], random_seed: int) -> None:
         self.histogram, self.wavelength, self.limits, self.seed = histogram, result.wavelength, limits, random_seed
-        self.peaks = None if result.peaks is None else result.peaks.to_dict()
+        self.lines = recipe_lines(result)
         self.background, self.noise = 100.0, 0.0  # until a fit begins
 
-    def line(self, name: str, candidate: Candidate) -> ControlFit:
-        """Fit one cell."""
+    def of_cell(self, name: str, candidate: Candidate) -> ControlFit:
+        """Fit one cell, unless it has too many reflections."""
         count = len(_positions(candidate, self.wavelength, *self.limits))
-        rwp = math.nan if count > MOST else self.rwp(candidate)
+        rwp = math.nan if count > MOST_REFLECTIONS else self.rwp(candidate)
         return ControlFit(name, candidate.space_group_symbol, candidate.cell, count, rwp)
 
     def rwp(self, candidate: Candidate) -> float:
-        """Least Rwp in per cent of the steps, at most 100."""
-        state = random.getstate()
-        random.seed(self.seed)
-        try:
-            with tempfile.TemporaryDirectory() as folder, installation.quiet():
-                project = installation.scriptable().G2Project(newgpx=str(Path(folder) / "control.gpx"))
-                histogram = scratch_copy(project, self.histogram)
-                self.shorten(histogram)
-                phase = project.add_phase(
-                    phasename="short",
-                    spacegroup=candidate.space_group_symbol,
-                    cell=list(candidate.cell),
-                    histograms=[histogram],
-                )
-                fit = Fit(project, histogram, phase, installation.refine_function(), CYCLES, "sample")
-                prepare(fit, candidate.zero_shift + candidate.displacement, self.peaks)
-                return self.run(fit)
-        finally:
-            random.setstate(state)
+        """Lowest Rwp in per cent of the steps, at most 100."""
+        with seeded(self.seed), tempfile.TemporaryDirectory() as folder, installation.quiet():
+            project = installation.scriptable().G2Project(newgpx=str(Path(folder) / "control.gpx"))
+            histogram = scratch_copy(project, self.histogram)
+            self.shorten(histogram)
+            phase = project.add_phase(
+                phasename="short",
+                spacegroup=candidate.space_group_symbol,
+                cell=list(candidate.cell),
+                histograms=[histogram],
+            )
+            fit = LeBailFit(project, histogram, phase, installation.refine_function(), CYCLES, "sample")
+            prepare(fit, candidate.zero_shift + candidate.displacement, self.lines)
+            return self.run(fit)
 
     def shorten(self, histogram: Any) -> None:
-        """Keep to the range, and to as many points as the lines need."""
+        """Cut the histogram to the range, and to as many points as the line widths need."""
         histogram.data["Limits"][1] = list(self.limits)
-        if self.peaks and self.peaks["fwhm"]:
+        if self.lines is not None:
             columns = histogram.data["data"][1]
-            points = np.median(self.peaks["fwhm"]) / np.median(np.diff(columns[0]))
+            points = np.median(self.lines.fwhm) / np.median(np.diff(columns[0]))
             columns[:] = [column[:: max(1, int(points / POINTS))] for column in columns]
 
-    def run(self, fit: Fit) -> float:
-        """The steps; Le Bail intensities follow with a delay, so that the last step need not be the best."""
+    def run(self, fit: LeBailFit) -> float:
+        """Run the steps. Le Bail intensities follow with a delay, so that the last step need not be the best."""
         try:
             fit.make_reflections()
-            self.background, self.noise = fit.line_rwp(self.peaks)  # the first intensities are next to nothing
+            self.background, self.noise = fit.line_rwp(self.lines)  # the first intensities are next to nothing
             fit.advance("intensities", cycles=0)
         except FitFailed:
             return 100.0
         fit.keep()
-        least = fit.line_rwp(self.peaks)[0]
+        least = fit.line_rwp(self.lines)[0]
         for what in ("W", "cell", "displacement" if "Shift" in fit.sample else "zero"):
             if fit.step(what, worse=FAR):
-                least = min(least, fit.line_rwp(self.peaks)[0])
+                least = min(least, fit.line_rwp(self.lines)[0])
         return min(least, 100.0)
 
 
 def _verdict(control: RandomCellControl) -> list[str]:
-    first, *rivals = control.candidates
-    tried = [line.rwp for line in control.random_cells if not math.isnan(line.rwp)]
-    best = f"the best of {len(tried)} random cells of its kind {min(tried):.1f} %, " if tried else ""
-    beside = f"it leaves Rwp {first.rwp:.1f} %, {best}no cell at all {control.background_rwp:.1f} %."
+    """What follows for the first candidate, by itself and beside the others, in sentences."""
+    first, *others = control.candidates
+    return [_against_chance(control), *_beside_others(first, others)]
+
+
+def _against_chance(control: RandomCellControl) -> str:
+    """Whether the first candidate fits better than the random cells."""
+    first = control.candidates[0]
+    random_rwp = [fit.rwp for fit in control.random_cells if not math.isnan(fit.rwp)]
+    best = f"the best of {len(random_rwp)} random cells of its kind {min(random_rwp):.1f} %, " if random_rwp else ""
+    figures = f"Its Rwp is {first.rwp:.1f} %, {best}that of the background alone {control.background_rwp:.1f} %."
     if control.beats_random:
-        said = [f"{first.name} fits far better than chance, as a right cell must and a wrong one may: {beside}"]
-    else:
-        said = [f"{first.name} does NOT fit clearly better than chance, so do not trust its cell for this: {beside}"]
-    fitted = [line for line in rivals if not math.isnan(line.rwp)]
-    better = [line for line in fitted if line.rwp * ALIKE < first.rwp]
-    alike = [line for line in fitted if first.rwp / ALIKE <= line.rwp <= first.rwp * ALIKE]
-    worse = [line for line in fitted if line.rwp > first.rwp * ALIKE]
-    for line in better:
-        more = line.reflections - first.reflections
-        why = (
-            f"with {more} reflections more, which alone makes a fit better" if more > 0 else "without more reflections"
+        return f"{first.name} fits far better than chance, as a right cell must and a wrong one may. {figures}"
+    return f"{first.name} does NOT fit clearly better than chance; do not trust its cell because of this fit. {figures}"
+
+
+def _beside_others(first: ControlFit, others: list[ControlFit]) -> list[str]:
+    """Which other candidates fit better than the first, alike, or worse."""
+    fitted = [fit for fit in others if not math.isnan(fit.rwp)]
+    sentences = []
+    for fit in fitted:
+        if fit.rwp * ALIKE < first.rwp:
+            more = fit.reflections - first.reflections
+            why = (
+                f"with {more} more reflections, which alone makes a fit better"
+                if more > 0
+                else "without more reflections"
+            )
+            sentences.append(f"{fit.name} fits better (Rwp {fit.rwp:.1f} %), {why}.")
+    if alike := [fit for fit in fitted if first.rwp / ALIKE <= fit.rwp <= first.rwp * ALIKE]:
+        names = ", ".join(f"{fit.name} ({fit.reflections})" for fit in alike)
+        sentences.append(
+            f"This fit does not distinguish {first.name} ({first.reflections} reflections) from {names}. Of answers "
+            "that fit alike, prefer the one with the fewest reflections; absences and intensities decided their order."
         )
-        said.append(f"{line.name} fits better (Rwp {line.rwp:.1f} %), {why}.")
-    if alike:
-        names = ", ".join(f"{line.name} ({line.reflections})" for line in alike)
-        said.append(
-            f"This fit does not tell it ({first.reflections} reflections) from {names}; of answers that fit alike, "
-            "prefer the one with the fewest reflections; their order comes from absences and intensities."
+    if worse := [fit for fit in fitted if fit.rwp > first.rwp * ALIKE]:
+        least = min(fit.rwp for fit in worse)
+        sentences.append(
+            f"{first.name} fits better than {len(worse)} of {len(others)} other candidates; the best of those has Rwp "
+            f"{least:.1f} %."
         )
-    if worse:
-        least = min(worse, key=lambda line: line.rwp)
-        said.append(f"It beats {len(worse)} of {len(rivals)} rivals; the best of those leaves {least.rwp:.1f} %.")
-    return said
+    return sentences

@@ -1,7 +1,7 @@
 """Index, seed, refine and save a project that is open in GSAS-II.
 
-Of these only ``save`` writes the project's file (``project.save()`` does too, but not all or nothing). What fails
-leaves the project as it was. GSAS-II is not thread-safe; one process may work on one project at a time.
+Of these only :func:`save` writes the project's file (``project.save()`` does too, but not all or nothing). After a
+failure the project is as it was. GSAS-II is not thread-safe: only one process may work on a project at a time.
 """
 
 from __future__ import annotations
@@ -9,32 +9,38 @@ from __future__ import annotations
 import dataclasses
 import tempfile
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from alphadiffract_plugin.errors import GSASIIError
 from alphadiffract_plugin.gsasii import transactions
 from alphadiffract_plugin.gsasii.installation import quiet, refine_function, scriptable, translated_errors
-from alphadiffract_plugin.gsasii.outcome import fit_entry, judged_fit, report_from_fit
+from alphadiffract_plugin.gsasii.outcome import fit_entry, interpreted, is_by_chance, report_from_fit
 from alphadiffract_plugin.gsasii.trust import check_gpx
 from alphadiffract_plugin.recipes.lebail_recipe import extend_fit, fit_by_lebail
 from alphadiffract_plugin.recipes.project_recipe import label_lines, phase_names, seed_project
+from alphadiffract_plugin.recipes.recipe_records import FoundLines, LeBailResult
 from alphadiffract_plugin.records import Candidate, IndexingResult, RandomCellControl, SeedReport
-from alphadiffract_plugin.seeding.answer import doubts, notebook_entry, seedable
+from alphadiffract_plugin.seeding.answer import doubts, notebook_entry, recipe_answer, recipe_lines, seedable
 
 if TYPE_CHECKING:
     from alphadiffract_plugin.settings import Settings
 
 SAME_CELL = 0.02
-"""A phase whose cell differs from a candidate's by a smaller fraction, in the same space group, was made from it."""
+"""A phase was made from a candidate if both have the same space group and no cell parameter differs by more than this
+fraction: more than a refinement changes a cell (1.5 % at most, ``lebail_steps.CELL_DRIFT``)."""
+
+RANDOM_SEED = 20260101
+"""Default seed of the random numbers, the same as in ``Settings``."""
 
 
 def index(histogram: Any, settings: Settings | None = None) -> IndexingResult:
-    """Index a powder histogram of an open project by the whole flow of this package.
+    """Index a powder histogram of an open project as the command ``index`` does.
 
     Parameters
     ----------
-    histogram : a G2PwdrData; its limits and excluded regions are kept to.
+    histogram : a G2PwdrData; its limits and excluded regions apply.
     settings : None for the defaults.
 
     Raises
@@ -49,11 +55,11 @@ def index(histogram: Any, settings: Settings | None = None) -> IndexingResult:
 
 
 def control_fits(
-    histogram: Any, result: IndexingResult, keep: int = 5, *, random_seed: int = 20260101
+    histogram: Any, result: IndexingResult, keep: int = 5, *, random_seed: int = RANDOM_SEED
 ) -> RandomCellControl:
-    """How the kept candidates and random cells fare in the same short Le Bail fit, in scratch projects.
+    """Fit the kept candidates and random cells by the same short Le Bail fit, in scratch projects.
 
-    It takes half a second to two seconds a cell; ``print`` shows it as a table. Nothing of the project is touched.
+    It takes half a second to two seconds per cell. ``print`` shows the control as a table. The project stays as it is.
 
     Raises
     ------
@@ -62,7 +68,7 @@ def control_fits(
     """
     from alphadiffract_plugin.gsasii.control import random_cell_control
 
-    with translated_errors("GSAS-II could not try the candidates", "look whether it refines this histogram by itself"):
+    with translated_errors("GSAS-II could not fit the candidates", "check whether it refines this histogram by itself"):
         return random_cell_control(histogram, seedable(result), keep, random_seed)
 
 
@@ -72,15 +78,15 @@ def seed(
     """Add an answer to an open project: lines, index list, unit cells, one phase per kept candidate, a notebook entry.
 
     Phases and lists of the user stay. Only the first new phase is in use; call :func:`refine` to fit it. The notebook
-    tells how the candidates fared beside random cells. Where the answer says that no cell is right, the cells below
-    are seeded all the same, with a warning.
+    shows the candidates beside random cells. If the first entry of the answer says that no cell is right, the cells
+    below it are seeded all the same, with a warning.
 
     Parameters
     ----------
     project, histogram : a G2Project and a G2PwdrData in it.
     result : from :func:`index` or any indexer.
     keep : number of candidates.
-    control : from :func:`control_fits`, if it is there already; None to make it.
+    control : from :func:`control_fits`; None to make it here.
 
     Returns
     -------
@@ -88,7 +94,7 @@ def seed(
 
     Raises
     ------
-    InputError : the answer has no candidate, or one that is no crystal; the project is as it was.
+    InputError : the answer has no candidate, or one that is not a crystal; the project is as it was.
     GSASIIError : GSAS-II takes a symbol or a phase for another crystal, or fails; the project is as it was.
     """
     from alphadiffract_plugin.gsasii.symbols import check_phase, check_symbol
@@ -100,9 +106,12 @@ def seed(
     control = control or control_fits(histogram, result, keep)
     names = phase_names(project, histogram, len(candidates))
     note = notebook_entry(result, keep, names=names, control=control)
-    failing = translated_errors("GSAS-II could not add the candidates", "save the project, open it anew, and tell us")
+    failing = translated_errors(
+        "GSAS-II could not add the candidates",
+        "save the project and open it again; report this as a fault if it persists",
+    )
     with failing, quiet(), transactions.whole_or_not_at_all(project):
-        phases = seed_project(project, histogram, sound.to_dict(), keep=keep, note=note)
+        phases = seed_project(project, histogram, recipe_answer(sound), keep=keep, note=note)
         for phase, candidate in zip(phases, candidates, strict=True):
             check_phase(phase, candidate)
     for doubt in doubtful:
@@ -118,22 +127,23 @@ def refine(
     *,
     cycles: int = 3,
     profile: str = "sample",
-    random_seed: int = 20260101,
+    random_seed: int = RANDOM_SEED,
     control: RandomCellControl | None = None,
 ) -> SeedReport:
-    """Fit one phase of an open project to one histogram by Le Bail, away from everything else in the project.
+    """Fit one phase of an open project to one histogram by Le Bail, in a scratch project.
 
-    Background, cell, zero or displacement, and widths of the histogram and the phase are replaced by those fitted,
-    with their refinement flags, so that ``project.refine()`` goes on from there; if the fit diverged, failed or is no
-    better than chance, nothing is. Where the phase has very many reflections, the fit ends before the pattern does;
-    the histogram keeps its limits, and a note says what the fit leaves within them.
+    Background, cell, zero or displacement, and widths of the histogram and the phase are replaced by the fitted ones,
+    with their refinement flags, so that ``project.refine()`` continues from there. Nothing is replaced if the fit
+    diverged, failed or is no better than chance. Where the phase has very many reflections, the fit ends before the
+    pattern does; the histogram keeps its limits, and a note gives Rwp within them.
 
     Parameters
     ----------
     project, histogram, phase : of GSAS-II; the phase must be linked to the histogram.
-    result : where the phase comes from: the zero shift and the lines are used, and the fit of a candidate is held
-        against random cells: one that is no better than chance is not called converged. None for neither.
-    cycles : least-squares cycles a step.
+    result : the answer that the phase comes from, or None. Its zero shift and its lines are used, and a phase that
+        was made from one of its candidates is compared with random cells: a fit no better than chance does not count
+        as converged.
+    cycles : least-squares cycles per step.
     profile : ``sample`` keeps the instrument parameters and refines size and microstrain; ``instrument`` refines
         U, V, W, X and Y.
     random_seed : the same seed gives the same fit.
@@ -141,71 +151,53 @@ def refine(
 
     Returns
     -------
-    SeedReport, with ``target`` the file that the project will be saved to and no files; ``steps`` and ``notes`` tell
-    what happened, also where GSAS-II gave up on a step.
+    SeedReport. Its ``target`` is the file that the project will be saved to, and it lists no files. ``steps`` and
+    ``notes`` say what happened, also where GSAS-II failed in a step.
 
     Raises
     ------
-    GSASIIError : GSAS-II is not there, or fails at something other than a step; the project is as it was.
+    GSASIIError : GSAS-II is not there, or fails outside of a step; the project is as it was.
     """
-    g2 = scriptable()
-    peaks = result.peaks.to_dict() if result and result.peaks else None
-    own = _candidate_of(phase, result) if result else None
-    start = own or next((one for one in result.candidates if one.has_cell), None) if result else None
-    if own and not (control and control.candidates[0].cell == own.cell):
-        alone = dataclasses.replace(result, candidates=(own,))
-        control = control_fits(histogram, alone, 1, random_seed=random_seed)
-    failing = translated_errors("GSAS-II could not fit the phase", "look whether the phase is linked to the histogram")
+    scriptable()
+    lines, candidate = recipe_lines(result), _candidate_of(phase, result)
+    control = _control_of(candidate, histogram, result, control, random_seed)
+    failing = translated_errors("GSAS-II could not fit the phase", "check whether the phase is linked to the histogram")
     with failing, quiet(), tempfile.TemporaryDirectory() as folder:
-        scratch = g2.G2Project(newgpx=str(Path(folder) / "fit.gpx"))
-        ours = transactions.scratch_copy(scratch, histogram, phase)
-        our_phase = scratch.phase(phase.name)
+        scratch = _scratch(Path(folder), histogram, phase)
         fit = fit_by_lebail(
-            *(scratch, ours, our_phase, refine_function()),
-            **{"zero_shift": start.zero_shift + start.displacement if start else 0.0},
-            **{"cycles": cycles, "random_seed": random_seed, "profile": profile, "peaks": peaks},
+            scratch.project,
+            scratch.histogram,
+            scratch.phase,
+            refine_function(),
+            zero_shift=_starting_shift(candidate, result),
+            cycles=cycles,
+            random_seed=random_seed,
+            profile=profile,
+            lines=lines,
         )
-        fit = judged_fit(fit, result, control if own else None)
-        if fit["by_chance"]:
-            fit |= {"cell": None, "cell_esd": None}
-        if fit["cell"] is not None:
-            limits = list(histogram.data["Limits"][1])
-            if ours.data["Limits"][1] != limits:
-                told_so = extend_fit(
-                    scratch, ours, our_phase, refine_function(), limits, random_seed=random_seed, peaks=peaks
-                )
-                fit["notes"].append(told_so)
-            with transactions.whole_or_not_at_all(project):
-                transactions.take_over(ours, our_phase, histogram, phase)
-                if peaks:
-                    label_lines(histogram, phase, peaks)
-                project.data["Notebook"]["data"].append(fit_entry(phase.name, fit))
-    return report_from_fit(fit, target=str(project.filename), phases=(phase.name,), control=control if own else None)
+        by_chance = is_by_chance(fit, control)
+        fit = interpreted(fit, result, control)
+        if by_chance:
+            fit = dataclasses.replace(fit, cell=None, cell_esd=None)
+        if fit.cell is not None:
+            fit = _with_all_reflections(scratch, histogram, fit, lines, random_seed)
+            _accept(scratch, project, histogram, phase, fit, lines)
+    return report_from_fit(fit, target=str(project.filename), phases=(phase.name,), control=control)
 
 
 def save(project: Any, path: str | Path | None = None) -> Path:
-    """Save a project all or nothing, to its own file or another; see :func:`project_copies.save`."""
+    """Save a project all or nothing, to its own file or another; see :func:`.transactions.save`."""
     with quiet():
         return transactions.save(project, path)
 
 
-def _candidate_of(phase: Any, result: IndexingResult) -> Candidate | None:
-    """The candidate that a phase was made from; None if it is none of the answer's."""
-    cell, symbol = phase.data["General"]["Cell"][1:7], phase.data["General"]["SGData"]["SpGrp"]
-    for candidate in result.candidates:
-        if candidate.has_cell and candidate.space_group_symbol == symbol:
-            if max(abs(a / b - 1) for a, b in zip(cell, candidate.cell, strict=True)) < SAME_CELL:
-                return candidate
-    return None
-
-
 def open_project(path: str | Path, *, allow_code: bool = False) -> Any:
-    """Open a GSAS-II project that was checked first.
+    """Open a GSAS-II project after checking that it runs no code.
 
     Parameters
     ----------
     path : the .gpx file.
-    allow_code : open it unchecked. It may then do anything that you may do.
+    allow_code : open it without the check. Code in it may then do whatever you may do.
 
     Returns
     -------
@@ -213,7 +205,7 @@ def open_project(path: str | Path, *, allow_code: bool = False) -> Any:
 
     Raises
     ------
-    UntrustedFileError, InputError : see :func:`check_gpx`.
+    UntrustedFileError, InputError : see :func:`.trust.check_gpx`.
     GSASIIError : GSAS-II is not there, or cannot open the project.
     """
     if not allow_code:
@@ -223,7 +215,86 @@ def open_project(path: str | Path, *, allow_code: bool = False) -> Any:
             return scriptable().G2Project(gpxfile=str(path))
         except GSASIIError:
             raise
-        except Exception as error:  # whatever it is: the file is no project, or of another GSAS-II
+        except Exception as error:  # the file is no project, or of another GSAS-II: bare exceptions of many kinds
             raise GSASIIError(
-                f"GSAS-II cannot open this project: {error}", fix="open and save it in the GUI first", where=path
+                f"GSAS-II cannot open this project: {error}",
+                fix="open it and save it in GSAS-II's window first",
+                where=path,
             ) from error
+
+
+def _candidate_of(phase: Any, result: IndexingResult | None) -> Candidate | None:
+    """The candidate that a phase was made from; None if the answer has none like it."""
+    cell, symbol = phase.data["General"]["Cell"][1:7], phase.data["General"]["SGData"]["SpGrp"]
+    for candidate in result.candidates if result else ():
+        if candidate.has_cell and candidate.space_group_symbol == symbol:
+            if max(abs(a / b - 1) for a, b in zip(cell, candidate.cell, strict=True)) < SAME_CELL:
+                return candidate
+    return None
+
+
+def _control_of(
+    candidate: Candidate | None,
+    histogram: Any,
+    result: IndexingResult | None,
+    control: RandomCellControl | None,
+    random_seed: int,
+) -> RandomCellControl | None:
+    """The given control if its first fit is of this candidate, otherwise a new one; None without a candidate."""
+    if candidate is None or result is None:
+        return None
+    if control and control.candidates[0].cell == candidate.cell:
+        return control
+    return control_fits(histogram, dataclasses.replace(result, candidates=(candidate,)), 1, random_seed=random_seed)
+
+
+def _starting_shift(candidate: Candidate | None, result: IndexingResult | None) -> float:
+    """Shift of low-angle lines in degrees of the candidate, or of the first one with a cell; 0 without any."""
+    others = (one for one in result.candidates if one.has_cell) if result else iter(())
+    start = candidate or next(others, None)
+    return start.zero_shift + start.displacement if start else 0.0
+
+
+@dataclass(frozen=True)
+class _Scratch:
+    """A project of our own with copies of one histogram and one phase of the user's."""
+
+    project: Any
+    histogram: Any
+    phase: Any
+
+
+def _scratch(folder: Path, histogram: Any, phase: Any) -> _Scratch:
+    project = scriptable().G2Project(newgpx=str(folder / "fit.gpx"))
+    copied = transactions.scratch_copy(project, histogram, phase)
+    return _Scratch(project, copied, project.phase(phase.name))
+
+
+def _with_all_reflections(
+    scratch: _Scratch, histogram: Any, fit: LeBailResult, lines: FoundLines | None, random_seed: int
+) -> LeBailResult:
+    """Extend a fit that ended early to the limits of the user's histogram, with a note on its Rwp there."""
+    limits = list(histogram.data["Limits"][1])
+    if scratch.histogram.data["Limits"][1] == limits:
+        return fit
+    note = extend_fit(
+        scratch.project,
+        scratch.histogram,
+        scratch.phase,
+        refine_function(),
+        limits,
+        random_seed=random_seed,
+        lines=lines,
+    )
+    return dataclasses.replace(fit, notes=(*fit.notes, note))
+
+
+def _accept(
+    scratch: _Scratch, project: Any, histogram: Any, phase: Any, fit: LeBailResult, lines: FoundLines | None
+) -> None:
+    """Bring the fitted values into the user's project, with labels of the lines and an entry in the notebook."""
+    with transactions.whole_or_not_at_all(project):
+        transactions.take_over(scratch.histogram, scratch.phase, histogram, phase)
+        if lines is not None:
+            label_lines(histogram, phase, lines)
+        project.data["Notebook"]["data"].append(fit_entry(phase.name, fit))

@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 
 from alphadiffract_plugin.gsasii import installation
-from alphadiffract_plugin.gsasii.outcome import fit_entry, judged_fit, report_from_fit
+from alphadiffract_plugin.gsasii.outcome import fit_entry, interpreted, report_from_fit
 from alphadiffract_plugin.gsasii.project import control_fits
 from alphadiffract_plugin.gsasii.project import seed as add_candidates
 from alphadiffract_plugin.load import write_xye
-from alphadiffract_plugin.recipes.lebail_recipe import CELL, fit_by_lebail
+from alphadiffract_plugin.recipes.lebail_recipe import cell_and_esd, fit_by_lebail
 from alphadiffract_plugin.recipes.project_recipe import keep_every_point, label_lines
 from alphadiffract_plugin.records import Histogram, IndexingResult, SeedReport
-from alphadiffract_plugin.seeding.answer import seedable
+from alphadiffract_plugin.seeding.answer import recipe_lines, seedable
 from alphadiffract_plugin.seeding.instprm import instprm_from_histogram, knows_widths
 from alphadiffract_plugin.seeding.staging import file_name, staged, with_esd
 from alphadiffract_plugin.settings import Settings
@@ -77,7 +77,7 @@ def _fill(
         warnings.simplefilter("ignore")  # the report says it
         phases = add_candidates(project, powder, result, keep, control=control)
     first = seedable(result).candidates[0]
-    peaks = None if result.peaks is None else result.peaks.to_dict()
+    lines = recipe_lines(result)
     fit = fit_by_lebail(
         project,
         powder,
@@ -87,11 +87,11 @@ def _fill(
         cycles=settings.seed.cycles,
         random_seed=random_seed,
         profile="sample" if knows_widths(histogram) else "instrument",
-        peaks=peaks,
+        lines=lines,
     )
-    if fit["cell"] is not None and peaks:
-        label_lines(powder, phases[0], peaks)
-    fit = judged_fit(fit, result, control)
+    if fit.cell is not None and lines is not None:
+        label_lines(powder, phases[0], lines)
+    fit = interpreted(fit, result, control)
     project.data["Notebook"]["data"].append(fit_entry(phases[0].name, fit))
     names = tuple(phase.name for phase in phases)
     return report_from_fit(fit, target=str(pattern), phases=names, control=control)
@@ -102,9 +102,5 @@ def _read_back(g2: Any, path: Path, report: SeedReport) -> SeedReport:
     if report.cell is None:
         return report
     project = g2.G2Project(gpxfile=str(path))
-    cell, esd = project.phase(report.phases[0]).get_cell_and_esd()
-    return dataclasses.replace(
-        report,
-        cell=tuple(float(cell[name]) for name in CELL),
-        cell_esd=tuple(float(esd[name]) for name in CELL),
-    )
+    cell, esd = cell_and_esd(project.phase(report.phases[0]))
+    return dataclasses.replace(report, cell=cell, cell_esd=esd)

@@ -1,41 +1,43 @@
-"""Fit one phase of an open GSAS-II project by Le Bail, in the order that converges, keeping only steps that help.
+"""Fit one phase of an open GSAS-II project by Le Bail, in an order that converges, and keep only steps that help.
 
-This file needs numpy, its two helpers ``lebail_steps.py`` and ``lebail_start.py``, and the objects of an open
-GSAS-II project, nothing else: ``gsasii.py`` uses it here, and a bundle carries copies beside ``make_project.py``.
-Method: Le Bail, Duroy & Fourquet, Mater. Res. Bull. 23 (1988) 447; program: Toby & Von Dreele, J. Appl. Cryst. 46
-(2013) 544.
+This file needs numpy, ``recipe_records.py``, ``lebail_steps.py``, ``lebail_start.py`` and the objects of an open
+GSAS-II project. A bundle carries copies of all of them beside ``make_project.py``. Method: Le Bail, Duroy & Fourquet,
+Mater. Res. Bull. 23 (1988) 447; program: Toby & Von Dreele, J. Appl. Cryst. 46 (2013) 544.
 """
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import random
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
 from alphadiffract_plugin.recipes.lebail_start import prepare, set_background
-from alphadiffract_plugin.recipes.lebail_steps import Fit, FitFailed
+from alphadiffract_plugin.recipes.lebail_steps import FitFailed, LeBailFit
+from alphadiffract_plugin.recipes.recipe_records import CellNumbers, FoundLines, LeBailResult, cell_from_numbers
 
 REFLECTIONS = 300
-"""The fit ends at the angle where the phase has so many reflections."""
+"""The fit ends at the angle where the phase has this number of reflections: its time grows with their number."""
 
 ROUNDS = 15
-"""At most so many times everything is refined together."""
+"""Everything is refined together at most this number of times."""
 
 SETTLED = 0.005
-"""A round that changes Rwp by a smaller fraction of itself, or by less than 0.05 %, is the last."""
+"""A round that changes Rwp by less than this fraction of it, or by less than 0.05 %, is the last."""
 
 FAR = 1.25
-"""While lines are still off their places, Rwp tells less, and a step may raise it by this factor."""
+"""Rwp may rise by this factor in a step while the lines are not yet at their places: then it says little."""
 
 SLACK = 1.15
-"""In the rounds Rwp may stand above the least so far by this factor."""
+"""In the rounds Rwp may be above the lowest one so far by this factor."""
 
-CELL = ("length_a", "length_b", "length_c", "angle_alpha", "angle_beta", "angle_gamma")
+CELL_NAMES = ("length_a", "length_b", "length_c", "angle_alpha", "angle_beta", "angle_gamma")
+"""Keys of the cell parameters in what ``G2Phase.get_cell`` returns."""
 
 
 def fit_by_lebail(
@@ -48,35 +50,29 @@ def fit_by_lebail(
     cycles: int,
     random_seed: int,
     profile: str = "instrument",
-    peaks: dict[str, Any] | None = None,
-) -> dict[str, Any]:
-    """Fit background, cell, zero or displacement, and widths, with Le Bail intensities.
+    lines: FoundLines | None = None,
+) -> LeBailResult:
+    """Refine background, cell, zero or displacement, and widths, with Le Bail intensities.
 
     Parameters
     ----------
     project, histogram, phase : of GSAS-II; the only phase in use. The project's file is overwritten, and .lst and
         .bak files appear beside it.
     refine : ``GSASIIstrMain.Refine``.
-    zero_shift : of low-angle lines, in degrees; where the zero (Debye-Scherrer) or the displacement (Bragg-Brentano)
-        starts.
-    cycles : least-squares cycles a step.
-    random_seed : GSAS-II starts Le Bail intensities at random; the same seed gives the same fit.
+    zero_shift : shift of low-angle lines in degrees, from which the zero (Debye-Scherrer) or the displacement
+        (Bragg-Brentano) starts.
+    cycles : least-squares cycles per step.
+    random_seed : GSAS-II starts from random Le Bail intensities; the same seed gives the same fit.
     profile : ``instrument`` refines U, V, W, X and Y; ``sample`` keeps a calibrated instrument and refines the
         crystallite size and the microstrain.
-    peaks : measured lines (``two_theta``, ``fwhm`` in degrees), from which ``sample`` starts.
+    lines : found lines, from which ``sample`` and the background start.
 
     Returns
     -------
-    ``converged``; ``rwp`` in per cent, ``line_rwp`` of the points near the found lines alone, and ``gof``; ``cell`` and
-    ``cell_esd`` in Å and degrees; ``steps``, pairs of what was refined and Rwp after it; ``notes``, sentences. If the
-    fit diverged, ``cell`` is None and the project is as it was.
+    The result. If the cell could not be refined, its ``cell`` is None and the project is as it was.
     """
-    state = random.getstate()
-    random.seed(random_seed)
-    try:
-        return _whole_fit(Fit(project, histogram, phase, refine, cycles, profile), zero_shift, peaks)
-    finally:
-        random.setstate(state)
+    with seeded(random_seed):
+        return _whole_fit(LeBailFit(project, histogram, phase, refine, cycles, profile), zero_shift, lines)
 
 
 def extend_fit(
@@ -87,44 +83,65 @@ def extend_fit(
     limits: list[float],
     *,
     random_seed: int,
-    peaks: dict[str, Any] | None,
+    lines: FoundLines | None,
 ) -> str:
-    """Bring a fit that ended early to the end of the pattern, cell and widths held; a sentence on what that leaves.
+    """Extend a fit that ended early to the whole pattern, with cell and widths fixed; returns a sentence on its Rwp.
 
-    The background starts anew: see :func:`set_background`.
+    The background starts again, see :func:`set_background`.
 
     Parameters
     ----------
-    project, histogram, phase, refine, random_seed, peaks : as of :func:`fit_by_lebail`.
+    project, histogram, phase, refine, random_seed, lines : as in :func:`fit_by_lebail`.
     limits : of the histogram, in degrees.
     """
-    state = random.getstate()
-    random.seed(random_seed)
-    try:
+    with seeded(random_seed):
         histogram.data["Limits"][1] = list(limits)
-        fit = Fit(project, histogram, phase, refine, 0, "instrument")
-        set_background(fit, peaks)
+        fit = LeBailFit(project, histogram, phase, refine, 0, "instrument")
+        set_background(fit, lines)
         fit.make_reflections()
         fit.intensities()
-    finally:
-        random.setstate(state)
     return (
-        f"The histogram keeps its limits: from {limits[0]:.2f} to {limits[1]:.2f} degrees, with all "
-        f"{len(fit.reflections())} reflections, this cell and these widths, Rwp is {fit.steps[-1][1]:.1f} %."
+        f"The histogram keeps its limits. From {limits[0]:.2f} to {limits[1]:.2f} degrees, with all "
+        f"{len(fit.reflections())} reflections and with this cell and these widths, Rwp is {fit.steps[-1][1]:.1f} %."
     )
 
 
-def _whole_fit(fit: Fit, zero_shift: float, peaks: dict[str, Any] | None) -> dict[str, Any]:
-    """The whole recipe; see :func:`fit_by_lebail`."""
-    before = fit.project.filename + ".before"
-    fit.project.save()
-    shutil.copyfile(fit.project.filename, before)
-    prepare(fit, zero_shift, peaks)
-    held = settled = False
+@contextlib.contextmanager
+def seeded(random_seed: int) -> Iterator[None]:
+    """Seed Python's random numbers, which GSAS-II uses, and restore their state afterwards."""
+    state = random.getstate()
+    random.seed(random_seed)
     try:
-        _start(fit, peaks)
-        held = hold_cell(fit)
-        if held:
+        yield
+    finally:
+        random.setstate(state)
+
+
+def _whole_fit(fit: LeBailFit, zero_shift: float, lines: FoundLines | None) -> LeBailResult:
+    """The whole recipe; see :func:`fit_by_lebail`."""
+    fit.project.save()
+    before = f"{fit.project.filename}.before"
+    shutil.copyfile(fit.project.filename, before)
+    prepare(fit, zero_shift, lines)
+    cell_refined, settled = _run_stages(fit, lines)
+    if not cell_refined:
+        fit.notes.append("The cell could not be refined by Le Bail; the project keeps the cell as it was indexed.")
+        fit.go_back(before)
+    elif not settled:
+        fit.notes.append("Rwp of the Le Bail fit did not settle; refine further in GSAS-II and check the fit.")
+    for path in (before, fit.best):
+        if os.path.exists(path):
+            os.remove(path)
+    return _result(fit, lines, cell_refined, settled)
+
+
+def _run_stages(fit: LeBailFit, lines: FoundLines | None) -> tuple[bool, bool]:
+    """Start, cell, widths, everything together, background; whether the cell could be refined, and Rwp settled."""
+    cell_refined = settled = False
+    try:
+        _start(fit, lines)
+        cell_refined = _refine_cell(fit)
+        if cell_refined:
             fit.step("strain" if fit.by_sample else "W")
             fit.rebuilt = True
             fit.step("all", rebuild=True)
@@ -135,38 +152,44 @@ def _whole_fit(fit: Fit, zero_shift: float, peaks: dict[str, Any] | None) -> dic
                 _free_background(fit)
     except FitFailed as reason:
         fit.notes.append(f"The Le Bail fit stopped: {reason}.")
-    if not held:
-        fit.notes.append("The Le Bail fit did not hold the cell; the project keeps the cell as it was indexed.")
-        fit.go_back(before)
-    elif not settled:
-        fit.notes.append("The Le Bail fit did not settle; refine on in GSAS-II, and look at it.")
-    for left in (before, fit.best):
-        if os.path.exists(left):
-            os.remove(left)
+    return cell_refined, settled
+
+
+def _result(fit: LeBailFit, lines: FoundLines | None, cell_refined: bool, settled: bool) -> LeBailResult:
+    """The state of the fit as a record, with cell, esds and goodness of fit as GSAS-II has them."""
     rwp = fit.rwp if math.isfinite(fit.rwp) else fit.steps[-1][1] if fit.steps else math.nan
-    report = {"converged": held and settled, "rwp": rwp, "gof": math.nan, "cell": None, "cell_esd": None}
-    report["line_rwp"] = fit.line_rwp(peaks)[0] if held else rwp
-    return report | (_result(fit) if held else {}) | {"steps": fit.steps, "notes": fit.notes}
+    line_rwp, gof = rwp, math.nan
+    cell: CellNumbers | None = None
+    cell_esd: CellNumbers | None = None
+    if cell_refined:
+        line_rwp = fit.line_rwp(lines)[0]
+        gof = float((fit.project.data["Covariance"]["data"].get("Rvals") or {}).get("GOF", math.nan))
+        cell, cell_esd = cell_and_esd(fit.phase)
+    return LeBailResult(
+        converged=cell_refined and settled,
+        rwp=rwp,
+        line_rwp=line_rwp,
+        gof=gof,
+        cell=cell,
+        cell_esd=cell_esd,
+        steps=tuple(fit.steps),
+        notes=tuple(fit.notes),
+    )
 
 
-def _result(fit: Fit) -> dict[str, Any]:
-    """Cell, its esds and the goodness of fit, as GSAS-II has them."""
-    cell, esd = fit.phase.get_cell_and_esd()
-    values = fit.project.data["Covariance"]["data"].get("Rvals") or {}
-    return {
-        "gof": float(values.get("GOF", math.nan)),
-        "cell": tuple(float(cell[name]) for name in CELL),
-        "cell_esd": tuple(float(esd[name]) for name in CELL),
-    }
+def cell_and_esd(phase: Any) -> tuple[CellNumbers, CellNumbers]:
+    """Cell of a G2Phase in Å and degrees, and its standard uncertainties; these are 0 before any refinement."""
+    cell, esd = phase.get_cell_and_esd()
+    return cell_from_numbers(cell[name] for name in CELL_NAMES), cell_from_numbers(esd[name] for name in CELL_NAMES)
 
 
-def _start(fit: Fit, peaks: dict[str, Any] | None) -> None:
-    """Make the reflections and their first intensities; end the pattern at ``REFLECTIONS`` of them."""
+def _start(fit: LeBailFit, lines: FoundLines | None) -> None:
+    """List the reflections and extract first intensities; end the pattern at ``REFLECTIONS`` reflections."""
     fit.make_reflections()
     positions = np.sort(fit.reflections()[:, 5])
     if len(positions) > REFLECTIONS:
         fit.histogram.data["Limits"][1][1] = float(positions[REFLECTIONS])
-        set_background(fit, peaks)
+        set_background(fit, lines)
         fit.notes.append(
             f"The fit ends at {positions[REFLECTIONS]:.2f} degrees, where {REFLECTIONS} reflections are reached."
         )
@@ -175,30 +198,30 @@ def _start(fit: Fit, peaks: dict[str, Any] | None) -> None:
     fit.keep()
 
 
-def hold_cell(fit: Fit) -> bool:
-    """Refine cell, and zero or displacement; whether the cell could be refined.
+def _refine_cell(fit: LeBailFit) -> bool:
+    """Refine the cell, and the zero or the displacement; whether the cell could be refined.
 
-    The background stays where it started, see ``lebail_start.py``: refined with Le Bail intensities that are not
-    settled, it sinks, they gather up what it leaves, and so on without end.
+    The background stays where it started, see ``lebail_start.py``. If it were refined with Le Bail intensities that
+    have not settled, it would sink, the intensities would take up what it leaves, and so on without end.
     """
-    held = fit.step("cell", worse=FAR)
+    refined = fit.step("cell", worse=FAR)
     fit.step("displacement" if "Shift" in fit.sample else "zero", worse=FAR)
-    return held or fit.step("cell", worse=FAR)
+    return refined or fit.step("cell", worse=FAR)
 
 
-def _rounds(fit: Fit) -> bool:
-    """Refine everything together until Rwp settles, with the widths held if they do harm; whether it settled.
+def _rounds(fit: LeBailFit) -> bool:
+    """Refine everything together until Rwp settles, without the widths if they do harm; whether it settled.
 
-    Le Bail intensities minimise nothing: Rwp may settle a little above where a step first took it. If it does not
-    settle, the state of the least Rwp stands: tails of lines and background can feed each other without end.
+    Le Bail intensities minimise nothing, so Rwp may settle a little above the lowest value that a step reached. If it
+    does not settle, the state of the lowest Rwp is kept: tails of lines and background can feed each other without end.
     """
-    least, slack, kept = fit.rwp, SLACK, fit.project.filename + ".least"
+    least, slack, kept = fit.rwp, SLACK, f"{fit.project.filename}.least"
     shutil.copyfile(fit.best, kept)
     settled = False
     for _ in range(ROUNDS):
         before = fit.rwp
         if not fit.step("all", worse=slack * least / before):
-            if not _hold_widths(fit):
+            if not _fix_widths(fit):
                 break
             slack = SLACK**2
         elif abs(before - fit.rwp) < max(0.05, SETTLED * before):
@@ -214,19 +237,19 @@ def _rounds(fit: Fit) -> bool:
     return settled
 
 
-def _free_background(fit: Fit) -> None:
-    """Refine the background with all the rest, if Rwp settles lower for it; else leave all as it was before."""
-    rwp, kept = fit.rwp, fit.project.filename + ".held"
+def _free_background(fit: LeBailFit) -> None:
+    """Refine the background with all the rest if Rwp settles lower with it; otherwise restore the state before."""
+    rwp, kept = fit.rwp, f"{fit.project.filename}.held"
     shutil.copyfile(fit.best, kept)
     if fit.step("background") and not (_rounds(fit) and fit.rwp < rwp):
-        fit.notes.append(f"The background stays where it started: refined as well, it left Rwp {fit.rwp:.1f} %.")
+        fit.notes.append(f"The background stays where it started; when it was refined too, Rwp was {fit.rwp:.1f} %.")
         fit.rwp = rwp
         fit.go_back(kept)
     os.remove(kept)
 
 
-def _hold_widths(fit: Fit) -> bool:
-    """Refine the widths no more; False if they were held already."""
+def _fix_widths(fit: LeBailFit) -> bool:
+    """Stop refining the widths; False if none was being refined."""
     places = [place for what in ("W", "U, V", "X, Y", "strain", "size") for place in fit.flags(what)]
     free = [(place, index) for place, index in places if place[index]]
     for place, index in free:

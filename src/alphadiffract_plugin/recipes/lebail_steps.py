@@ -1,7 +1,7 @@
-"""One Le Bail fit in GSAS-II, a step at a time: let it run, look at what came of it, take it back if it did harm.
+"""One Le Bail fit in GSAS-II, step by step: run a step, check what came of it, and undo it if it did harm.
 
-This file needs numpy and the objects of an open GSAS-II project, nothing else: ``lebail_recipe.py`` puts its steps in
-order, and a bundle carries copies of both beside ``make_project.py``.
+This file needs numpy, ``recipe_records.py`` and the objects of an open GSAS-II project. ``lebail_recipe.py`` puts the
+steps in order; a bundle carries copies of all of them beside ``make_project.py``.
 """
 
 from __future__ import annotations
@@ -13,29 +13,35 @@ from typing import Any
 
 import numpy as np
 
+from alphadiffract_plugin.recipes.recipe_records import Floats, FoundLines
+
 WORSE = 1.05
-"""A step may raise Rwp by this factor: Le Bail intensities follow the parameters with a delay."""
+"""A step may raise Rwp by this factor, since Le Bail intensities follow the parameters with a delay."""
 
 CELL_DRIFT = 0.015
-"""A step that moves a cell edge by more of its starting length has lost the cell."""
+"""A step that moves a cell edge by more than this fraction of its starting length has lost the cell. Five times the
+0.3 % from which Le Bail in GSAS-II finds the right cell."""
 
 WIDTH_DRIFT = 3.0
 """A step that changes the median line width by more than this factor has lost the profile."""
 
+FEW_REFLECTIONS = 12
+"""With fewer reflections U, V and Y are not refined: too few angles to tell them from W and X."""
+
 
 class FitFailed(Exception):
-    """GSAS-II gave up on a step, or the step left reason behind."""
+    """GSAS-II reported a failure in a step, or the step led to a worse fit, another cell or impossible widths."""
 
 
-class Fit:
-    """One fit: the parts of the project, the steps so far, and the best state so far in a file.
+class LeBailFit:
+    """A fit in progress: the parts of the project, the steps so far, and a file with the best state so far.
 
     Parameters
     ----------
     project, histogram, phase : of GSAS-II; the only phase in use. The project's file is overwritten, and .lst and
         .bak files appear beside it.
     refine : ``GSASIIstrMain.Refine``.
-    cycles : least-squares cycles a step.
+    cycles : least-squares cycles per step.
     profile : ``instrument`` or ``sample``, see ``fit_by_lebail``.
     """
 
@@ -52,18 +58,18 @@ class Fit:
         self.rwp, self.rebuilt = math.inf, False
 
     def begin(self) -> None:
-        """What drifts are measured from: cell and widths now."""
+        """Remember cell and widths, from which the drifts are measured."""
         self.first_cell, self.first_widths = self.cell(), self.widths()
 
     def make_reflections(self) -> None:
-        """Let GSAS-II list the reflections of the cell within the limits, with intensities at random."""
+        """Let GSAS-II list the reflections of the cell within the limits, with random intensities."""
         self.advance("start", cycles=0, rebuild=True)
         if len(self.reflections()) == 0:
             raise FitFailed("the cell has no reflection within the limits of the pattern")
 
     def flags(self, what: str) -> list[tuple[list[Any], int]]:
-        """Where GSAS-II keeps the flags of a step: lists and places in them."""
-        few = len(self.reflections()) < 12
+        """The refinement flags that a step sets: for each the list of GSAS-II that holds it, and its place there."""
+        few = len(self.reflections()) < FEW_REFLECTIONS
         return {
             "background": [(self.histogram.data["Background"][0], 1)],
             "cell": [(self.phase.data["General"]["Cell"], 0)],
@@ -78,7 +84,14 @@ class Fit:
         }[what]
 
     def step(self, what: str, *, worse: float = WORSE, rebuild: bool = False) -> bool:
-        """Refine more; go back to the best state, without what was added, if that does no good."""
+        """Refine further parameters; whether that helped. If not, the project is in the best state so far again.
+
+        Parameters
+        ----------
+        what : key of :meth:`flags`; ``all`` adds no parameter.
+        worse : factor by which Rwp may rise.
+        rebuild : list the reflections again first, which GSAS-II does not do by itself when the cell changes.
+        """
         flags = self.flags(what)
         for place, index in flags:
             place[index] = True
@@ -89,7 +102,7 @@ class Fit:
             self.advance(what, cycles=self.cycles)
             self.check(worse)
         except FitFailed as reason:
-            self.notes.append(f"The step '{what}' was taken back: {reason}.")
+            self.notes.append(f"The step '{what}' was undone: {reason}.")
             self.go_back(self.best)
             return False
         self.rwp = self.steps[-1][1]
@@ -97,7 +110,7 @@ class Fit:
         return True
 
     def intensities(self) -> None:
-        """Let the Le Bail intensities settle with all parameters held."""
+        """Let the Le Bail intensities settle with all parameters fixed."""
         for _ in range(3):
             self.advance("intensities", cycles=0)
 
@@ -108,8 +121,8 @@ class Fit:
             raise FitFailed(f"Rwp rose from {self.rwp:.1f} to {rwp:.1f} %")
         drift = np.abs(np.array(self.cell()[:3]) / self.first_cell[:3] - 1).max()
         if not drift <= CELL_DRIFT:
-            raise FitFailed(f"the cell moved by {100 * drift:.1f} %")
-        if self.rebuilt:  # before that, wide lines bridge what the positions are still off
+            raise FitFailed(f"a cell edge changed by {100 * drift:.1f} %")
+        if self.rebuilt:  # before that, wide lines make up for positions that are not right yet
             self.check_widths()
 
     def check_widths(self) -> None:
@@ -119,7 +132,12 @@ class Fit:
             raise FitFailed(f"the line widths changed by a factor of {ratio:.2g}")
 
     def advance(self, what: str, *, cycles: int, rebuild: bool = False) -> None:
-        """Let GSAS-II run; its own ``G2Project.refine`` would drop the word that it failed."""
+        """Run ``GSASIIstrMain.Refine``, which returns its failure. ``G2Project.refine`` hides the failure status.
+
+        Raises
+        ------
+        FitFailed : GSAS-II failed.
+        """
         self.project.set_Controls("cycles", cycles)
         self.project.data["Covariance"]["data"] = {}
         self.project.index_ids()  # writes the file
@@ -135,70 +153,85 @@ class Fit:
     def profile_rwp(self) -> float:
         """Rwp in per cent of the calculated profile that the file holds.
 
-        GSAS-II's other one, among the ``Rvals``, is of the least-squares minimum: the Le Bail intensities that follow
-        may spoil it. Of the profile it says at most 100, where the other says by how much it diverged.
+        GSAS-II keeps another Rwp among its ``Rvals``, that of the least-squares minimum. The Le Bail intensities are
+        extracted after it and may make the profile worse. But where the fit diverged, the Rwp of the profile is cut
+        off at 100 and that of the minimum is not: there it is returned.
         """
         rwp = float(self.histogram.residuals["wR"])
         values = self.project.data["Covariance"]["data"].get("Rvals") or {}
         return rwp if rwp < 100 else float(values.get("Rwp", rwp))
 
-    def line_rwp(self, peaks: dict[str, Any] | None) -> tuple[float, float]:
-        """Rwp in per cent of the points within a width of the found lines, and what noise alone would leave there.
+    def line_rwp(self, lines: FoundLines | None) -> tuple[float, float]:
+        """Rwp in per cent of the points within a line width of the found lines, and that of the noise alone there.
 
-        Le Bail intensities gather noise between the lines too, which would hide in a noisy pattern what they explain.
+        Le Bail intensities also fit the noise between the lines; in a noisy pattern that would hide how well the cell
+        explains the lines. Without lines all points within the limits count.
         """
         columns = self.histogram.data["data"][1][:4]
-        x, y, weight, calculated = (np.ma.filled(np.ma.asarray(column, dtype=float), 0.0) for column in columns)
+        x, y, weight, calculated = (filled(column) for column in columns)
         low, high = self.histogram.data["Limits"][1]
         counts = (x >= low) & (x <= high) & (weight > 0)
-        if peaks and peaks["two_theta"]:
-            counts &= (np.abs(x[:, None] - peaks["two_theta"]) <= peaks["fwhm"]).any(axis=1)
+        if lines is not None:
+            counts &= (np.abs(x[:, None] - lines.two_theta) <= lines.fwhm).any(axis=1)
         total = np.sum((weight * y**2)[counts])
         left = np.sum((weight * (y - calculated) ** 2)[counts])
         return 100 * math.sqrt(left / total), 100 * math.sqrt(counts.sum() / total)
 
     @property
     def best(self) -> str:
-        """The file of the best state."""
-        return self.project.filename + ".best"
+        """The file with the best state so far."""
+        return f"{self.project.filename}.best"
 
     def keep(self) -> None:
         """Remember this state as the best."""
         shutil.copyfile(self.project.filename, self.best)
 
     def go_back(self, path: str) -> None:
-        """Take the project from such a file."""
+        """Restore the project from such a file."""
         shutil.copyfile(path, self.project.filename)
         self.project.reload()
 
-    def reflections(self) -> np.ndarray:
-        """GSAS-II's reflections: h, k, l, multiplicity, d, two_theta, ..."""
+    def reflections(self) -> Floats:
+        """GSAS-II's reflections, one per row: h, k, l, multiplicity, d, two_theta, ..."""
         return np.array(self.histogram.data["Reflection Lists"][self.phase.name]["RefList"]).reshape(-1, 15)
 
-    def cell(self) -> np.ndarray:
-        """The six cell parameters now."""
+    def cell(self) -> Floats:
+        """The six cell parameters in Å and degrees at present."""
         return np.array(self.phase.data["General"]["Cell"][1:7], dtype=float)
 
     @property
     def wavelength(self) -> float:
-        """In Å; of Kα1 in a doublet."""
-        return self.instrument.get("Lam", self.instrument.get("Lam1"))[1]
+        """Wavelength in Å; that of Kα1 if there are two."""
+        return float(self.instrument.get("Lam", self.instrument.get("Lam1"))[1])
 
-    def widths(self) -> np.ndarray:
-        """Full width at half maximum in degrees at twenty angles across the limits, as the parameters give it."""
-        theta = np.radians(np.linspace(*self.histogram.data["Limits"][1], 20) / 2)
+    def widths(self) -> Floats:
+        """Full width at half maximum in degrees at twenty angles across the limits, from the present parameters.
+
+        Size and microstrain are converted to GSAS-II's Lorentz widths X and Y in 0.01 degrees: a size of s µm gives
+        1.8 λ / (π s), a microstrain of m (in 10⁻⁶) gives 0.018 m / π.
+        """
+        low, high = (float(limit) for limit in self.histogram.data["Limits"][1])
+        theta = np.radians(np.linspace(low, high, 20) / 2)
         size, strain = (self.coupling[name][1][0] for name in ("Size", "Mustrain"))
         return self.instrument_fwhm(
             theta, 1.8 * self.wavelength / (math.pi * max(size, 1e-6)), 0.018 * strain / math.pi
         )
 
-    def instrument_fwhm(self, theta: np.ndarray, more_x: float = 0.0, more_y: float = 0.0) -> np.ndarray:
-        """Width in degrees of the instrument's parameters, with more of X and Y."""
+    def instrument_fwhm(self, theta: Floats, more_x: float = 0.0, more_y: float = 0.0) -> Floats:
+        """Width in degrees at Bragg angles ``theta`` in radians, by the instrument's U, V, W, X and Y.
+
+        ``more_x`` and ``more_y`` are added to X and Y (0.01 degrees).
+        """
         u, v, w, x, y = (self.instrument[name][1] for name in "UVWXY")
         return fwhm(theta, u, v, w, x + more_x, y + more_y)
 
 
-def fwhm(theta: np.ndarray, u: float, v: float, w: float, x: float, y: float) -> np.ndarray:
+def filled(column: Any) -> Floats:
+    """A column of a GSAS-II histogram as a plain array, 0 where it is masked: GSAS-II masks points out of limits."""
+    return np.asarray(np.ma.filled(np.ma.asarray(column, dtype=float), 0.0))
+
+
+def fwhm(theta: Floats, u: float, v: float, w: float, x: float, y: float) -> Floats:
     """Full width at half maximum in degrees of GSAS-II's profile at Bragg angles ``theta`` in radians.
 
     Gauss variance U tan²θ + V tan θ + W in 0.0001 degrees², Lorentz width X/cos θ + Y tan θ in 0.01 degrees; the
@@ -207,4 +240,4 @@ def fwhm(theta: np.ndarray, u: float, v: float, w: float, x: float, y: float) ->
     tangent = np.tan(theta)
     gauss = np.sqrt(8 * math.log(2) * np.maximum(u * tangent**2 + v * tangent + w, 1e-3))
     lorentz = np.maximum(x / np.cos(theta) + y * tangent, 1e-3)
-    return (0.5346 * lorentz + np.sqrt(0.2166 * lorentz**2 + gauss**2)) / 100
+    return np.asarray((0.5346 * lorentz + np.sqrt(0.2166 * lorentz**2 + gauss**2)) / 100)

@@ -1,44 +1,49 @@
-"""Put ranked answers into an open GSAS-II project: lines, unit cells, one phase per candidate, a notebook entry.
+"""Put a ranked answer into an open GSAS-II project: lines, unit cells, one phase per candidate, a notebook entry.
 
-This file needs numpy and the objects of an open GSAS-II project, nothing else: ``gsasii.py`` uses it here, and a
-bundle carries a copy of it beside ``make_project.py``. Answers come as the plain dictionaries of ``result.json``.
+This file needs numpy, ``recipe_records.py`` and the objects of an open GSAS-II project. A bundle carries a copy of it
+beside ``make_project.py``.
 """
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from alphadiffract_plugin.recipes.recipe_records import Floats, FoundLines, SeedAnswer, SeedCandidate, volume_of_cell
+
 BRAVAIS = (
     *("Fm3m", "Im3m", "Pm3m", "R3-H", "P6/mmm", "I4/mmm", "P4/mmm", "Fmmm", "Immm", "Ammm", "Bmmm", "Cmmm", "Pmmm"),
     *("I2/m", "A2/m", "C2/m", "P2/m", "P1"),
 )
-"""The lattices of GSAS-II's list of unit cells, in its order."""
+"""The lattices in GSAS-II's list of unit cells, in its order."""
 
-_TAIL = {"cubic": "m3m", "tetragonal": "4/mmm", "orthorhombic": "mmm", "monoclinic": "2/m", "triclinic": "1"}
+_POINT_GROUP = {"cubic": "m3m", "tetragonal": "4/mmm", "orthorhombic": "mmm", "monoclinic": "2/m", "triclinic": "1"}
+"""The end of GSAS-II's name of a lattice; ``6/mmm`` for trigonal and hexagonal."""
+
+SHORTEST_SPACING = 0.5
+"""d in Å down to which GSAS-II shows the lines of its unit cells (its ``dmin``)."""
 
 
-def seed_project(project: Any, histogram: Any, result: dict[str, Any], *, keep: int, note: str) -> list[Any]:
-    """Add the lines, the unit cells, a phase per kept candidate and a notebook entry.
+def seed_project(project: Any, histogram: Any, answer: SeedAnswer, *, keep: int, note: str) -> list[Any]:
+    """Add the lines, the unit cells, one phase per kept candidate and a notebook entry.
 
     Parameters
     ----------
-    project, histogram : a G2Project and a G2PwdrData in it. Lists that hold something already stay as they are.
-    result : an IndexingResult as dictionary.
+    project, histogram : a G2Project and a G2PwdrData in it. Lists that are not empty stay as they are.
+    answer : the candidates and the lines.
     keep : number of candidates that become phases.
     note : text for the notebook.
 
     Returns
     -------
-    The new G2Phase objects; the first is in use, the others wait.
+    The new G2Phase objects. Only the first is in use.
     """
-    candidates = result["candidates"][:keep]
-    if result.get("peaks"):
-        _add_lines(histogram, result["peaks"])
+    candidates = answer.candidates[:keep]
+    if answer.lines is not None:
+        _add_lines(histogram, answer.lines)
     if candidates and not histogram.data["Unit Cells List"]:
         histogram.data["Unit Cells List"] = _unit_cells(candidates)
     phases = []
@@ -46,8 +51,8 @@ def seed_project(project: Any, histogram: Any, result: dict[str, Any], *, keep: 
     for rank, (name, candidate) in enumerate(zip(names, candidates, strict=True), start=1):
         phase = project.add_phase(
             phasename=name,
-            spacegroup=candidate["space_group_symbol"],
-            cell=list(candidate["cell"]),
+            spacegroup=candidate.space_group_symbol,
+            cell=list(candidate.cell),
             histograms=[histogram],
         )
         phase.data["Histograms"][histogram.name]["Use"] = rank == 1
@@ -59,7 +64,7 @@ def seed_project(project: Any, histogram: Any, result: dict[str, Any], *, keep: 
 def phase_names(project: Any, histogram: Any, count: int) -> list[str]:
     """Names for new phases: candidate_1 ..., followed by the histogram's name where the project has several.
 
-    Names in use already would be changed by GSAS-II, number by number; so all get another ending then.
+    GSAS-II would rename a phase whose name is in use already. So if one name is taken, all get another ending.
     """
     short = re.sub(r"\.\w+( Bank 1)?$", "", histogram.name.removeprefix("PWDR "))
     short = re.sub(r"[^A-Za-z0-9.-]+", "_", short).strip("_") or "histogram"
@@ -71,69 +76,60 @@ def phase_names(project: Any, histogram: Any, count: int) -> list[str]:
         names = [f"candidate_{rank}{ending}" for rank in range(1, count + 1)]
         if taken.isdisjoint(names):
             return names
-    raise ValueError(f"the project holds candidates of {histogram.name} a thousand times")
+    raise ValueError(f"The project holds candidates of {histogram.name} a thousand times already.")
 
 
-def keep_every_point(histogram: Any, intensity: np.ndarray, esd: np.ndarray) -> None:
-    """Give back the points at or below zero, which GSAS-II's xye reader sets to 0 with a weight of 0."""
+def keep_every_point(histogram: Any, intensity: Floats, esd: Floats) -> None:
+    """Restore the points at or below zero, which GSAS-II's xye reader sets to 0 with a weight of 0."""
     columns = histogram.data["data"][1]
     columns[1] = np.array(intensity, dtype=float)
     columns[2] = 1 / np.square(np.array(esd, dtype=float))
 
 
-def label_lines(histogram: Any, phase: Any, peaks: dict[str, Any]) -> None:
-    """Write the indices of the phase's reflections beside the lines that were seeded, where one lies near enough.
+def label_lines(histogram: Any, phase: Any, lines: FoundLines) -> None:
+    """Write the indices of the fitted phase's reflections into the index list, beside the lines that they explain.
 
-    Near means within half the line's width; the phase must have been fitted. A list that is not ours stays.
+    A reflection explains a line if it lies within half of the line's width. An index list that is not ours stays.
     """
     rows = histogram.data["Index Peak List"][0]
     reflections = np.array(histogram.data["Reflection Lists"][phase.name]["RefList"])
-    if len(rows) != len(peaks["two_theta"]) or len(reflections) == 0:
+    if len(rows) != len(lines.two_theta) or len(reflections) == 0:
         return
-    for row, two_theta, fwhm in zip(rows, peaks["two_theta"], peaks["fwhm"], strict=True):
+    for row, two_theta, fwhm in zip(rows, lines.two_theta, lines.fwhm, strict=True):
         nearest = reflections[np.argmin(np.abs(reflections[:, 5] - two_theta))]
         if row[0] == two_theta and abs(nearest[5] - two_theta) <= fwhm / 2:
             row[3:7] = [True, *(int(index) for index in nearest[:3])]
             row[8] = float(nearest[4])
 
 
-def volume_of_cell(cell: Sequence[float]) -> float:
-    """Volume in Å³ of a cell in Å and degrees; NaN for impossible angles."""
-    a, b, c, *angles = cell
-    ca, cb, cg = (math.cos(math.radians(angle)) for angle in angles)
-    square = 1 - ca * ca - cb * cb - cg * cg + 2 * ca * cb * cg
-    return a * b * c * math.sqrt(square) if square > 0 else math.nan
-
-
-def bravais_of_candidate(candidate: dict[str, Any]) -> str:
+def bravais_of_candidate(candidate: SeedCandidate) -> str:
     """GSAS-II's name of a candidate's lattice: ``Pmmm`` for P n m a, ``R3-H`` for R -3 m."""
-    centring = candidate["space_group_symbol"][0]
-    return "R3-H" if centring == "R" else centring + _TAIL.get(candidate["crystal_system"], "6/mmm")
+    centring = candidate.space_group_symbol[0]
+    return "R3-H" if centring == "R" else centring + _POINT_GROUP.get(candidate.crystal_system, "6/mmm")
 
 
-def _add_lines(histogram: Any, peaks: dict[str, Any]) -> None:
-    two_theta, area = np.array(peaks["two_theta"]), np.array(peaks["area"])
+def _add_lines(histogram: Any, lines: FoundLines) -> None:
     if not histogram.data["Peak List"]["peaks"]:
         doublet = histogram.data["Instrument Parameters"][0].get("I(L2)/I(L1)", (0.0, 0.0))[1]
-        for position, counts in zip(two_theta, 100 * area / (1 + doublet), strict=True):
+        for position, counts in zip(lines.two_theta, 100 * lines.area / (1 + doublet), strict=True):
             histogram.add_peak(float(counts), ttheta=float(position))  # Kα1 alone, in counts times 0.01 degrees
     if not any(histogram.data["Index Peak List"]):
-        spacing = peaks["wavelength"] / (2 * np.sin(np.radians(two_theta / 2)))
         rows = [
             [float(position), float(counts), True, False, 0, 0, 0, float(d), 0.0]
-            for position, counts, d in zip(two_theta, area, spacing, strict=True)
+            for position, counts, d in zip(lines.two_theta, lines.area, lines.d, strict=True)
         ]
-        histogram.data["Index Peak List"] = [rows, [float(esd) for esd in peaks["two_theta_esd"]]]
+        histogram.data["Index Peak List"] = [rows, [float(esd) for esd in lines.two_theta_esd]]
 
 
-def _unit_cells(candidates: Sequence[dict[str, Any]]) -> list[Any]:
+def _unit_cells(candidates: Sequence[SeedCandidate]) -> list[Any]:
+    """GSAS-II's *Unit Cells List*: controls, ticked lattices, one row per cell, and three more parts."""
     rows = [
-        [c["m20"] or 0.0, len(c["unindexed"]), BRAVAIS.index(bravais_of_candidate(c)), *c["cell"]]
-        + [volume_of_cell(c["cell"]), False, False]
-        for c in candidates
+        [one.m20, one.unindexed, BRAVAIS.index(bravais_of_candidate(one)), *one.cell, volume_of_cell(one.cell)]
+        + [False, False]
+        for one in candidates
     ]
     first = candidates[0]
     lattice = bravais_of_candidate(first)
-    controls = [0, first["zero_shift"], 4, 25.0, 1, lattice, *first["cell"], volume_of_cell(first["cell"])]
-    shortest = 0.5
-    return [[*controls, first["space_group_symbol"], []], [n == lattice for n in BRAVAIS], rows, shortest, {}, []]
+    controls = [0, first.zero_shift, 4, 25.0, 1, lattice, *first.cell, volume_of_cell(first.cell)]
+    controls += [first.space_group_symbol, []]
+    return [controls, [name == lattice for name in BRAVAIS], rows, SHORTEST_SPACING, {}, []]

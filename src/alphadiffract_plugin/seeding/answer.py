@@ -6,9 +6,14 @@ import dataclasses
 import math
 from collections.abc import Sequence
 
-from alphadiffract_plugin import __version__
+from alphadiffract_plugin import __version__, crystal
 from alphadiffract_plugin.errors import InputError
-from alphadiffract_plugin.recipes.project_recipe import volume_of_cell
+from alphadiffract_plugin.recipes.recipe_records import (
+    FoundLines,
+    SeedAnswer,
+    answer_from_json,
+    lines_from_json,
+)
 from alphadiffract_plugin.records import Candidate, IndexingResult, RandomCellControl
 
 
@@ -28,9 +33,19 @@ def seedable(result: IndexingResult) -> IndexingResult:
     return dataclasses.replace(result, candidates=sound)
 
 
+def recipe_answer(result: IndexingResult) -> SeedAnswer:
+    """An answer whose candidates all have cells, as the recipes take it."""
+    return answer_from_json(result.to_dict())
+
+
+def recipe_lines(result: IndexingResult | None) -> FoundLines | None:
+    """The lines of an answer as the recipes take them; None if there are none."""
+    return lines_from_json(result.peaks.to_dict()) if result and result.peaks else None
+
+
 def _is_sound(candidate: Candidate) -> bool:
     finite = len(candidate.cell) == 6 and all(math.isfinite(value) and value > 0 for value in candidate.cell)
-    return finite and 1 <= candidate.space_group <= 230 and volume_of_cell(candidate.cell) > 1
+    return finite and 1 <= candidate.space_group <= 230 and float(crystal.volume_from_cell(candidate.cell)) > 1
 
 
 def doubts(result: IndexingResult) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from alphadiffract_plugin.seeding.instprm import instprm_from_histogram, knows_w
 from alphadiffract_plugin.seeding.staging import file_name, staged, with_esd
 from alphadiffract_plugin.settings import Settings
 
-RECIPES = ("project_recipe.py", "lebail_recipe.py", "lebail_steps.py", "lebail_start.py")
+RECIPES = ("recipe_records.py", "project_recipe.py", "lebail_recipe.py", "lebail_steps.py", "lebail_start.py")
 """Modules of this package that the script works with; copied beside it, they need numpy alone."""
 
 SCRIPT = '''"""python make_project.py: make {name}.gpx of the files here, its first candidate fitted by Le Bail.
@@ -46,6 +46,7 @@ sys.dont_write_bytecode = True
 
 from lebail_recipe import fit_by_lebail  # noqa: E402
 from project_recipe import keep_every_point, label_lines, seed_project  # noqa: E402
+from recipe_records import answer_from_json  # noqa: E402
 
 TARGET = FOLDER / "{name}.gpx"
 KEEP = {keep}
@@ -57,33 +58,34 @@ DOUBT = """{doubt}"""
 
 if TARGET.exists():
     sys.exit(f"{{TARGET}} is already there: move it away first")
-result = json.loads((FOLDER / "result.json").read_text(encoding="utf-8"))
+answer = answer_from_json(json.loads((FOLDER / "result.json").read_text(encoding="utf-8")))
+first = answer.candidates[0]
 with tempfile.TemporaryDirectory() as work:
     project = GSASIIscriptable.G2Project(newgpx=str(Path(work) / TARGET.name))
     histogram = project.add_powder_histogram(
         str(FOLDER / "pattern.xye"), str(FOLDER / "instrument.instprm"), fmthint="Topas xye"
     )
     keep_every_point(histogram, *np.loadtxt(FOLDER / "pattern.xye", unpack=True)[1:])
-    phases = seed_project(project, histogram, result, keep=KEEP, note=NOTE)
+    phases = seed_project(project, histogram, answer, keep=KEEP, note=NOTE)
     fit = fit_by_lebail(
         project,
         histogram,
         phases[0],
         GSASIIstrMain.Refine,
-        zero_shift=result["candidates"][0]["zero_shift"] + result["candidates"][0]["displacement"],
+        zero_shift=first.low_angle_shift,
         cycles=CYCLES,
         random_seed=RANDOM_SEED,
         profile=PROFILE,
-        peaks=result["peaks"],
+        lines=answer.lines,
     )
-    if fit["cell"] is not None and result["peaks"]:
-        label_lines(histogram, phases[0], result["peaks"])
+    if fit.cell is not None and answer.lines is not None:
+        label_lines(histogram, phases[0], answer.lines)
     project.save()
     shutil.copyfile(project.filename, TARGET)
-for note in (*DOUBT.splitlines(), *fit["notes"]):
+for note in (*DOUBT.splitlines(), *fit.notes):
     print("note:", note)
-print("Le Bail", "converged" if fit["converged"] else "did not converge", f"at Rwp {{fit['rwp']:.2f}} %")
-print("cell", *(f"{{value:.5f}}" for value in fit["cell"] or result["candidates"][0]["cell"]))
+print("Le Bail", "converged" if fit.converged else "did not converge", f"at Rwp {{fit.rwp:.2f}} %")
+print("cell", *(f"{{value:.5f}}" for value in fit.cell or first.cell))
 print("wrote", TARGET)
 '''
 
