@@ -302,8 +302,8 @@ def test_an_answer_that_cannot_be_seeded_from(cli, data, tmp_path):
 
     assert "was found at 1.54059 Å, but the pattern is read as 0.709317 Å" in seeding(good, "--wavelength", "MoKa")
     assert "holds no candidate" in seeding(json.dumps(json.loads(good) | {"candidates": []}))
-    assert "is no JSON" in seeding("P n m a")
-    assert "holds a number, no record" in seeding("3")
+    assert "is not JSON" in seeding("P n m a")
+    assert "holds a number in place of a record" in seeding("3")
     assert "schema version 99" in seeding(good.replace('"schema_version": 1', '"schema_version": 99'))
     shown = cli("seed", tmp_path / "no.json", pattern_file, *CU, "--seed", "note", "-o", tmp_path / "out")
     assert "No such file" in refused(shown, folder=tmp_path, before=before)

@@ -135,9 +135,17 @@ def test_centring_allows_what_gemmi_allows(letter):
     grid = np.stack(np.meshgrid(*[np.arange(-3, 4)] * 3), -1).reshape(-1, 3)
     expected = [not operations.is_systematically_absent(list(hkl)) for hkl in grid]
     assert crystal.centred(grid, letter).tolist() == expected
-    assert np.linalg.det(crystal.primitive_basis((1, 1, 1, 90, 90, 90), letter)) == pytest.approx(
-        1 / (1 + len(crystal.CENTRING_TRANSLATIONS[letter]))
-    )
+    basis = crystal.primitive_basis((1, 1, 1, 90, 90, 90), letter)
+    assert np.linalg.det(basis) == pytest.approx(1 / (1 + len(crystal.centring_translations(letter))))
+
+
+@pytest.mark.parametrize("name", ["P 1", "A 1", "B 1", "C 1", "I 1", "F 1", "R 3:H"])
+def test_a_primitive_basis_spans_the_lattice_of_gemmis(name):
+    change = gemmi.SpaceGroup(name).centred_to_primitive()
+    theirs, ours = np.array(change.rot) / change.DEN, crystal.primitive_basis((1, 1, 1, 90, 90, 90), name[0]).T
+    whole = np.linalg.inv(theirs) @ ours
+    assert whole == pytest.approx(np.round(whole), abs=1e-9)
+    assert abs(np.linalg.det(ours)) == pytest.approx(abs(np.linalg.det(theirs)))
 
 
 @pytest.mark.parametrize("number", ALL_GROUPS)
@@ -162,8 +170,13 @@ def test_symbols_are_written_as_gsas_ii_takes_them():
     }
 
 
+def absent_by_definition(index, operations):
+    """International Tables A, 1.6.3: an operation maps the index onto itself with a phase other than 2πn."""
+    return any((index @ turn == index).all() and index @ shift % 24 for turn, shift in zip(*operations, strict=True))
+
+
 @pytest.mark.parametrize("number", ALL_GROUPS)
-def test_absences_are_those_of_gemmi(number):
+def test_absences_are_those_of_the_definition(number):
     rng = np.random.default_rng(number)
     special = np.array([[h, 0, 0] for h in range(1, 7)])
     special = np.concatenate([np.roll(special, turn, 1) for turn in range(3)])
@@ -172,9 +185,8 @@ def test_absences_are_those_of_gemmi(number):
     diagonal = rng.integers(-6, 7, (30, 3))
     diagonal[:, 1] = diagonal[:, 0] * rng.choice([-1, 1], 30)
     hkl = np.concatenate([special, plane, diagonal, rng.integers(-6, 7, (40, 3))])
-    absent = gemmi.get_spacegroup_reference_setting(number).operations().is_systematically_absent
     operations = crystal.operations_from_space_group(number)
-    assert crystal.extinct(hkl, operations).tolist() == [absent(list(map(int, index))) for index in hkl]
+    assert crystal.extinct(hkl, operations).tolist() == [absent_by_definition(index, operations) for index in hkl]
     assert len(operations[0]) == len(gemmi.get_spacegroup_reference_setting(number).operations())
 
 
@@ -200,10 +212,23 @@ def test_indices_come_in_order_one_of_each_friedel_pair_and_fill_the_sphere():
     assert crystal.indices_within(metric, reach, limit=50).tolist() == hkl[:50].tolist()
 
 
+def test_bragg_s_law_goes_there_and_back():
+    """LaB6 (NIST SRM 660c, a = 4.156826 Å): 100 lies at 21.358 degrees with Cu Kα1, at 5.85 with 0.4246 Å."""
+    assert crystal.d_from_two_theta(21.358, COPPER) == pytest.approx(4.156826, abs=2e-4)
+    assert crystal.inv_d2_from_two_theta(21.358, COPPER) == pytest.approx(4.156826**-2, rel=1e-4)
+    assert crystal.two_theta_from_inv_d2(4.156826**-2, COPPER) == pytest.approx(21.358, abs=1e-3)
+    assert crystal.two_theta_at_wavelength(21.358, COPPER, 0.4246) == pytest.approx(5.855, abs=2e-3)
+    assert np.isnan(crystal.two_theta_at_wavelength(150.0, 0.7, COPPER))
+    assert np.isnan(crystal.two_theta_from_inv_d2(2.0, COPPER))
+    low, high = (crystal.inv_d2_from_two_theta(angle, COPPER) for angle in (90, 90.0001))
+    assert crystal.inv_d2_per_degree(90, COPPER) == pytest.approx((high - low) / 1e-4, rel=1e-4)
+
+
 def test_the_volume_of_a_metric_is_that_of_gemmi_and_spglib():
     for cell, _ in MINERALS.values():
         direct = crystal.direct_metric_from_cell(cell)
         volume = gemmi.UnitCell(*cell).volume
+        assert crystal.volume_from_cell(cell) == pytest.approx(volume)
         assert np.sqrt(np.linalg.det(direct)) == pytest.approx(volume)
         assert np.sqrt(np.linalg.det(crystal.tensor_from_metric(crystal.metric_from_cell(cell)))) == pytest.approx(
             1 / volume

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from matplotlib.text import Text
 
-from alphadiffract_plugin.crystal.reflections import allowed_inv_d2, two_theta_from_inv_d2
+from alphadiffract_plugin.crystal import allowed_inv_d2, two_theta_from_inv_d2
 from alphadiffract_plugin.crystal.symmetry import symbol_from_space_group
 from alphadiffract_plugin.records import Candidate, IndexingResult, Peaks, Prediction
 from alphadiffract_plugin.report.plot import figure_of

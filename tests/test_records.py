@@ -93,11 +93,11 @@ def test_a_record_keeps_its_own_copy_of_an_array():
 @pytest.mark.parametrize(
     ("text", "fault"),
     [
-        ("{", "this is no JSON"),
-        ("3", "holds a number, no record"),
-        ("null", "holds null, no record"),
-        ('"x"', "holds a text, no record"),
-        ("[]", "holds a list, no record"),
+        ("{", "this text is not JSON"),
+        ("3", "holds a number in place of a record"),
+        ("null", "holds null in place of a record"),
+        ('"x"', "holds a text in place of a record"),
+        ("[]", "holds a list in place of a record"),
         (REPORT.to_json(), "holds a SeedReport"),
         (CANDIDATE.to_json().replace('"schema_version": 1', '"schema_version": 99'), "schema version 99"),
         (CANDIDATE.to_json().replace('"rwp"', '"Rwp"'), "extra fields found (Rwp)"),
@@ -108,14 +108,14 @@ def test_a_record_keeps_its_own_copy_of_an_array():
         ),
     ],
 )
-def test_json_of_something_else_is_refused_with_the_mend(text, fault):
+def test_json_of_something_else_is_refused_with_how_to_fix_it(text, fault):
     with pytest.raises(SettingsError) as caught:
         Candidate.from_json(text)
     assert fault in str(caught.value)
     assert "How to fix it: " in str(caught.value)
 
 
-def test_an_infinite_number_is_refused_with_the_mend():
+def test_an_infinite_number_is_refused_with_how_to_fix_it():
     with pytest.raises(SettingsError, match=r"Candidate cannot be written as JSON.*\n  How to fix it: use NaN"):
         dataclasses.replace(CANDIDATE, m20=math.inf).to_json()
 
@@ -187,8 +187,15 @@ def test_inv_d2_of_a_line_is_that_of_bragg():
     # LaB6 (NIST SRM 660c, a = 4.156826 Å): 100 lies at 21.358 degrees with Cu Kα1
     peaks = Peaks([21.358], [0.001], [1.0], [0.1], [50.0], 1.5405929)
     assert 1 / math.sqrt(peaks.inv_d2[0]) == pytest.approx(4.156826, abs=2e-4)
-    shifted = Peaks([21.359], [0.001], [1.0], [0.1], [50.0], 1.5405929)
-    assert shifted.inv_d2[0] - peaks.inv_d2[0] == pytest.approx(peaks.inv_d2_esd[0], rel=1e-3)
+
+
+def test_a_candidate_of_a_group_has_its_symbol_and_crystal_system():
+    calcite = (4.9896, 4.9896, 17.061, 90.0, 90.0, 120.0)
+    found = Candidate.of_group(167, cell=calcite, cell_esd=(0.0,) * 6, probability=0.9, origin="search")
+    assert (found.space_group, found.space_group_symbol, found.crystal_system) == (167, "R -3 c", "trigonal")
+    assert found.volume == pytest.approx(367.9, abs=0.1)
+    with pytest.raises(ValueError, match="no space group 231"):
+        Candidate.of_group(231, cell=calcite, cell_esd=(0.0,) * 6, probability=0.9)
 
 
 @pytest.mark.parametrize("module", [records, settings], ids=lambda module: module.__name__)

@@ -1,4 +1,4 @@
-"""What makes a dataclass a record: equality over arrays, and a versioned JSON form that gives it back."""
+"""The base class of all records: equality that includes arrays, and a versioned JSON form that reads back equal."""
 
 from __future__ import annotations
 
@@ -7,26 +7,32 @@ import functools
 import json
 import math
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, get_origin
 
 import numpy as np
 
+if TYPE_CHECKING:
+    from cattrs import Converter
+    from typing_extensions import Self
+
 SCHEMA_VERSION = 1
-"""Raised by one whenever a field changes its name or meaning; written into every JSON record."""
+"""Written into every JSON record; it goes up by one when a field changes its name or its meaning."""
 
-_JSON_KINDS = {type(None): "null", bool: "true or false", str: "a text", list: "a list"}
-
-R = TypeVar("R", bound="Record")
+_WRITTEN = "give the file that `index --json` wrote"
+_JSON_KINDS: dict[type, str] = {type(None): "null", bool: "true or false", str: "a text", list: "a list"}
 
 
 @functools.cache
-def _converter() -> Any:
+def _converter() -> Converter:
     from cattrs import Converter
     from cattrs.gen import make_dict_unstructure_fn
 
+    def is_array(kind: Any) -> bool:
+        return np.ndarray in (kind, get_origin(kind))
+
     converter = Converter(forbid_extra_keys=True)
-    converter.register_unstructure_hook(np.ndarray, lambda array: array.tolist())
-    converter.register_structure_hook(np.ndarray, lambda values, _: np.asarray(values, dtype=float))
+    converter.register_unstructure_hook_func(is_array, lambda array: array.tolist())
+    converter.register_structure_hook_func(is_array, lambda values, _: np.asarray(values, dtype=float))
     converter.register_structure_hook(float | str, lambda value, _: value)
     converter.register_structure_hook(float, lambda value, _: math.nan if value is None else float(value))
     converter.register_unstructure_hook(float, lambda value: None if math.isnan(value) else float(value))
@@ -38,25 +44,25 @@ def _converter() -> Any:
 
 @dataclass(frozen=True, eq=False)
 class Record:
-    """A frozen record with equality over arrays and a versioned JSON form."""
+    """A frozen dataclass that compares its arrays by value and can be written as JSON and read back."""
 
     def __eq__(self, other: object) -> bool:
         return type(self) is type(other) and all(
             _same(getattr(self, f.name), getattr(other, f.name)) for f in dataclasses.fields(self)
         )
 
-    __hash__ = None
+    __hash__ = None  # type: ignore[assignment]  # records hold arrays, which have no hash
 
     def to_dict(self) -> dict[str, Any]:
         """The record as plain JSON types, with ``record`` and ``schema_version``."""
         return {"record": type(self).__name__, "schema_version": SCHEMA_VERSION} | _converter().unstructure(self)
 
     def to_json(self, *, indent: int | None = None) -> str:
-        """The record as JSON text (NaN as null).
+        """The record as JSON text, NaN as null.
 
         Raises
         ------
-        SettingsError : the record holds an infinite number, which JSON has no word for.
+        SettingsError : the record holds an infinite number, which JSON cannot express.
         """
         from alphadiffract_plugin.errors import SettingsError
 
@@ -69,19 +75,19 @@ class Record:
             ) from error
 
     @classmethod
-    def from_dict(cls: type[R], document: dict[str, Any]) -> R:
-        """The record of such a dictionary.
+    def from_dict(cls, document: object) -> Self:
+        """The record that :meth:`to_dict` made this dictionary of.
 
         Raises
         ------
-        SettingsError : the document is no record, another record or schema version, or has unknown or missing fields.
+        SettingsError : the document is another record, of another schema version, or has unknown or missing fields.
         """
         from alphadiffract_plugin.errors import SettingsError
 
         if not isinstance(document, dict):
             raise SettingsError(
-                f"this JSON holds {_JSON_KINDS.get(type(document), 'a number')}, no record",
-                fix="give the file that `index --json` wrote",
+                f"this JSON holds {_JSON_KINDS.get(type(document), 'a number')} in place of a record",
+                fix=_WRITTEN,
             )
         body = dict(document)
         kind, version = body.pop("record", None), body.pop("schema_version", None)
@@ -97,23 +103,24 @@ class Record:
             from cattrs import transform_error
             from cattrs.v import format_exception
 
-            def told(fault: BaseException, kind: Any) -> str:
+            def reason(fault: BaseException, kind: type | None) -> str:
                 return fault.what if isinstance(fault, SettingsError) else format_exception(fault, kind)
 
             raise SettingsError(
-                f"this JSON is no {cls.__name__}: {'; '.join(transform_error(error, format_exception=told))}",
+                f"this JSON cannot be read as a {cls.__name__}: "
+                f"{'; '.join(transform_error(error, format_exception=reason))}",
                 fix="write it again with this version of alphadiffract-plugin",
             ) from error
 
     @classmethod
-    def from_json(cls: type[R], text: str) -> R:
-        """The record of such JSON text; see :meth:`from_dict`."""
+    def from_json(cls, text: str) -> Self:
+        """The record that :meth:`to_json` wrote as this text; raises as :meth:`from_dict`."""
         from alphadiffract_plugin.errors import SettingsError
 
         try:
             document = json.loads(text)
         except json.JSONDecodeError as error:
-            raise SettingsError(f"this is no JSON: {error}", fix="give the file that `index --json` wrote") from error
+            raise SettingsError(f"this text is not JSON: {error}", fix=_WRITTEN) from error
         return cls.from_dict(document)
 
 
@@ -126,7 +133,7 @@ def _same(a: Any, b: Any) -> bool:
 
 
 def freeze(record: Record, *names: str) -> None:
-    """Make float arrays that cannot be written to of these fields, where they are not None."""
+    """Turn these fields into read-only arrays of floats, where they are not None."""
     for name in names:
         value = getattr(record, name)
         if value is not None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import functools
 import json
-import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ from alphadiffract_plugin import crystal
 from alphadiffract_plugin.crystal.extinction import Setting, standard_extinction_symbol
 from alphadiffract_plugin.indexing.merit import merit_of_lines
 from alphadiffract_plugin.peaks.find_peaks import Lines
-from alphadiffract_plugin.records import CRYSTAL_SYSTEMS, Candidate, Cell, Prediction
+from alphadiffract_plugin.records import Candidate, Cell, Prediction
 from alphadiffract_plugin.settings import RankSettings
 from alphadiffract_plugin.whole_pattern.fit_pattern import Evidence, FittedClass
 
@@ -35,7 +34,6 @@ LEAST_OPINION = 0.03
 _LEAST_NETWORK = 1e-4
 """The network's probability of a group is taken to be no less: it may be wrong."""
 _TERMS = ("lines", "misfit", "parameters", "zero", "frequency", "network")
-_UNKNOWN: Cell = (math.nan,) * 6
 
 
 @dataclass(frozen=True)
@@ -140,7 +138,9 @@ def opinion_without_cell(space_group_probability: np.ndarray, weights: Weights) 
     The network's, weighted by how often the cell of a crystal system is missed: low symmetry hides better.
     """
     systems = [crystal.crystal_system_from_space_group(number) for number in range(1, 231)]
-    share = space_group_probability * np.array([weights.missed[CRYSTAL_SYSTEMS.index(name)] for name in systems])
+    share = space_group_probability * np.array(
+        [weights.missed[crystal.CRYSTAL_SYSTEMS.index(name)] for name in systems]
+    )
     return share / share.sum()
 
 
@@ -179,8 +179,8 @@ def _candidate(fit: FittedClass, setting: Setting, probability: float, lines: Li
     trial = fit.trial
     cell = setting.standard_cell(crystal.cell_from_metric(trial.metric))
     peaks = lines.peaks
-    reach = (2 * np.sin(np.radians(min(peaks.two_theta[-1] + 2, 179.0) / 2)) / peaks.wavelength) ** 2
-    allowed = crystal.allowed_inv_d2(cell, setting.space_group, reach)
+    reach = crystal.inv_d2_from_two_theta(min(peaks.two_theta[-1] + 2, 179.0), peaks.wavelength)
+    allowed = crystal.allowed_inv_d2(cell, setting.space_group, float(reach))
     observed = peaks.two_theta - trial.zero_shift - fit.displacement * np.cos(np.radians(peaks.two_theta / 2))
     merit = merit_of_lines(
         observed_two_theta=observed,
@@ -188,12 +188,10 @@ def _candidate(fit: FittedClass, setting: Setting, probability: float, lines: Li
         wavelength=peaks.wavelength,
         tolerance=0.45 * peaks.fwhm,
     )
-    return Candidate(
+    return Candidate.of_group(
+        setting.space_group,
         cell=cell,
         cell_esd=_cell_esd(fit, setting),
-        space_group=setting.space_group,
-        space_group_symbol=crystal.symbol_from_space_group(setting.space_group),
-        crystal_system=crystal.crystal_system_from_space_group(setting.space_group),
         probability=probability,
         extinction_symbol=standard_extinction_symbol(setting.space_group) or fit.extinction.symbol,
         same_extinctions=fit.extinction.space_groups,
@@ -209,14 +207,8 @@ def _candidate(fit: FittedClass, setting: Setting, probability: float, lines: Li
 
 
 def _without_cell(space_group: int, probability: float) -> Candidate:
-    return Candidate(
-        cell=_UNKNOWN,
-        cell_esd=_UNKNOWN,
-        space_group=space_group,
-        space_group_symbol=crystal.symbol_from_space_group(space_group),
-        crystal_system=crystal.crystal_system_from_space_group(space_group),
-        probability=probability,
-        origin="network",
+    return Candidate.of_group(
+        space_group, cell=crystal.NO_CELL, cell_esd=crystal.NO_CELL, probability=probability, origin="network"
     )
 
 

@@ -11,31 +11,45 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
+from alphadiffract_plugin.arrays import Floats
+from alphadiffract_plugin.crystal.bragg import inv_d2_from_two_theta
+from alphadiffract_plugin.crystal.cells import Cell, volume_from_cell
+from alphadiffract_plugin.crystal.symmetry import (
+    CRYSTAL_SYSTEMS,
+    crystal_system_from_space_group,
+    symbol_from_space_group,
+)
 from alphadiffract_plugin.json_record import Record, freeze
 
-CRYSTAL_SYSTEMS = ("triclinic", "monoclinic", "orthorhombic", "tetragonal", "trigonal", "hexagonal", "cubic")
-"""The seven crystal systems, in the class order of AlphaDiffract."""
+__all__ = [
+    "CRYSTAL_SYSTEMS",
+    "Candidate",
+    "Cell",
+    "ControlFit",
+    "Histogram",
+    "IndexingResult",
+    "LatticeProposal",
+    "Peaks",
+    "Prediction",
+    "RandomCellControl",
+    "SeedReport",
+]
 
 BETTER_THAN_CHANCE = 0.67
 """Largest ratio of the excess chi squared of a fit to that of the best random cell that still counts as better than
 chance. The excess is what exceeds the chi squared of the noise alone. Two thirds was chosen by hand: right cells of the
 test patterns stay far below it (0.01 to 0.1), and wrong ones come out near 1."""
 
-Cell = tuple[float, float, float, float, float, float]
-"""(a, b, c, alpha, beta, gamma) in angstrom and degrees."""
-
 
 @dataclass(frozen=True, eq=False)
 class Histogram(Record):
     """One measured constant-wavelength powder pattern, checked: ascending finite two_theta in (0, 180)."""
 
-    two_theta: np.ndarray
+    two_theta: Floats
     """Diffraction angle in degrees, shape (N,), strictly ascending."""
-    intensity: np.ndarray
+    intensity: Floats
     """Counts or any intensity linear in counts, shape (N,)."""
-    esd: np.ndarray | None
+    esd: Floats | None
     """Standard uncertainty of ``intensity``, shape (N,), > 0; None where the file gives none."""
     wavelengths: tuple[float, ...]
     """Wavelength in Å: one number, or Kα1 and Kα2."""
@@ -63,15 +77,15 @@ class Histogram(Record):
 class Peaks(Record):
     """Diffraction lines found in a histogram, ascending in two_theta, Kα2 resolved."""
 
-    two_theta: np.ndarray
+    two_theta: Floats
     """Position of the Kα1 line in degrees, shape (P,)."""
-    two_theta_esd: np.ndarray
+    two_theta_esd: Floats
     """Standard uncertainty of the position in degrees, shape (P,)."""
-    area: np.ndarray
+    area: Floats
     """Integrated intensity (Kα1 and Kα2 together) in counts × degrees, shape (P,)."""
-    fwhm: np.ndarray
+    fwhm: Floats
     """Full width at half maximum in degrees, shape (P,)."""
-    significance: np.ndarray
+    significance: Floats
     """Area over its standard uncertainty, shape (P,)."""
     wavelength: float
     """Wavelength in Å that ``two_theta`` refers to."""
@@ -83,14 +97,9 @@ class Peaks(Record):
         return len(self.two_theta)
 
     @property
-    def inv_d2(self) -> np.ndarray:
-        """1/d² in 1/Å², shape (P,): (2 sin θ / λ)²."""
-        return (2 * np.sin(np.radians(self.two_theta / 2)) / self.wavelength) ** 2
-
-    @property
-    def inv_d2_esd(self) -> np.ndarray:
-        """Standard uncertainty of ``inv_d2`` in 1/Å², shape (P,): 2 sin 2θ / λ² · σ(2θ in radians)."""
-        return 2 * np.sin(np.radians(self.two_theta)) / self.wavelength**2 * np.radians(self.two_theta_esd)
+    def inv_d2(self) -> Floats:
+        """1/d² in 1/Å², shape (P,)."""
+        return inv_d2_from_two_theta(self.two_theta, self.wavelength)
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,13 +120,13 @@ class LatticeProposal(Record):
 class Prediction(Record):
     """What the network says of one histogram."""
 
-    crystal_system_probability: np.ndarray
+    crystal_system_probability: Floats
     """Probability of each of ``CRYSTAL_SYSTEMS``, shape (7,), sums to 1."""
-    space_group_probability: np.ndarray
+    space_group_probability: Floats
     """Probability of space groups 1 to 230, shape (230,), sums to 1."""
     lattices: tuple[LatticeProposal, ...]
     """Proposed lattices, the most probable first."""
-    member_space_group_probability: np.ndarray
+    member_space_group_probability: Floats
     """The same per ensemble member, shape (M, 230)."""
     model: str
     """Name of the model folder."""
@@ -167,6 +176,28 @@ class Candidate(Record):
     origin: str = ""
     """Which step proposed the cell, or the group if there is no cell: ``network`` or ``search``."""
 
+    @classmethod
+    def of_group(
+        cls, space_group: int, *, cell: Cell, cell_esd: Cell, probability: float, **evidence: Any
+    ) -> Candidate:
+        """A candidate with the standard symbol and the crystal system of its space group.
+
+        Parameters
+        ----------
+        space_group : international number; raises ValueError outside 1 to 230.
+        cell, cell_esd, probability : the fields of these names.
+        evidence : any other field, by its name.
+        """
+        return cls(
+            cell=cell,
+            cell_esd=cell_esd,
+            space_group=space_group,
+            space_group_symbol=symbol_from_space_group(space_group),
+            crystal_system=crystal_system_from_space_group(space_group),
+            probability=probability,
+            **evidence,
+        )
+
     @property
     def has_cell(self) -> bool:
         """Whether a cell was found, and not the space group alone."""
@@ -175,9 +206,7 @@ class Candidate(Record):
     @property
     def volume(self) -> float:
         """Cell volume in Å³; NaN without a cell."""
-        a, b, c, *angles = self.cell
-        ca, cb, cg = (math.cos(math.radians(angle)) for angle in angles)
-        return a * b * c * math.sqrt(max(0.0, 1 - ca * ca - cb * cb - cg * cg + 2 * ca * cb * cg))
+        return float(volume_from_cell(self.cell))
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,7 +1,7 @@
-"""The fourteen Bravais lattices as the search sees them: free parameters, indices, and low-index assignments.
+"""The fourteen Bravais lattices: free parameters, centrings, indices, and the lattice of a given basis.
 
-A lattice's free parameters are a linear map away from the reciprocal metric, so 1/d² is linear in them and a set of
-as many indexed lines as parameters gives a cell by one small matrix inverse.
+A lattice's free parameters p are the distinct entries of its reciprocal metric, metric = p @ metric_map. So 1/d² is
+linear in them, and as many indexed lines as parameters give a cell by one small matrix inverse.
 """
 
 from __future__ import annotations
@@ -12,9 +12,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from alphadiffract_plugin.crystal.cells import cell_from_direct_metric, direct_metric_from_cell
+from alphadiffract_plugin.arrays import Bools, Floats, Ints
+from alphadiffract_plugin.crystal.cells import Cell, cell_from_direct_metric, direct_metric_from_cell
 from alphadiffract_plugin.crystal.reflections import quadratic_form
-from alphadiffract_plugin.records import Cell
+from alphadiffract_plugin.crystal.symmetry import (
+    crystal_system_from_space_group,
+    lattice_family,
+    symbol_from_space_group,
+)
 
 _METRIC_OF_PARAMETERS = {
     "cubic": [[1, 1, 1, 0, 0, 0]],
@@ -25,7 +30,6 @@ _METRIC_OF_PARAMETERS = {
     "triclinic": np.eye(6),
 }
 _MULTIPLICITY = {"cubic": 48, "tetragonal": 16, "hexagonal": 24, "orthorhombic": 8, "monoclinic": 4, "triclinic": 2}
-_POINTS = {"P": 1, "A": 2, "C": 2, "I": 2, "F": 4, "R": 3}
 
 
 @dataclass(frozen=True)
@@ -38,7 +42,7 @@ class Lattice:
     """P, C, I, F or R."""
 
     @property
-    def metric_map(self) -> np.ndarray:
+    def metric_map(self) -> Floats:
         """Rows: reciprocal metric of each free parameter, shape (p, 6); metric = parameters @ metric_map."""
         return np.array(_METRIC_OF_PARAMETERS[self.family], float)
 
@@ -50,7 +54,7 @@ class Lattice:
     @property
     def points(self) -> int:
         """Lattice points in the conventional cell."""
-        return _POINTS[self.centring]
+        return 1 + len(centring_translations(self.centring))
 
     @property
     def multiplicity(self) -> int:
@@ -60,9 +64,13 @@ class Lattice:
         """
         return 12 if self.centring == "R" else _MULTIPLICITY[self.family]
 
-    def design(self, hkl: np.ndarray) -> np.ndarray:
+    def design(self, hkl: Ints) -> Floats:
         """1/d² = design @ parameters, shape (H, p), of indices of shape (H, 3)."""
         return quadratic_form(hkl) @ self.metric_map.T
+
+    def parameters(self, metric: Floats) -> Floats:
+        """Free parameters, shape (p,), of the metric of this lattice that is nearest to one of shape (6,)."""
+        return metric @ np.linalg.pinv(self.metric_map)
 
     @functools.cache  # noqa: B019 - the fourteen lattices live as long as the process
     def indices(self, longest: int) -> np.ndarray:
@@ -158,22 +166,19 @@ LATTICES = tuple(
 """The fourteen, in the order in which they are searched."""
 
 
-CENTRING_TRANSLATIONS = {
-    "P": (),
-    "A": ((0, 0.5, 0.5),),
-    "B": ((0.5, 0, 0.5),),
-    "C": ((0.5, 0.5, 0),),
-    "I": ((0.5, 0.5, 0.5),),
-    "F": ((0, 0.5, 0.5), (0.5, 0, 0.5), (0.5, 0.5, 0)),
-    "R": ((2 / 3, 1 / 3, 1 / 3), (1 / 3, 2 / 3, 2 / 3)),
-}
-"""Lattice translations besides the origin of each centring letter (R: obverse, hexagonal axes)."""
+@functools.cache
+def centring_translations(letter: str) -> tuple[tuple[float, float, float], ...]:
+    """Lattice translations besides the origin of a centring letter, from gemmi (R: obverse, hexagonal axes)."""
+    import gemmi
+
+    operations = gemmi.SpaceGroup("R 3:H" if letter == "R" else f"{letter} 1").operations()
+    return tuple((x / 24, y / 24, z / 24) for x, y, z in operations.cen_ops if (x, y, z) != (0, 0, 0))
 
 
-def centred(hkl: np.ndarray, letter: str) -> np.ndarray:
+def centred(hkl: Ints, letter: str) -> Bools:
     """Which indices a centring letter allows, shape (H,)."""
-    allowed = np.ones(len(hkl), bool)
-    for shift in CENTRING_TRANSLATIONS[letter]:
+    allowed = np.ones(len(hkl), dtype=bool)
+    for shift in centring_translations(letter):
         phase = hkl @ np.array(shift)
         allowed &= np.abs(phase - np.round(phase)) < 1e-6
     return allowed
@@ -188,9 +193,11 @@ _PRIMITIVE = {
     "F": np.array([[0, 0.5, 0.5], [0.5, 0, 0.5], [0.5, 0.5, 0]]),
     "R": np.array([[2, 1, 1], [-1, 1, 1], [-1, -2, 1]]) / 3,
 }
+"""Rows: primitive vectors in terms of the conventional ones. The lattices are those of gemmi's ``centred_to_primitive``
+(a test holds them together); these vectors are the ones that the trained networks and the searches started from."""
 
 
-def primitive_basis(cell: Cell, letter: str) -> np.ndarray:
+def primitive_basis(cell: Cell, letter: str) -> Floats:
     """Rows: primitive basis vectors in Å, shape (3, 3), of a centred conventional cell."""
     return _PRIMITIVE[letter] @ np.linalg.cholesky(direct_metric_from_cell(cell))
 
@@ -207,25 +214,11 @@ class BravaisCell:
     """Conventional cell in Å and degrees, exact in its symmetry."""
 
 
-_LATTICE_OF_GROUP = {
-    2: ("triclinic", "P"),
-    10: ("monoclinic", "P"),
-    12: ("monoclinic", "C"),
-    47: ("orthorhombic", "P"),
-    65: ("orthorhombic", "C"),
-    69: ("orthorhombic", "F"),
-    71: ("orthorhombic", "I"),
-    123: ("tetragonal", "P"),
-    139: ("tetragonal", "I"),
-    166: ("hexagonal", "R"),
-    191: ("hexagonal", "P"),
-    221: ("cubic", "P"),
-    225: ("cubic", "F"),
-    229: ("cubic", "I"),
-}
+_GROUPS_OF_LATTICES = frozenset((2, 10, 12, 47, 65, 69, 71, 123, 139, 166, 191, 221, 225, 229))
+"""The space groups of the fourteen lattices of single points."""
 
 
-def bravais_from_basis(basis: np.ndarray, relative_tolerance: float) -> BravaisCell:
+def bravais_from_basis(basis: Floats, relative_tolerance: float) -> BravaisCell:
     """The most symmetric conventional cell that a primitive lattice fits within a tolerance, found by spglib.
 
     Parameters
@@ -239,8 +232,9 @@ def bravais_from_basis(basis: np.ndarray, relative_tolerance: float) -> BravaisC
     reduced = basis if reduced is None else reduced
     reach = relative_tolerance * np.linalg.norm(reduced, axis=1).min()
     found = spglib.get_symmetry_dataset((reduced, [[0.0, 0.0, 0.0]], [1]), symprec=reach)
-    if found is None or found.number not in _LATTICE_OF_GROUP:
+    if found is None or found.number not in _GROUPS_OF_LATTICES:
         return BravaisCell("triclinic", "P", cell_from_direct_metric(reduced @ reduced.T))
-    family, centring = _LATTICE_OF_GROUP[found.number]
+    family = lattice_family(crystal_system_from_space_group(found.number))
     lattice = found.std_lattice
-    return BravaisCell(family, centring, cell_from_direct_metric(lattice @ lattice.T))
+    cell = cell_from_direct_metric(lattice @ lattice.T)
+    return BravaisCell(family, symbol_from_space_group(found.number)[0], cell)

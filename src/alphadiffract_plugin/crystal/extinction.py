@@ -11,17 +11,25 @@ import itertools
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from alphadiffract_plugin.crystal.cells import cell_from_direct_metric, direct_metric_from_cell
+from alphadiffract_plugin.arrays import Bools, Floats, Ints
+from alphadiffract_plugin.crystal.cells import Cell, cell_from_direct_metric, direct_metric_from_cell
 from alphadiffract_plugin.crystal.symmetry import (
+    Operations,
     crystal_system_from_space_group,
     extinct,
+    lattice_family,
     operations_from_space_group,
     operations_of,
+    short_symbol,
+    standard_setting,
 )
-from alphadiffract_plugin.records import Cell
+
+if TYPE_CHECKING:
+    import gemmi
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,10 +40,10 @@ class Setting:
     """International number."""
     symbol: str
     """Hermann-Mauguin symbol of the setting, e.g. ``P n a m``."""
-    to_standard: np.ndarray
+    to_standard: Floats
     """Columns: axes of the standard setting in terms of those at hand, shape (3, 3)."""
 
-    def standard_axes(self, cell: Cell) -> np.ndarray:
+    def standard_axes(self, cell: Cell) -> Floats:
         """Columns: the axes to choose for a cell (Å, degrees), shape (3, 3).
 
         Those of ``to_standard``; for a monoclinic cell, of all a and c that suit the symbol, the pair whose angle is
@@ -60,10 +68,10 @@ class ExtinctionClass:
     """In the manner of International Tables A (2016), 1.6.4: ``P n - a``; a dash where no absence shows."""
     settings: tuple[Setting, ...]
     """At most one setting of each space group."""
-    operations: tuple[np.ndarray, np.ndarray]
+    operations: Operations
     """Rotations and translations (24ths) of one member, whose absences are those of the class."""
 
-    def extinct(self, hkl: np.ndarray) -> np.ndarray:
+    def extinct(self, hkl: Ints) -> Bools:
         """Which indices are absent, shape (H,)."""
         return extinct(hkl, self.operations)
 
@@ -82,7 +90,7 @@ def extinction_classes(family: str, centring: str) -> tuple[ExtinctionClass, ...
     """
     grid = np.array(list(itertools.product(range(-6, 7), range(0, 7), range(0, 7))))
     grid = grid[np.any(grid != 0, 1)]
-    groups = defaultdict(list)
+    groups: defaultdict[bytes, list[tuple[gemmi.SpaceGroup, Operations]]] = defaultdict(list)
     for group in _settings(family, centring):
         operations = operations_of(group)
         groups[extinct(grid, operations).tobytes()].append((group, operations))
@@ -90,20 +98,19 @@ def extinction_classes(family: str, centring: str) -> tuple[ExtinctionClass, ...
     for members in groups.values():
         seen: dict[int, Setting] = {}
         for group, _ in members:
-            seen.setdefault(group.number, Setting(group.number, _plain(group), _to_standard(group)))
-        symbol = _symbol([_plain(group) for group, _ in members], family, members[0][1])
+            seen.setdefault(group.number, Setting(group.number, short_symbol(group), _to_standard(group)))
+        symbol = _symbol([short_symbol(group) for group, _ in members], family, members[0][1])
         classes.append(ExtinctionClass(symbol, tuple(seen.values()), members[0][1]))
     classes.sort(key=lambda c: int(extinct(grid, c.operations).sum()))
     classes[0] = replace(classes[0], symbol=" ".join([centring, *("-" for _ in _axes(family, centring))]))
     return tuple(classes)
 
 
-def _settings(family: str, centring: str) -> list:
+def _settings(family: str, centring: str) -> list[gemmi.SpaceGroup]:
     import gemmi
 
-    def fits(group: object) -> bool:
-        system = crystal_system_from_space_group(group.number)
-        if (("hexagonal" if system == "trigonal" else system) != family) or group.ext == "R":
+    def fits(group: gemmi.SpaceGroup) -> bool:
+        if lattice_family(group.crystal_system_str()) != family or group.ext == "R":
             return False
         if family == "monoclinic" and (group.monoclinic_unique_axis() != "b" or group.qualifier.startswith("-b")):
             return False
@@ -112,26 +119,17 @@ def _settings(family: str, centring: str) -> list:
     return [group for group in gemmi.spacegroup_table() if fits(group)]
 
 
-def _plain(group: object) -> str:
-    lattice, *axes = group.hm.split()
-    if crystal_system_from_space_group(group.number) == "monoclinic":
-        axes = [axis for axis in axes if axis != "1"]
-    return " ".join([lattice, *axes])
-
-
-def _to_standard(group: object) -> np.ndarray:
-    import gemmi
-
-    there = gemmi.get_spacegroup_reference_setting(group.number).basisop
+def _to_standard(group: gemmi.SpaceGroup) -> Floats:
+    there = standard_setting(group.number).basisop
     combined = there.inverse() * group.basisop
     return np.array(combined.rot) / combined.DEN
 
 
 @functools.cache
-def _same_symbol(space_group: int) -> np.ndarray:
+def _same_symbol(space_group: int) -> Ints:
     """Changes of axes that leave the standard symbol of a monoclinic group as it is, shape (n, 3, 3); else none."""
     if crystal_system_from_space_group(space_group) != "monoclinic":
-        return np.eye(3)[None]
+        return np.eye(3, dtype=int)[None]
     operations = operations_from_space_group(space_group)
     grid = np.array(list(itertools.product(range(-3, 4), repeat=3)))
     absent = extinct(grid, operations)
@@ -160,7 +158,7 @@ def _axes(family: str, centring: str) -> tuple[tuple[int, int, int], ...]:
     return _AXES[family][:2] if centring == "R" else _AXES[family]
 
 
-def _symbol(symbols: list[str], family: str, operations: tuple[np.ndarray, np.ndarray]) -> str:
+def _symbol(symbols: list[str], family: str, operations: Operations) -> str:
     """The glide planes and screw axes that all members share, dashes elsewhere.
 
     A screw axis is left out where the glide planes alone make its reflections absent, as in the International Tables.
@@ -175,7 +173,7 @@ def _symbol(symbols: list[str], family: str, operations: tuple[np.ndarray, np.nd
     return " ".join(shown)
 
 
-def _follows_from_glides(axis: tuple[int, int, int], operations: tuple[np.ndarray, np.ndarray]) -> bool:
+def _follows_from_glides(axis: tuple[int, int, int], operations: Operations) -> bool:
     """Whether mirrors, glides and the centring alone make the absences along an axis."""
     rotations, shifts = operations
     along = np.arange(1, 13)[:, None] * np.array(axis)
@@ -186,8 +184,8 @@ def _follows_from_glides(axis: tuple[int, int, int], operations: tuple[np.ndarra
 
 
 def _shared(marks: Iterable[str | None]) -> str:
-    marks = set(marks)
-    return "" if None in marks else ",".join(sorted(marks))
+    found = set(marks)
+    return ",".join(sorted(mark for mark in found if mark)) if None not in found else ""
 
 
 def _glide(text: str) -> str | None:
@@ -203,11 +201,8 @@ def _screw(text: str) -> str | None:
 @functools.cache
 def standard_extinction_symbol(space_group: int) -> str:
     """Symbol of the extinction class of a space group in its standard setting."""
-    import gemmi
-
-    system = crystal_system_from_space_group(space_group)
-    centring = gemmi.get_spacegroup_reference_setting(space_group).hm[0]
-    family = "hexagonal" if system == "trigonal" else system
+    group = standard_setting(space_group)
+    centring, family = group.hm[0], lattice_family(group.crystal_system_str())
     for extinction in extinction_classes(family, centring):
         for setting in extinction.settings:
             if setting.space_group == space_group and np.allclose(setting.to_standard, np.eye(3)):

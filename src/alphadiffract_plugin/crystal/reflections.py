@@ -1,12 +1,11 @@
-"""Reflections of a cell: their indices, 1/d² and diffraction angles."""
+"""Reflections of a cell: their indices and 1/d²."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from alphadiffract_plugin.crystal.cells import metric_from_cell, tensor_from_metric
+from alphadiffract_plugin.crystal.cells import Cell, metric_from_cell, tensor_from_metric
 from alphadiffract_plugin.crystal.symmetry import extinct, operations_from_space_group
-from alphadiffract_plugin.records import Cell
 
 
 def quadratic_form(hkl: np.ndarray) -> np.ndarray:
@@ -37,9 +36,3 @@ def allowed_inv_d2(cell: Cell, space_group: int, inv_d2_max: float) -> np.ndarra
     hkl = indices_within(metric, inv_d2_max)
     value = quadratic_form(hkl[~extinct(hkl, operations_from_space_group(space_group))]) @ metric
     return value[np.diff(value, prepend=-1) > 1e-7] if len(value) else value
-
-
-def two_theta_from_inv_d2(inv_d2: np.ndarray, wavelength: float) -> np.ndarray:
-    """Diffraction angle in degrees of 1/d² in 1/Å²; NaN beyond the reach of the wavelength (Å)."""
-    sine = np.sqrt(np.asarray(inv_d2, float)) * wavelength / 2
-    return 2 * np.degrees(np.arcsin(np.where(sine <= 1, sine, np.nan)))

@@ -1,21 +1,42 @@
-"""Space groups: crystal system, symbol, operations and systematic absences, from gemmi's tables."""
+"""Space groups: crystal system, symbol, operations and systematic absences, all from gemmi's tables."""
 
 from __future__ import annotations
 
 import functools
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from alphadiffract_plugin.records import CRYSTAL_SYSTEMS
+from alphadiffract_plugin.arrays import Bools, Ints
 
-_LAST_GROUP = (2, 15, 74, 142, 167, 194, 230)
+if TYPE_CHECKING:
+    import gemmi
+
+CRYSTAL_SYSTEMS = ("triclinic", "monoclinic", "orthorhombic", "tetragonal", "trigonal", "hexagonal", "cubic")
+"""The seven crystal systems, in the class order of AlphaDiffract."""
+
+Operations: TypeAlias = tuple[Ints, Ints]
+"""Rotations, shape (n, 3, 3), and translations in twenty-fourths, shape (n, 3), of a space group."""
 
 
-def crystal_system_from_space_group(number: int) -> str:
-    """Name of the crystal system of an international number; raises ValueError outside 1 to 230."""
+def standard_setting(number: int) -> gemmi.SpaceGroup:
+    """The standard setting of an international number; raises ValueError outside 1 to 230."""
+    import gemmi
+
     if not 1 <= number <= 230:
         raise ValueError(f"no space group {number}: numbers go from 1 to 230")
-    return CRYSTAL_SYSTEMS[int(np.searchsorted(_LAST_GROUP, number))]
+    return gemmi.get_spacegroup_reference_setting(number)
+
+
+@functools.cache
+def crystal_system_from_space_group(number: int) -> str:
+    """Name of the crystal system of an international number; raises ValueError outside 1 to 230."""
+    return standard_setting(number).crystal_system_str()
+
+
+def lattice_family(crystal_system: str) -> str:
+    """The symmetry of the conventional axes: the crystal system, with trigonal counted as hexagonal."""
+    return "hexagonal" if crystal_system == "trigonal" else crystal_system
 
 
 @functools.cache
@@ -24,28 +45,25 @@ def symbol_from_space_group(number: int) -> str:
 
     Monoclinic groups are b unique, rhombohedral ones on hexagonal axes. GSAS-II takes these symbols as they are.
     """
-    import gemmi
+    return short_symbol(standard_setting(number))
 
-    symbol = gemmi.get_spacegroup_reference_setting(number).hm
-    lattice, *axes = symbol.split()
-    if crystal_system_from_space_group(number) == "monoclinic":
+
+def short_symbol(group: gemmi.SpaceGroup) -> str:
+    """Hermann-Mauguin symbol of a setting, without the ones that fill a monoclinic symbol: ``P 1 21/c 1`` is long."""
+    lattice, *axes = group.hm.split()
+    if group.crystal_system_str() == "monoclinic":
         axes = [axis for axis in axes if axis != "1"]
     return " ".join([lattice, *axes])
 
 
 @functools.cache
-def operations_from_space_group(number: int) -> tuple[np.ndarray, np.ndarray]:
+def operations_from_space_group(number: int) -> Operations:
     """Operations of the standard setting; see :func:`operations_of`."""
-    import gemmi
-
-    return operations_of(gemmi.get_spacegroup_reference_setting(number))
+    return operations_of(standard_setting(number))
 
 
-def operations_of(group: object) -> tuple[np.ndarray, np.ndarray]:
-    """Rotations (n, 3, 3) and translations (n, 3) in twenty-fourths, integers, of a gemmi.SpaceGroup.
-
-    Every centring translation is combined with every rotation.
-    """
+def operations_of(group: gemmi.SpaceGroup) -> Operations:
+    """The operations of a setting, every centring translation combined with every rotation."""
     ops = group.operations()
     rotations = np.array([np.array(op.rot) // op.DEN for op in ops.sym_ops])
     shifts = np.array([op.tran for op in ops.sym_ops])
@@ -56,13 +74,27 @@ def operations_of(group: object) -> tuple[np.ndarray, np.ndarray]:
     )
 
 
-def extinct(hkl: np.ndarray, operations: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+def extinct(hkl: Ints, operations: Operations) -> Bools:
     """Which indices are systematically absent, shape (H,).
 
     An index is absent if an operation maps it onto itself with a phase that is no multiple of 2π
     (International Tables A, 1.6.3).
     """
-    rotations, shifts = operations
-    mapped = np.einsum("hi,nij->nhj", hkl, rotations)
-    fixed = (mapped == hkl[None]).all(-1)
-    return (fixed & ((shifts @ hkl.T) % 24 != 0)).any(0)
+    rotations, shifts = (np.ascontiguousarray(part, dtype=np.int64) for part in operations)
+    group = _group_operations(rotations.tobytes(), shifts.tobytes())
+    return group.systematic_absences(np.ascontiguousarray(hkl, dtype=np.int32))
+
+
+@functools.lru_cache(maxsize=4096)
+def _group_operations(rotations: bytes, shifts: bytes) -> gemmi.GroupOps:
+    """The same operations as gemmi holds them; the bytes are those of two arrays of int64."""
+    import gemmi
+
+    operations = []
+    turns = np.frombuffer(rotations, dtype=np.int64).reshape(-1, 3, 3)
+    for turn, shift in zip(turns, np.frombuffer(shifts, dtype=np.int64).reshape(-1, 3), strict=True):
+        operation = gemmi.Op()
+        operation.rot = (turn * gemmi.Op.DEN).tolist()
+        operation.tran = shift.tolist()
+        operations.append(operation)
+    return gemmi.GroupOps(operations)

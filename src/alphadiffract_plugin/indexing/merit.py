@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from alphadiffract_plugin.crystal.reflections import two_theta_from_inv_d2
+from alphadiffract_plugin.crystal.bragg import inv_d2_from_two_theta, two_theta_from_inv_d2
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def merit_of_lines(
     indexed = np.flatnonzero(np.abs(off) <= tolerance)[:20]
     if len(indexed) == 0:
         return Merit(0.0, 0.0, 0, len(calculated))
-    observed = (2 * np.sin(np.radians(observed_two_theta[indexed] / 2)) / wavelength) ** 2
+    observed = inv_d2_from_two_theta(observed_two_theta[indexed], wavelength)
     mean_q = max(np.abs(observed - calculated_inv_d2[nearest[indexed]]).mean(), 1e-9)
     mean_angle = max(np.abs(off[indexed]).mean(), 1e-6)
     possible = int(nearest[indexed].max()) + 1

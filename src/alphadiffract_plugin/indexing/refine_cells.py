@@ -128,7 +128,7 @@ def score_metrics(
 ) -> np.ndarray:
     """Log-likelihood ratio of refined cells, less the price of their free parameters, shape (K,)."""
     slope = observed.inv_d2_slope()
-    parameters = metric @ np.linalg.pinv(lattice.metric_map)
+    parameters = lattice.parameters(metric)
     off, _ = _residuals(observed, design, parameters, zero, slope)
     a, b, c, d, e, f = metric.T
     volume = (a * b * c + (d * e * f - a * d * d - b * e * e - c * f * f) / 4) ** -0.5

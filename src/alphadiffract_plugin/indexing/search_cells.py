@@ -106,7 +106,7 @@ def _centred_versions(observed: Observed, trials: list[Trial]) -> list[Trial]:
             for axes in _AXES.get((lattice.family, lattice.centring), _AXES["other"]):
                 g = np.array(axes) @ tensor @ np.array(axes).T
                 metric = np.array([g[0, 0], g[1, 1], g[2, 2], 2 * g[1, 2], 2 * g[0, 2], 2 * g[0, 1]])
-                start = np.append(metric @ np.linalg.pinv(lattice.metric_map), trial.zero_shift)
+                start = np.append(lattice.parameters(metric), trial.zero_shift)
                 starts.setdefault(lattice, []).append(start)
     return _pulled(observed, starts)
 
@@ -118,7 +118,7 @@ def _symmetrised(observed: Observed, trials: list[Trial]) -> list[Trial]:
         found = bravais_from_basis(primitive_basis(cell_from_metric(trial.metric), "P"), _NEARLY)
         if found.family != "triclinic":
             lattice = Lattice(found.family, found.centring)
-            parameters = metric_from_cell(found.cell) @ np.linalg.pinv(lattice.metric_map)
+            parameters = lattice.parameters(metric_from_cell(found.cell))
             starts.setdefault(lattice, []).append(np.append(parameters, trial.zero_shift))
     return _pulled(observed, starts)
 
@@ -142,7 +142,7 @@ def doubled(observed: Observed, trials: list[Trial], settings: SearchSettings) -
             volume = abs(np.linalg.det(change @ basis)) * lattice.points
             if volume > largest or max(found.cell[:3]) > settings.length_max:
                 continue
-            parameters = metric_from_cell(found.cell) @ np.linalg.pinv(lattice.metric_map)
+            parameters = lattice.parameters(metric_from_cell(found.cell))
             starts.setdefault(lattice, []).append(np.append(parameters, trial.zero_shift))
     return _pulled(observed, starts)
 

@@ -9,6 +9,7 @@ from importlib.resources import files
 
 import numpy as np
 
+from alphadiffract_plugin.crystal.bragg import inv_d2_from_two_theta, inv_d2_per_degree
 from alphadiffract_plugin.records import Peaks
 
 _SIGMA = 0.03
@@ -32,11 +33,11 @@ class Observed:
 
     def inv_d2(self, zero_shift: float = 0.0) -> np.ndarray:
         """1/d² in 1/Å² after taking off a zero shift in degrees, shape (n,)."""
-        return (2 * np.sin(np.radians((self.two_theta - zero_shift) / 2)) / self.wavelength) ** 2
+        return inv_d2_from_two_theta(self.two_theta - zero_shift, self.wavelength)
 
     def inv_d2_slope(self) -> np.ndarray:
         """Derivative of 1/d² by two_theta, in 1/Å² per degree, shape (n,)."""
-        return 2 * np.sin(np.radians(self.two_theta)) / self.wavelength**2 * np.pi / 180
+        return inv_d2_per_degree(self.two_theta, self.wavelength)
 
 
 def observed_from_peaks(peaks: Peaks, lines: int, *, every: bool = False) -> Observed:

@@ -59,12 +59,10 @@ def _unrefined(prediction: Prediction, space_group: int) -> Candidate:
     symbol = crystal.symbol_from_space_group(space_group)
     system = crystal.crystal_system_from_space_group(space_group)
     cell, spread = conventional_cell(prediction, system, symbol[0])
-    return Candidate(
+    return Candidate.of_group(
+        space_group,
         cell=cell,
         cell_esd=spread,
-        space_group=space_group,
-        space_group_symbol=symbol,
-        crystal_system=system,
         probability=float(prediction.space_group_probability[space_group - 1]),
         origin="network",
     )

@@ -6,6 +6,7 @@ import numpy as np
 
 from alphadiffract_plugin.crystal.bravais import LATTICES, bravais_from_basis, primitive_basis
 from alphadiffract_plugin.crystal.cells import metric_from_cell
+from alphadiffract_plugin.crystal.symmetry import lattice_family
 from alphadiffract_plugin.indexing.refine_cells import Trial, pull_onto_lines
 from alphadiffract_plugin.peaks.observed import observed_from_peaks
 from alphadiffract_plugin.records import LatticeProposal, Peaks, Prediction
@@ -34,7 +35,7 @@ def trials_from_prediction(prediction: Prediction, peaks: Peaks, settings: Setti
             continue
         lattice = next(x for x in LATTICES if (x.family, x.centring) == (found.family, found.centring))
         relative = np.clip(np.array(proposal.spread[:3]) / np.array(proposal.cell[:3]), 0.01, 0.3)
-        parameters = metric_from_cell(found.cell) @ np.linalg.pinv(lattice.metric_map)
+        parameters = lattice.parameters(metric_from_cell(found.cell))
         drawn = parameters * np.exp(2 * relative.mean() * rng.standard_normal((draws, lattice.free)))
         for column, (i, j) in _SLANTED.get(lattice.free, {}).items():
             size = np.sqrt(parameters[i] * parameters[j])
@@ -46,7 +47,7 @@ def trials_from_prediction(prediction: Prediction, peaks: Peaks, settings: Setti
 
 def bravais_of_proposal(proposal: LatticeProposal) -> object | None:
     """The Bravais lattice and conventional cell of a lattice that the network proposes; None if it is no lattice."""
-    family = "hexagonal" if proposal.crystal_system == "trigonal" else proposal.crystal_system
+    family = lattice_family(proposal.crystal_system)
     basis = primitive_basis(proposal.cell, "P")
     for tolerance in _TOLERANCES:
         found = bravais_from_basis(basis, tolerance)

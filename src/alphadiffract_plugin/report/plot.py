@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from alphadiffract_plugin.crystal.reflections import allowed_inv_d2, two_theta_from_inv_d2
+from alphadiffract_plugin.crystal.bragg import inv_d2_from_two_theta, two_theta_from_inv_d2
+from alphadiffract_plugin.crystal.reflections import allowed_inv_d2
 from alphadiffract_plugin.crystal.symmetry import symbol_from_space_group
 from alphadiffract_plugin.records import CRYSTAL_SYSTEMS, Candidate, Histogram, IndexingResult, Prediction
 
@@ -102,7 +103,7 @@ def _title(result: IndexingResult) -> str:
 
 
 def _draw_ticks(axes: Axes, histogram: Histogram, shown: Sequence[tuple[int, Candidate]]) -> None:
-    reach = (2 * np.sin(np.radians(histogram.two_theta[-1] / 2)) / histogram.wavelength) ** 2
+    reach = float(inv_d2_from_two_theta(histogram.two_theta[-1], histogram.wavelength))
     labels = []
     for row, (rank, candidate) in enumerate(shown):
         position = two_theta_from_inv_d2(

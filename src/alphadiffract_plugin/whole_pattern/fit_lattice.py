@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from alphadiffract_plugin.crystal.bragg import inv_d2_from_two_theta
 from alphadiffract_plugin.crystal.bravais import centred
 from alphadiffract_plugin.crystal.extinction import ExtinctionClass
 from alphadiffract_plugin.crystal.reflections import indices_within, quadratic_form
@@ -185,7 +186,7 @@ def fit_lattice(data: PatternData, trial: Trial) -> FittedLattice | None:
     axis = Axis(
         design=quadratic_form(hkl[first]) @ metric_map.T,
         wavelength=data.lines.shape.wavelengths[0],
-        parameters=trial.metric @ np.linalg.pinv(metric_map),
+        parameters=trial.lattice.parameters(trial.metric),
         zero_shift=0.5 * trial.zero_shift,
         displacement=0.5 * trial.zero_shift,
     )
@@ -198,7 +199,7 @@ def fit_lattice(data: PatternData, trial: Trial) -> FittedLattice | None:
 
 def _reflections(data: PatternData, trial: Trial) -> tuple[np.ndarray, np.ndarray]:
     """Indices that the centring allows within the range, ascending in 1/d², and the number of the line of each."""
-    reach = (2 * np.sin(np.radians((data.x[-1] + 0.1) / 2)) / data.lines.shape.wavelengths[0]) ** 2
+    reach = float(inv_d2_from_two_theta(data.x[-1] + 0.1, data.lines.shape.wavelengths[0]))
     hkl = indices_within(trial.metric, reach, limit=30000)
     hkl = hkl[centred(hkl, trial.lattice.centring)]
     inv_d2 = quadratic_form(hkl) @ trial.metric

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from alphadiffract_plugin.crystal.reflections import two_theta_from_inv_d2
+from alphadiffract_plugin.crystal.bragg import two_theta_from_inv_d2
 
 ZERO_PRIOR = 0.02
 """Standard deviation in degrees of the zero shift of a goniometer."""

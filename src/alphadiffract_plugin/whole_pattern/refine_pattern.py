@@ -108,10 +108,9 @@ def _pattern(x: np.ndarray, y: np.ndarray, noise: np.ndarray, background: np.nda
 
 def _axis(candidate: Candidate, last: float, wavelength: float) -> Axis | None:
     """The reflections that a candidate allows up to ``last`` degrees; None if there are none, or too many."""
-    system = candidate.crystal_system
-    lattice = Lattice("hexagonal" if system == "trigonal" else system, candidate.space_group_symbol[0])
+    lattice = Lattice(crystal.lattice_family(candidate.crystal_system), candidate.space_group_symbol[0])
     metric = crystal.metric_from_cell(candidate.cell)
-    reach = (2 * np.sin(np.radians((last + 0.1) / 2)) / wavelength) ** 2
+    reach = float(crystal.inv_d2_from_two_theta(last + 0.1, wavelength))
     hkl = crystal.indices_within(metric, reach, limit=30000)
     hkl = hkl[~crystal.extinct(hkl, crystal.operations_from_space_group(candidate.space_group))]
     hkl = hkl[np.diff(crystal.quadratic_form(hkl) @ metric, prepend=-1.0) > 1e-7 * reach]
@@ -120,7 +119,7 @@ def _axis(candidate: Candidate, last: float, wavelength: float) -> Axis | None:
     return Axis(
         design=lattice.design(hkl),
         wavelength=wavelength,
-        parameters=metric @ np.linalg.pinv(lattice.metric_map),
+        parameters=lattice.parameters(metric),
         zero_shift=candidate.zero_shift,
         displacement=candidate.displacement,
     )
