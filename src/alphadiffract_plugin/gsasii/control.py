@@ -2,8 +2,8 @@
 
 A low Rwp alone says little. Le Bail intensities are free, so that any cell with enough reflections fits. Therefore
 the same recipe (W, cell, zero or displacement; with the same background, points, cycles and starting widths) runs in
-scratch projects on the kept candidates and on cells drawn at random. A random cell has the volume of the first candidate
-(except a cubic one, where the edge is the volume) and its space group, and the lengths and angles that symmetry makes
+scratch projects on the kept candidates and on cells drawn at random. A random cell has the volume of the first
+candidate (except a cubic one, where the edge is the volume) and its space group; lengths and angles that symmetry makes
 equal stay equal. So it has about as many reflections as the first candidate; with the space group of the bare lattice
 it would have more, and a fit would be easier. The only difference is where the reflections lie. The best of three
 random cells counts, or the background alone, which leaves less than a cell that is all wrong. All Rwp here are of the
