@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from alphadiffract_plugin.errors import OutputError, TrainingError
-from alphadiffract_plugin.output import check_folder, write_text, write_whole
+from alphadiffract_plugin.output import check_folder, write_text, write_whole, writing
 
 if TYPE_CHECKING:
     from torch import nn
@@ -118,15 +118,13 @@ class RunFolder:
         ------
         OutputError : the disk is full or cannot be written.
         """
-        try:
+        with writing(path, fix=SPACE):
             fresh = not path.exists()
             with open(path, "a", newline="", encoding="utf-8") as handle:
                 writer = csv.DictWriter(handle, list(rows[0]))
                 if fresh:
                     writer.writeheader()
                 writer.writerows(rows)
-        except OSError as error:
-            raise OutputError(f"cannot be written: {error.strerror}", fix=SPACE, where=path) from error
 
     def forget_after(self, step: int) -> None:
         """Take rows of later steps out of the logs: they will come again."""
@@ -150,15 +148,13 @@ class RunFolder:
         from .. import checkpoint
 
         scratch = self.path / ".model"
-        try:
+        with writing(self.model, fix=SPACE):
             shutil.rmtree(scratch, ignore_errors=True)
             checkpoint.save(
                 network, settings.grid, scratch, provenance=provenance, normalisation=settings.normalisation
             )
             shutil.rmtree(self.model, ignore_errors=True)
             scratch.rename(self.model)
-        except OSError as error:
-            raise OutputError(f"cannot be written: {error.strerror}", fix=SPACE, where=self.model) from error
         return self.model
 
 

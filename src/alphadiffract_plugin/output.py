@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from alphadiffract_plugin.errors import OutputError
 
 OVERWRITE = "choose another place, or give --overwrite to replace it"
+
+
+@contextlib.contextmanager
+def writing(where: Path, *, fault: str = "cannot be written", fix: str = "choose another place") -> Iterator[None]:
+    """Report an OSError inside as an OutputError about the file or folder ``where``.
+
+    Raises
+    ------
+    OutputError : the file system refused; the message gives its reason.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(f"{fault}: {error.strerror or error}", fix=fix, where=where) from error
 
 
 def write_whole(path: Path, write: Callable[[Path], None]) -> Path:
@@ -19,7 +34,7 @@ def write_whole(path: Path, write: Callable[[Path], None]) -> Path:
     ------
     OutputError : the folder cannot be written, or the disk is full.
     """
-    try:
+    with writing(path):
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=path.suffix)
         os.close(handle)
         scratch = Path(name)
@@ -29,8 +44,6 @@ def write_whole(path: Path, write: Callable[[Path], None]) -> Path:
             os.replace(scratch, path)
         finally:
             scratch.unlink(missing_ok=True)
-    except OSError as error:
-        raise OutputError(f"cannot be written: {error.strerror}", fix="choose another place", where=path) from error
     return path
 
 
@@ -91,10 +104,8 @@ def make_folder(folder: Path) -> Path:
     ------
     OutputError : it cannot be made.
     """
-    try:
+    with writing(folder, fault="cannot be made"):
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"cannot be made: {error.strerror}", fix="choose another place", where=folder) from error
     return folder
 
 

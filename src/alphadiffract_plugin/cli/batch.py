@@ -9,7 +9,15 @@ from pathlib import Path
 from alphadiffract_plugin.cli.seeding import check_seeds, seed_into, seed_line
 from alphadiffract_plugin.errors import AlphaDiffractError, OutputError, SettingsError
 from alphadiffract_plugin.hooks import Indexer, PluginError, Seeder
-from alphadiffract_plugin.output import check_absent, check_file, check_folder, make_folder, write_text, write_whole
+from alphadiffract_plugin.output import (
+    check_absent,
+    check_file,
+    check_folder,
+    make_folder,
+    write_text,
+    write_whole,
+    writing,
+)
 from alphadiffract_plugin.progress import say, track
 from alphadiffract_plugin.records import Histogram, IndexingResult
 from alphadiffract_plugin.registry import call
@@ -151,11 +159,8 @@ class Batch:
     def _append(self, path: Path, line: str) -> None:
         mode = "a" if self._started else "w"
         self._started = True
-        try:
-            with path.open(mode, encoding="utf-8") as out:
-                out.write(line + "\n")
-        except OSError as error:
-            raise OutputError(f"cannot be written: {error.strerror}", fix="choose another place", where=path) from error
+        with writing(path), path.open(mode, encoding="utf-8") as out:
+            out.write(line + "\n")
 
     _started: bool = False
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from alphadiffract_plugin.errors import InputError, OutputError, SettingsError
 from alphadiffract_plugin.evaluation.members import Member, counts_of, members_of, without_paths
-from alphadiffract_plugin.output import make_folder
+from alphadiffract_plugin.output import make_folder, writing
 
 if TYPE_CHECKING:
     pass
@@ -52,7 +52,7 @@ def release(
     members = [member for source in sources for member in members_of(source)]
     figures = read_evaluation(evaluation, members) if evaluation else None
     make_folder(folder.parent)
-    try:
+    with writing(folder):
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".releasing-") as scratch:
             whole = Path(scratch) / folder.name
             found = None if calibrate else calibration_of(sources, members)
@@ -67,8 +67,6 @@ def release(
             text = card(folder.name, members, figures, counts, found, judged_as_packed=as_packed)
             (whole / "card.md").write_text(text, encoding="utf-8")
             whole.rename(folder)
-    except OSError as error:
-        raise OutputError(f"cannot be written: {error.strerror}", fix="choose another place", where=folder) from error
     return folder
 
 

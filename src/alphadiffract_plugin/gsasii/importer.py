@@ -6,7 +6,7 @@ from pathlib import Path
 
 from alphadiffract_plugin import hooks
 from alphadiffract_plugin.errors import OutputError
-from alphadiffract_plugin.output import check_folder, make_folder, write_text
+from alphadiffract_plugin.output import check_folder, make_folder, write_text, writing
 
 NAME = "G2phase_alphadiffract.py"
 """The file; GSAS-II reads every ``G2phase*.py`` there."""
@@ -51,10 +51,8 @@ def remove(folder: Path) -> tuple[Path, bool]:
     path = folder / NAME
     if _ours(path) is None:
         return path, False
-    try:
+    with writing(path, fault="cannot be removed", fix="remove it by hand"):
         path.unlink()
-    except OSError as error:
-        raise OutputError(f"cannot be removed: {error.strerror}", fix="remove it by hand", where=path) from error
     return path, True
 
 
@@ -70,10 +68,8 @@ def _ours(path: Path) -> str | None:
     """The text of our importer at this place; None if nothing is there."""
     if not path.exists():
         return None
-    try:
+    with writing(path, fault="cannot be read", fix="move it away"):
         text = path.read_text(encoding="utf-8", errors="replace")
-    except OSError as error:
-        raise OutputError(f"cannot be read: {error.strerror}", fix="move it away", where=path) from error
     if OURS not in text:
         raise OutputError("is there already, and not ours", fix="move it away, or give another --folder", where=path)
     return text

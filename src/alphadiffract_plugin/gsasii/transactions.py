@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from alphadiffract_plugin.errors import OutputError
+from alphadiffract_plugin.output import writing
 
 FITTED = ("data", "Limits", "Background", "Instrument Parameters", "Sample Parameters")
 """Parts of a histogram that a fit changes."""
@@ -104,7 +104,7 @@ def save(project: Any, path: str | Path | None = None) -> Path:
     own, controls = project.filename, project.data["Controls"]["data"]
     saved_as, done = controls.get("LastSavedAs"), False
     try:
-        with tempfile.TemporaryDirectory(dir=final.parent, prefix=".saving-") as folder:
+        with writing(final), tempfile.TemporaryDirectory(dir=final.parent, prefix=".saving-") as folder:
             whole = Path(folder) / "whole.gpx"
             project.filename, controls["LastSavedAs"] = str(whole), str(final)
             project.save()
@@ -114,8 +114,6 @@ def save(project: Any, path: str | Path | None = None) -> Path:
                 shutil.copymode(final, whole)
             os.replace(whole, final)
             done = True
-    except OSError as error:
-        raise OutputError(f"cannot be written: {error.strerror}", fix="choose another place", where=final) from error
     finally:
         project.filename = str(final) if done else own
         if not done:
