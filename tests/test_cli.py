@@ -15,7 +15,8 @@ import pytest
 from alphadiffract_plugin import __version__
 from alphadiffract_plugin.errors import GSASIIError
 from alphadiffract_plugin.records import IndexingResult, SeedReport
-from alphadiffract_plugin.report.tables import number, parenthesised
+from alphadiffract_plugin.report.tables import number
+from alphadiffract_plugin.uncertainty import value_with_esd
 
 LAB6 = ("lab6_lab.xye", "--wavelength", "CuKa")
 
@@ -260,7 +261,7 @@ def test_ctrl_c_leaves_with_130(cli, lab6, monkeypatch):
     ],
 )
 def test_uncertainties_stand_in_parentheses_as_journals_want_them(value, esd, text):
-    assert parenthesised(value, esd) == text
+    assert value_with_esd(value, esd) == text
 
 
 def test_figures_that_are_too_small_or_not_there():

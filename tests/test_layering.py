@@ -16,7 +16,7 @@ SOURCE = ROOT / "src" / "alphadiffract_plugin"
 PACKAGE = "alphadiffract_plugin"
 IMPORTER = "hooks.gsasii.G2phase_alphadiffract"
 TREES = {"hooks": ROOT / "hooks", "models": ROOT / "models", "": SOURCE}
-GROUND = {"", "arrays", "errors"}
+GROUND = {"", "arrays", "errors", "uncertainty"}
 VOCABULARY = {"output", "progress", "provenance", "radiation", "json_record", "records", "settings", "threads"}
 """The modules of the top level that everything but the crystallography may use."""
 ORDER = (

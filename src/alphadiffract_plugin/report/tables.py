@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from alphadiffract_plugin.crystal.symmetry import symbol_from_space_group
 from alphadiffract_plugin.records import Candidate, IndexingResult
+from alphadiffract_plugin.uncertainty import LEAST_ESD, value_with_esd
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -19,27 +20,6 @@ WIDE = 132
 """From so many columns on, each of the six cell parameters has a column of its own."""
 
 
-LEAST_ESD = 1e-6
-"""What is no more than it is the rounding of a value that symmetry fixes, and shown as none (Å, degrees)."""
-
-
-def parenthesised(value: float, esd: float) -> str:
-    """A value with its uncertainty in units of the last digit: 8.48013(12), 8.4801(3), 90.
-
-    The uncertainty has two digits from 10 to 19 and one otherwise, the rule of IUCr journals. Without one (NaN, or
-    no more than ``LEAST_ESD``) the value has four decimals at most, without trailing zeros.
-    """
-    if not math.isfinite(value):
-        return "-"
-    if not (math.isfinite(esd) and esd > LEAST_ESD):
-        return f"{value:.4f}".rstrip("0").rstrip(".")
-    decimals = -math.floor(math.log10(esd))
-    if round(esd * 10**decimals, 6) < 1.95:
-        decimals += 1
-    decimals = max(decimals, 0)
-    return f"{value:.{decimals}f}({max(round(esd * 10**decimals), 1)})"
-
-
 def cell_parameters(candidate: Candidate) -> list[str]:
     """The six cell parameters with uncertainties; those that symmetry fixes to another look like it."""
     known: dict[float, float] = {}
@@ -47,7 +27,7 @@ def cell_parameters(candidate: Candidate) -> list[str]:
         if esd > LEAST_ESD:
             known.setdefault(round(value, 6), esd)
     return [
-        parenthesised(value, esd if esd > LEAST_ESD or i > 2 else known.get(round(value, 6), esd))
+        value_with_esd(value, esd if esd > LEAST_ESD or i > 2 else known.get(round(value, 6), esd))
         for i, (value, esd) in enumerate(zip(candidate.cell, candidate.cell_esd, strict=True))
     ]
 
