@@ -1,4 +1,4 @@
-"""Count the measured patterns of which a wrong wavelength is told, and the right ones that are doubted.
+"""Count the measured patterns for which a note doubts a wrong wavelength, and those whose right wavelength is doubted.
 
     python bench/doubts.py INDEX.csv
 
@@ -16,8 +16,8 @@ from dataclasses import replace
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
+from degrade import CU_KALPHA1, degraded
 from measured import histogram_of, known_rows
-from spoil import CU_KALPHA1, spoilt
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -29,14 +29,14 @@ def main(argv: list[str] | None = None) -> int:
     from alphadiffract_plugin.progress import track
 
     rows = [row.measurement for row in known_rows(args.index) if row.measurement.radiation == "xray"]
-    told, asked = Counter(), Counter()
+    doubted, asked = Counter(), Counter()
     for row in track(rows, "doubt"):
         for name, histogram, peaks in given_as(histogram_of(row)):
             asked[name] += 1
-            told[name] += any(doubts_about_wavelength(histogram, peaks))
-    print("| wavelength | patterns | told |\n|---|---|---|")
+            doubted[name] += any(doubts_about_wavelength(histogram, peaks))
+    print("| wavelength | patterns | doubted |\n|---|---|---|")
     for name in asked:
-        print(f"| {name} | {asked[name]} | {told[name]} |")
+        print(f"| {name} | {asked[name]} | {doubted[name]} |")
     return 0
 
 
@@ -47,9 +47,9 @@ def given_as(histogram):
     peaks = find_peaks(histogram)
     kind = "doublet" if len(histogram.wavelengths) > 1 else "synchrotron"
     yield f"{kind}, as it is", histogram, peaks
-    yield f"{kind}, 0.1 % too long", spoilt(histogram, "wavelength", 0.1, seed=0), peaks
+    yield f"{kind}, 0.1 % too long", degraded(histogram, "wavelength", 0.1, seed=0), peaks
     if kind == "doublet":
-        first, mean = (spoilt(histogram, "one", name, seed=0) for name in ("Kα1", "mean Kα"))
+        first, mean = (degraded(histogram, "one", name, seed=0) for name in ("Kα1", "mean Kα"))
         peaks = find_peaks(first)
         yield "doublet, given as Kα1 alone", first, peaks
         yield "doublet, given as the mean Kα", mean, peaks

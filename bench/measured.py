@@ -8,7 +8,7 @@ name. A sample is stratified by ``crystal_system``; no other column is used. ANS
 soon as it is known, ``{"id", "seconds", "candidates": [{"space_group", "cell", "crystal_system", "probability"}]}``,
 with a null for what is not known and an ``"error"`` where a pattern failed. A second run goes on where the first
 stopped. With ``--wrong-network`` the network is shown another pattern of the list in place of each: this measures what
-a network is worth that knows nothing of the pattern, and what it can spoil.
+a network is worth that knows nothing of the pattern, and what harm it can do.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Spoil measured patterns in known ways (``bench/spoil.py``) and say how often they are still indexed.
+"""Degrade measured patterns in known ways (``bench/degrade.py``) and say how often they are still indexed.
 
     python bench/robustness.py INDEX.csv -o FOLDER [--sample N] [--seed S] [--jobs N] [--page docs/robustness.md]
 
-Patterns of tier A, a sample stratified by crystal system, are spoilt in memory, one thing at a time, and indexed with
+Patterns of tier A, a sample stratified by crystal system, are degraded in memory, one thing at a time, and indexed with
 default settings, but for the time limit of the search. FOLDER gets one JSONL file a condition, a line a pattern as soon
 as it is known; all conditions of one pattern come before the next pattern, so that a run that was stopped is one of a
 smaller sample. Run it again and it goes on where it stopped. With ``--page`` the part of that page from "## Measured"
@@ -29,13 +29,13 @@ if TYPE_CHECKING:
     from alphadiffract_plugin.benchmark_index import BenchmarkRow
 
 sys.path.insert(0, str(Path(__file__).parent))
+from degrade import CURVES, Curve, degraded
 from failures import known_lattice, primitive, same
 from measured import answered, histogram_of, known_rows, one_thread, stratified
-from spoil import CURVES, Curve, spoilt
 
 UNTOUCHED = "untouched"
 FIGURES = {"cell@1": "cell first", "cell@20": "cell among 20", "sg@1": "group first", "sg@5": "group among 5"}
-NOTICED = {"noted": "a note tells", "noticed": "a note or no cell first"}
+NOTICED = {"noted": "a note warns", "noticed": "a note or no cell first"}
 """Of a wrong wavelength: what else is counted."""
 NO_LIMIT = 3600.0
 """Seconds of a search: the usual safeguard would make the answers depend on what else the machine does."""
@@ -97,7 +97,7 @@ def name_of(curve: Curve, value: float | str) -> str:
 
 
 def judged(row: BenchmarkRow, curve: str, value: float | str) -> dict:
-    """One pattern, spoilt and indexed: a line of the output. No column with an answer is used before the answers."""
+    """One pattern, degraded and indexed: a line of the output. No column with an answer is used before the answers."""
     from alphadiffract_plugin.errors import AlphaDiffractError
     from alphadiffract_plugin.peaks.doubt_wavelength import doubts_about_wavelength
     from alphadiffract_plugin.registry import plugins
@@ -107,7 +107,7 @@ def judged(row: BenchmarkRow, curve: str, value: float | str) -> dict:
     settings = Settings(search=SearchSettings(seconds=NO_LIMIT))
     candidates, noted, error = (), False, None
     try:
-        histogram = spoilt(histogram_of(row.measurement), curve, value, seed=zlib.crc32(row.id.encode()))
+        histogram = degraded(histogram_of(row.measurement), curve, value, seed=zlib.crc32(row.id.encode()))
         result = plugins().indexer("alphadiffract").index(histogram, settings)
         candidates = result.candidates
         noted = any(doubt in result.notes for doubt in doubts_about_wavelength(histogram, result.peaks))

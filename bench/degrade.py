@@ -1,6 +1,6 @@
-"""Spoil a measured pattern in known ways, one thing at a time.
+"""Degrade a measured pattern in known ways, one thing at a time.
 
-``CURVES`` says what can be done and how far it goes; :func:`spoilt` does it, the same again for the same seed.
+``CURVES`` says what can be done and how far it goes; :func:`degraded` does it, the same again for the same seed.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ CU_KALPHA1 = 1.5405929
 
 @dataclass(frozen=True)
 class Curve:
-    """One way to spoil a pattern."""
+    """One way to degrade a pattern."""
 
     name: str
     """As in the names of the files."""
@@ -51,7 +51,7 @@ CURVES = (
         "noise / % of the highest point",
         (0.0, 1.0, 2.0, 5.0),
         0.0,
-        "normal, of this standard deviation in every point; the esds are told where the file has esds",
+        "normal, of this standard deviation in every point; added in quadrature to the esds where the file has any",
     ),
     Curve(
         "impurities",
@@ -99,7 +99,7 @@ CURVES = (
 )
 
 
-def spoilt(histogram, curve: str, value: float | str, *, seed: int):
+def degraded(histogram, curve: str, value: float | str, *, seed: int):
     """The histogram with one thing changed; ``seed`` fixes what is drawn, more of which holds the less."""
     draw = np.random.default_rng(seed)
     if curve == "zero":
