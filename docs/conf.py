@@ -38,9 +38,12 @@ maximum_signature_line_length = 80
 
 nitpick_ignore_regex = [
     # What other packages document; no page here can be the target.
-    ("py:.*", r"(np|npt|numpy|pathlib|typing|collections|types|enum|argparse|typer|pluggy|torch|gemmi|rich|cattrs)\..*"),
+    (
+        "py:.*",
+        r"(np|npt|numpy|pathlib|typing|collections|types|enum|argparse|typer|pluggy|torch|gemmi|rich|cattrs)\..*",
+    ),
     ("py:.*", r"(Path|Any|Callable|Iterable|Iterator|Sequence|Mapping|Literal|Self|ClassVar|ModuleType|optional)"),
     # Our own functions that have no page, named with their module; and names of types.
     ("py:func", r"\w+\.\w+"),
-    ("py:class", r"(Floats|Ints|Bools|Operations)"),
+    ("py:class", r"(.*\.)?(Floats|Ints|Bools|Operations|Value)"),
 ]

@@ -14,11 +14,11 @@ import json
 import os
 import re
 import textwrap
-from collections.abc import Iterator
 from typing import Any
 
 from docutils import nodes
-from docutils.parsers.rst import directives
+from docutils.parsers.rst import Parser as RSTParser
+from docutils.utils import new_document
 from sphinx.application import Sphinx
 from sphinx.pycode import ModuleAnalyzer
 from sphinx.util.docutils import SphinxDirective
@@ -57,33 +57,42 @@ class CommandHelp(SphinxDirective):
         return [nodes.literal_block(text, text, language="none", classes=["help"])]
 
 
-def documented_fields(kind: type) -> Iterator[tuple[dataclasses.Field[Any], str]]:
-    """Each field of a dataclass with its docstring."""
+def rows_of(kind: type) -> tuple[list[str], list[list[str]]]:
+    """Heads and rows (in reStructuredText) of the table of a record of settings."""
+    from alphadiffract_plugin.setting_fields import settings_of
+
+    if any("allowed" in field.metadata for field in dataclasses.fields(kind)):
+        rows = [
+            [f"``{info.key}``", f"``{json.dumps(info.default)}``", info.wanted, info.meaning]
+            for info in settings_of(kind)
+        ]
+        return ["setting", "default", "allowed", "meaning"], rows
     comments = ModuleAnalyzer.for_module(kind.__module__).find_attr_docs()
-    for field in dataclasses.fields(kind):
-        yield field, " ".join(comments[kind.__qualname__, field.name]).strip()
-
-
-def default_of(field: dataclasses.Field[Any]) -> str:
-    """The default as TOML and JSON write it."""
-    return json.dumps(field.default)
+    fields = dataclasses.fields(kind)
+    meanings = [" ".join(comments[kind.__qualname__, field.name]).strip() for field in fields]
+    rows = [[f"``{f.name}``", f"``{json.dumps(f.default)}``", m] for f, m in zip(fields, meanings, strict=True)]
+    return ["key", "default", "meaning"], rows
 
 
 class SettingsTable(SphinxDirective):
-    """Key, default and meaning of each field of a record of settings."""
+    """A table of the fields of a record of settings."""
 
     required_arguments = 1
-    option_spec = {"prefix": directives.unchanged}
 
     def run(self) -> list[nodes.Node]:
-        """One definition list: it stays readable on a narrow screen, where a table of five columns does not."""
+        """One list-table."""
         module, _, name = self.arguments[0].rpartition(".")
-        kind = getattr(importlib.import_module(module), name)
-        prefix = self.options.get("prefix", "")
-        lines: list[str] = []
-        for field, meaning in documented_fields(kind):
-            lines += [f"``{prefix}{field.name}``", f"  {meaning}", ""]
-        return self.parse_text_to_nodes("\n".join(lines))
+        heads, rows = rows_of(getattr(importlib.import_module(module), name))
+        lines = [".. list-table::", "   :header-rows: 1", "   :class: settings", ""]
+        for row in (heads, *rows):
+            lines += [f"   {'* -' if i == 0 else '  -'} {cell}" for i, cell in enumerate(row)]
+        return self._parsed("\n".join(lines))
+
+    def _parsed(self, text: str) -> list[nodes.Node]:
+        """The nodes of reStructuredText, on a page that is Markdown."""
+        document = new_document("settings", self.state.document.settings)
+        RSTParser().parse(text, document)
+        return document.children
 
 
 def fields_from_docstring(app: Sphinx, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
