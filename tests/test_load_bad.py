@@ -56,12 +56,18 @@ TEXT = {
         "rows of",
     ),
     "a heading alone": (lambda r: ["# 2theta counts"], InputError, None, "no row of numbers", "rows of"),
-    "numbers here and there": (lambda r: ["a 1", "2 3", "b", "4"], InputError, None, "no table", "one row a point"),
+    "numbers here and there": (lambda r: ["a 1", "2 3", "b", "4"], InputError, None, "no table", "one row per point"),
     "two points": (lambda r: r[:2], InputError, None, "2 points", "whole measured pattern"),
     "twelve points": (lambda r: r[:12], InputError, None, "12 points", "not a list of peaks"),
     "an angle twice": (lambda r: changed(r, 41, r[40].split()[0] + " 7 3"), InputError, 42, "twice", "average the two"),
     "an axis that goes back": (lambda r: [*r[:600], *r[300:]], InputError, 601, "goes back from", "sort the rows"),
-    "two scans one after the other": (lambda r: [*r, *r], InputError, 1049, "goes back", "one scan a file"),
+    "two scans one after the other": (
+        lambda r: [*r, *r],
+        InputError,
+        1049,
+        "goes back",
+        "each scan as a file of its own",
+    ),
     "swapped columns": (
         lambda r: columns([row for row in r if 15 < float(row.split()[1]) < 9e9], 1, 0),
         InputError,
@@ -153,7 +159,7 @@ BYTES = {
     ),
     "a GSAS file cut in a record": (
         b"t\nBANK 1 10 1 CONST 1000 2 0 0 ESD\n     5.0     2.0     7.0\n",
-        "no GSAS record",
+        "not a GSAS record",
         "columns",
     ),
 }

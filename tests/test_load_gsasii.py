@@ -84,7 +84,7 @@ def test_the_project_is_left_as_it_was(pbso4_xray):
         ({**D1A, "Type": ["PNT", "PNT", 0]}, RadiationError, "time of flight"),
         ({**D1A, "Type": ["PXE", "PXE", 0]}, RadiationError, "energy dispersive"),
         ({**D1A, "Type": ["PNB", "PNB", 0]}, RadiationError, "pink beam"),
-        ({**D1A, "Type": ["SXC", "SXC", 0]}, RadiationError, "unknown here"),
+        ({**D1A, "Type": ["SXC", "SXC", 0]}, RadiationError, "not a known one"),
         ({"Type": ["PXC", "PXC", 0]}, WavelengthError, "hold no wavelength"),
         ({**D1A, "Lam": [1.9, 19.0, 0]}, WavelengthError, "outside 0.05 to 5"),
     ],
@@ -99,5 +99,5 @@ def test_an_instrument_of_no_use_is_refused(pbso4_neutron, parameters, kind, exp
     "thing", [None, 7, "a.gpx", SimpleNamespace(data={}), SimpleNamespace(data={"data": [{}, []]})]
 )
 def test_another_object_is_refused_with_what_to_give(thing):
-    with pytest.raises(InputError, match=r"no GSAS-II powder histogram.*\n.*histogram\(0\)"):
+    with pytest.raises(InputError, match=r"not a GSAS-II powder histogram.*\n.*histogram\(0\)"):
         histogram_from_gsasii(thing)

@@ -1,8 +1,8 @@
 """Load a measured powder pattern: a file, arrays, or a GSAS-II histogram in memory -> a checked Histogram.
 
-The wavelength is read from the file where the format holds it, or demanded; it is never guessed. Formats: text
-columns (xy, xye, csv, dat, txt, chi), start-step-stop blocks, GSAS raw, pdCIF, and by geddes PANalytical xrdml,
-Rigaku ras and rasx, Bruker raw, uxd and brml. What none of these can read is tried with rietx where it is installed.
+The wavelength is read from the file where the format holds it; otherwise the caller must give it. It is never guessed.
+Formats: text columns (xy, xye, csv, dat, txt, chi), start-step-stop blocks, GSAS raw, pdCIF, and by geddes PANalytical
+xrdml, Rigaku ras and rasx, Bruker raw, uxd and brml. Other files are tried with rietx where it is installed.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from alphadiffract_plugin.errors import AlphaDiffractError, InputError, RadiationError, WavelengthError
 from alphadiffract_plugin.output import write_text
@@ -30,14 +31,14 @@ def histogram_from_file(
 
     Parameters
     ----------
-    path : the file; its format is told from its content.
-    wavelength : in Å or by name (see ``radiation_from_text``), or the path of a GSAS-II ``.instprm`` file; None to
-        take it from the file. It goes before what the file says.
+    path : the file; its format is recognised by its content.
+    wavelength : in Å or by name (see ``radiation_from_text``), or the path of a GSAS-II ``.instprm`` file. It takes
+        precedence over the file's. None to take it from the file.
     radiation : ``xray`` or ``neutron``; None to take it from the file, and X-rays where the file does not say.
 
     Raises
     ------
-    InputError : the file is no usable pattern; names the file, the line and how to fix it.
+    InputError : the file is not a usable pattern; names the file, the line and how to fix it.
     WavelengthError : the file holds no wavelength and none was given, or it is out of range.
     RadiationError : time of flight, energy-dispersive, or an unknown ``radiation``.
     """
@@ -64,9 +65,9 @@ def histogram_from_file(
 
 
 def histogram_from_arrays(
-    two_theta: np.ndarray,
-    intensity: np.ndarray,
-    esd: np.ndarray | None = None,
+    two_theta: npt.ArrayLike,
+    intensity: npt.ArrayLike,
+    esd: npt.ArrayLike | None = None,
     *,
     wavelength: str | float | Path | None,
     radiation: str | None = None,
@@ -79,18 +80,23 @@ def histogram_from_arrays(
     two_theta : diffraction angle in degrees, shape (N,).
     intensity : counts, or anything linear in counts, shape (N,).
     esd : standard uncertainty of ``intensity``, shape (N,), or None.
-    wavelength, radiation : as in :func:`histogram_from_file`; the wavelength is demanded.
-    name : what to call the pattern.
+    wavelength, radiation : as in :func:`histogram_from_file`, except that the wavelength must be given.
+    name : of the pattern.
 
     Raises
     ------
-    InputError, WavelengthError, RadiationError : the arrays are no usable pattern.
+    InputError, WavelengthError, RadiationError : the arrays are not a usable pattern.
     """
     instrument = _instrument_given(wavelength, radiation)
     if instrument is None:
         raise WavelengthError("no wavelength was given", fix="give a name such as CuKa, or a number in Å")
-    reading = checked_reading(Reading(np.asarray(two_theta), np.asarray(intensity), "arrays", esd=esd))
-    return _histogram(reading, instrument, name=name, source="arrays")
+    reading = Reading(
+        np.asarray(two_theta, dtype=float),
+        np.asarray(intensity, dtype=float),
+        "arrays",
+        esd=None if esd is None else np.asarray(esd, dtype=float),
+    )
+    return _histogram(checked_reading(reading), instrument, name=name, source="arrays")
 
 
 def histogram_from_gsasii(histogram: Any) -> Histogram:
@@ -101,8 +107,8 @@ def histogram_from_gsasii(histogram: Any) -> Histogram:
 
     Raises
     ------
-    InputError : this is no GSAS-II powder histogram.
-    WavelengthError, RadiationError : its instrument has no wavelength or is no constant-wavelength one.
+    InputError : this is not a GSAS-II powder histogram.
+    WavelengthError, RadiationError : its instrument has no wavelength, or is not one of constant wavelength.
     """
     where = f"GSAS-II histogram {getattr(histogram, 'name', '')}".strip()
     try:
@@ -113,7 +119,7 @@ def histogram_from_gsasii(histogram: Any) -> Histogram:
         parameters = {key: _current(value) for key, value in histogram.data["Instrument Parameters"][0].items()}
     except (AttributeError, KeyError, IndexError, TypeError, ValueError) as error:
         raise InputError(
-            f"this {type(histogram).__name__} is no GSAS-II powder histogram",
+            f"this {type(histogram).__name__} is not a GSAS-II powder histogram",
             fix="give what G2Project.histogram(0) returns",
         ) from error
     instrument = instrument_from_parameters(parameters, where)
@@ -132,8 +138,8 @@ def histogram_from_gsasii(histogram: Any) -> Histogram:
 def write_xye(histogram: Histogram, path: str | Path) -> Path:
     """Write two_theta, intensity and esd as text, all or nothing; the path written.
 
-    Every number is written in the shortest form that reads back equal. Where the histogram has no esds they are
-    √intensity, at least 1.
+    Every number is written in the shortest form that reads back equal. If the histogram has no esds, √intensity is
+    written, and at least 1.
 
     Raises
     ------
@@ -145,7 +151,7 @@ def write_xye(histogram: Histogram, path: str | Path) -> Path:
 
 
 def _instrument_given(wavelength: str | float | Path | None, radiation: str | None) -> Instrument | None:
-    """What the caller says of the instrument; radiation '' where nothing was said, None without a wavelength."""
+    """The instrument that the caller gives, with radiation '' if it was not given; None without a wavelength."""
     if radiation not in (None, "xray", "neutron"):
         raise RadiationError(f"the radiation {radiation!r} is unknown", fix="give xray or neutron")
     if wavelength is None:

@@ -1,6 +1,6 @@
-"""One module a family of file formats; each turns the file into a :class:`~.reading.Reading`, unchecked.
+"""Readers of measured patterns, one module per family of file formats; each returns a :class:`~.reading.Reading`.
 
-``recognise`` finds the reader of a file, ``check`` refuses what is no powder pattern.
+``recognise`` finds the reader of a file; ``check`` refuses what is not a powder pattern.
 """
 
 from alphadiffract_plugin.readers.reading import NotReadError, Reading

@@ -1,30 +1,31 @@
-"""Check a pattern, whoever read it: an ascending axis of two_theta, intensities that are a pattern, usable esds.
+"""Check a pattern, whichever reader it comes from: an ascending axis of two_theta, plausible intensities, usable esds.
 
-What is corrected without a message: a descending axis is reversed, a row given twice is dropped, points at or below
-zero two_theta are left out. What could hide a mistake is refused, with the line.
+Three things are corrected without a message: a descending axis is reversed, a row given twice is dropped, and points at
+or below zero two_theta are left out. Anything that could hide a mistake is refused, with its line.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import math
 
 import numpy as np
 
-from alphadiffract_plugin.errors import AlphaDiffractError, InputError, RadiationError, WavelengthError
+from alphadiffract_plugin import crystal
+from alphadiffract_plugin.arrays import Bools, Floats
+from alphadiffract_plugin.errors import InputError, RadiationError, WavelengthError
 from alphadiffract_plugin.readers.reading import Reading
 
 POINTS_MIN = 100
 """Fewest points of a pattern; a list of peaks is shorter."""
 
 TIME_OF_FLIGHT_MIN = 500.0
-"""An axis that reaches this is no angle in any unit of angle in use but hundredths of a degree."""
+"""An axis that reaches this is not in degrees or radians. It is a time of flight, or in hundredths of a degree."""
 
 D_MIN_LARGEST = 4.0
-"""A pattern that ends above this d in Å holds too few lines for any cell; its axis is rather d or Q than two_theta."""
+"""A pattern that ends above this d in Å has too few lines for any cell. Its axis is more likely d or Q."""
 
 D_MIN_SMALLEST = 0.15
-"""No pattern of one wavelength reaches below this d in Å; its wavelength is rather in nm."""
+"""No powder measurement reaches below this d in Å (Q = 42 1/Å). The wavelength is more likely in nm."""
 
 
 def checked_reading(reading: Reading) -> Reading:
@@ -32,7 +33,7 @@ def checked_reading(reading: Reading) -> Reading:
 
     Raises
     ------
-    InputError, RadiationError : no such pattern; names the file and the line.
+    InputError, RadiationError : it is not such a pattern; names the file and the line.
     """
     two_theta, intensity = np.asarray(reading.two_theta, dtype=float), np.asarray(reading.intensity, dtype=float)
     shapes = [two_theta.shape, intensity.shape] + ([] if reading.esd is None else [np.shape(reading.esd)])
@@ -52,7 +53,7 @@ def checked_reading(reading: Reading) -> Reading:
     reading = _selected(reading, np.asarray(reading.two_theta) > 0)
     if len(reading.two_theta) < POINTS_MIN:
         raise InputError(
-            f"{len(reading.two_theta)} points are no measured pattern (at least {POINTS_MIN})",
+            f"{len(reading.two_theta)} points are too few for a measured pattern (at least {POINTS_MIN})",
             fix="give the whole measured pattern, not a list of peaks",
             where=reading.where,
         )
@@ -60,28 +61,28 @@ def checked_reading(reading: Reading) -> Reading:
     return dataclasses.replace(reading, esd=_usable_esd(reading))
 
 
-def check_resolution(two_theta: np.ndarray, wavelength: float) -> None:
-    """Refuse an axis and a wavelength in Å that together make no sense: the smallest d must lie in 0.15 to 4 Å.
+def check_resolution(two_theta: Floats, wavelength: float) -> None:
+    """Refuse an axis and a wavelength in Å that do not go together: the smallest d must lie within 0.15 to 4 Å.
 
     Raises
     ------
     InputError : d stays above 4 Å: the axis is rather d or Q.
     WavelengthError : d goes below 0.15 Å: the wavelength is rather in nm.
     """
-    d_min = wavelength / (2 * math.sin(math.radians(two_theta[-1] / 2)))
+    d_min = float(crystal.d_from_two_theta(two_theta[-1], wavelength))
     if d_min > D_MIN_LARGEST:
         raise InputError(
-            f"the axis ends at {two_theta[-1]:.2f}, as two_theta down to d = {d_min:.2f} Å: that tells no cell",
-            fix="give two_theta in degrees; is this axis d or Q, or the wavelength too long?",
+            f"the axis ends at {two_theta[-1]:.2f}, as two_theta at d = {d_min:.2f} Å: too few lines for a cell",
+            fix="give two_theta in degrees; check whether this axis is d or Q, and whether the wavelength is too long",
         )
     if d_min < D_MIN_SMALLEST:
         raise WavelengthError(
-            f"with {wavelength:g} Å this pattern would reach d = {d_min:.3f} Å, which no such measurement does",
+            f"with {wavelength:g} Å this pattern would reach d = {d_min:.3f} Å, which no powder measurement does",
             fix=f"give the wavelength in Å; {wavelength:g} nm would be {wavelength * 10:g} Å",
         )
 
 
-def _selected(reading: Reading, index: slice | np.ndarray) -> Reading:
+def _selected(reading: Reading, index: slice | Bools) -> Reading:
     return dataclasses.replace(
         reading,
         two_theta=np.asarray(reading.two_theta)[index],
@@ -91,19 +92,17 @@ def _selected(reading: Reading, index: slice | np.ndarray) -> Reading:
     )
 
 
-def _refused(
-    reading: Reading, index: int, what: str, fix: str, kind: type[AlphaDiffractError] = InputError
-) -> AlphaDiffractError:
+def _refused(reading: Reading, index: int, what: str, fix: str) -> InputError:
     """The error for the point ``index``, with its line if it has one."""
     line = None if reading.lines is None else int(reading.lines[index])
-    return kind(what, fix=fix, where=reading.where, line=line)
+    return InputError(what, fix=fix, where=reading.where, line=line)
 
 
-def _refuse_not_finite(reading: Reading, values: np.ndarray, name: str) -> None:
+def _refuse_not_finite(reading: Reading, values: Floats, name: str) -> None:
     bad = np.flatnonzero(~np.isfinite(values))
     if len(bad):
         what = f"{name} is {values[bad[0]]} at point {bad[0] + 1}"
-        raise _refused(reading, bad[0], what, "delete the point or give its value")
+        raise _refused(reading, int(bad[0]), what, "delete the point or give its value")
 
 
 def _without_repeats(reading: Reading) -> Reading:
@@ -121,19 +120,21 @@ def _refuse_disorder(reading: Reading) -> None:
     bad = np.flatnonzero(steps <= 0)
     if not len(bad):
         return
-    ordered = np.diff(intensity)
-    if len(ordered) > 1 and (np.all(ordered > 0) or np.all(ordered < 0)):
+    rises = np.diff(intensity)
+    if len(rises) > 1 and (np.all(rises > 0) or np.all(rises < 0)):
         raise InputError(
             "the columns look swapped: the second ascends, the first does not",
             fix="put two_theta first and intensity second",
             where=reading.where,
         )
-    index = bad[0] + 1
+    index = int(bad[0]) + 1
     if steps[bad[0]] == 0:
         what = f"two_theta = {two_theta[index]:g} is given twice with different intensities"
         raise _refused(reading, index, what, "average the two rows, or write more decimals of two_theta")
     what = f"two_theta goes back from {two_theta[index - 1]:g} to {two_theta[index]:g}"
-    raise _refused(reading, index, what, "sort the rows; if these are several scans, give one scan a file")
+    raise _refused(
+        reading, index, what, "sort the rows; if these are several scans, give each scan as a file of its own"
+    )
 
 
 def _refuse_range(reading: Reading) -> None:
@@ -149,10 +150,12 @@ def _refuse_range(reading: Reading) -> None:
     if two_theta[-1] >= 180:
         index = int(np.argmax(two_theta >= 180))
         what = f"two_theta = {two_theta[index]:g} is not below 180 degrees"
-        raise _refused(reading, index, what, "give two_theta in degrees; is this axis another quantity?")
+        raise _refused(reading, index, what, "give two_theta in degrees; check whether this axis is another quantity")
     if np.mean(two_theta <= 0) > 0.1:
         what = f"two_theta = {two_theta[0]:g} is not above 0 degrees"
-        raise _refused(reading, 0, what, "leave out the points at or below zero; is this axis another quantity?")
+        raise _refused(
+            reading, 0, what, "leave out the points at or below zero; check whether this axis is another quantity"
+        )
 
 
 def _refuse_intensity(reading: Reading) -> None:
@@ -168,15 +171,15 @@ def _refuse_intensity(reading: Reading) -> None:
         index = int(np.argmin(intensity))
         what = f"the intensities are mostly negative (down to {low:g}, up to {high:g})"
         raise _refused(
-            reading, index, what, "give counts; a background that was subtracted must leave the lines positive"
+            reading, index, what, "give counts; after subtraction of a background the lines must be positive"
         )
 
 
-def _usable_esd(reading: Reading) -> np.ndarray | None:
+def _usable_esd(reading: Reading) -> Floats | None:
     """The esds, all above 0; None if most are not.
 
-    An esd that is zero, negative or not a number means a point without weight (GSAS-II reads it so) and becomes the
-    largest of the file. Where the others are √counts, no counts get the esd 1.
+    An esd that is zero, negative or not a number means a point without weight, as in GSAS-II, and becomes the largest
+    one of the file. Where the other esds are √counts, a point without counts gets the esd 1.
     """
     if reading.esd is None:
         return None

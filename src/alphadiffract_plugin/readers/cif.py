@@ -1,6 +1,6 @@
 """Powder CIF: the measured pattern and the wavelength of one data block.
 
-Tags: International Tables G (2005), chapters 3.3 and 4.2 (pdCIF); names with dots are read like those with underscores.
+Tags: International Tables G (2005), chapters 3.3 and 4.2 (pdCIF). Names with dots count as those with underscores.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from alphadiffract_plugin.arrays import Floats
 from alphadiffract_plugin.errors import InputError, RadiationError
 from alphadiffract_plugin.radiation import wavelengths_from_file
-from alphadiffract_plugin.readers.reading import NotReadError, Reading
+from alphadiffract_plugin.readers.reading import NotReadError, Reading, Wavelengths
 
 _TWO_THETA = ("_pd_proc_2theta_corrected", "_pd_meas_2theta_corrected", "_pd_meas_2theta_scan", "_pd_meas_angle_2theta")
 _INTENSITY = (
@@ -39,7 +40,7 @@ def reading_from_cif(text: str, path: Path) -> Reading:
 
     Raises
     ------
-    InputError : no CIF, no measured pattern in it, or several.
+    InputError : it is not a CIF, or holds no measured pattern, or several.
     RadiationError : the pattern is over time of flight.
     """
     from gemmi import cif
@@ -49,7 +50,7 @@ def reading_from_cif(text: str, path: Path) -> Reading:
     except (ValueError, RuntimeError) as error:
         place = re.match(r"string:(\d+):\S*\s*(.*)", str(error), re.S)
         raise NotReadError(
-            f"this is no CIF that can be read: {place[2] if place else error}",
+            f"this CIF cannot be read: {place[2] if place else error}",
             fix="correct the CIF, or write its pattern as text columns",
             where=path,
             line=int(place[1]) if place else None,
@@ -94,7 +95,7 @@ def _items(block: Any) -> Iterator[tuple[str, list[str]]]:
                 yield tag.lower().replace(".", "_"), item.loop.values[column::width]
 
 
-def _numbers(values: list[str]) -> tuple[np.ndarray, np.ndarray]:
+def _numbers(values: list[str]) -> tuple[Floats, Floats]:
     """Values and the uncertainties in their brackets (NaN without), ``12.5(3)`` -> 12.5, 0.3."""
     from gemmi import cif
 
@@ -109,7 +110,7 @@ def _numbers(values: list[str]) -> tuple[np.ndarray, np.ndarray]:
     return numbers, uncertainty
 
 
-def _two_theta(block: dict[str, list[str]], points: int, path: Path) -> np.ndarray:
+def _two_theta(block: dict[str, list[str]], points: int, path: Path) -> Floats:
     for tag in _TWO_THETA:
         if len(block.get(tag, ())) == points:
             return _numbers(block[tag])[0]
@@ -126,16 +127,16 @@ def _two_theta(block: dict[str, list[str]], points: int, path: Path) -> np.ndarr
             where=path,
         )
     raise InputError(
-        f"the {points} intensities of this CIF have no two_theta of their number",
+        f"this CIF has {points} intensities, but not as many values of two_theta",
         fix="add a _pd_meas_2theta_scan column, or write the pattern as text columns",
         where=path,
     )
 
 
-def _esd(block: dict[str, list[str]], tag: str, intensity: np.ndarray, uncertainty: np.ndarray) -> np.ndarray | None:
-    """The esd from brackets, from a column ``_su`` or ``_esd``, or from the weights 1/σ²; None without.
+def _esd(block: dict[str, list[str]], tag: str, intensity: Floats, uncertainty: Floats) -> Floats | None:
+    """The esd from brackets, from a column ``_su`` or ``_esd``, or from the weights 1/σ²; None if there is none.
 
-    Some programs write σ or a constant as the weight; weights are taken only where 1/√weight is typically 0.2 to 5
+    Some programs write σ or a constant as the weight. So weights are used only if the median of 1/√weight is 0.2 to 5
     times √intensity.
     """
     if not np.all(np.isnan(uncertainty)):
@@ -147,13 +148,13 @@ def _esd(block: dict[str, list[str]], tag: str, intensity: np.ndarray, uncertain
     if len(weights) != len(uncertainty):
         return None
     weight = _numbers(list(weights))[0]
-    weighed = (weight > 0) & (intensity > 0)
-    if not np.any(weighed) or not 0.2 < np.median(1 / np.sqrt(weight[weighed] * intensity[weighed])) < 5:
+    usable = (weight > 0) & (intensity > 0)
+    if not np.any(usable) or not 0.2 < np.median(1 / np.sqrt(weight[usable] * intensity[usable])) < 5:
         return None
     return 1 / np.sqrt(np.where(weight > 0, weight, np.inf))
 
 
-def _wavelengths(block: dict[str, list[str]], others: list[dict[str, list[str]]]) -> tuple[Any, float]:
+def _wavelengths(block: dict[str, list[str]], others: list[dict[str, list[str]]]) -> Wavelengths:
     """The block's own wavelength; else that of the other blocks where they agree."""
     own = _stated(block)
     if own[0] is not None:
@@ -162,7 +163,7 @@ def _wavelengths(block: dict[str, list[str]], others: list[dict[str, list[str]]]
     return elsewhere.pop() if len(elsewhere) == 1 else (None, 0.0)
 
 
-def _stated(block: dict[str, list[str]]) -> tuple[tuple[float, ...] | None, float]:
+def _stated(block: dict[str, list[str]]) -> Wavelengths:
     for tag in _WAVELENGTH:
         values = [value for value in _numbers(block.get(tag, []))[0] if not math.isnan(value)]
         if values:

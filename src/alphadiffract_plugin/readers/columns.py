@@ -1,10 +1,10 @@
 """Plain text: columns of two_theta, intensity and esd (xy, xye, csv, dat, txt, chi), or start-step-stop blocks.
 
-Columns are separated by blanks, tabs, commas or semicolons; decimal commas are understood where the file has no
-decimal points. Comments start with ``#``, ``!``, ``'``, ``;``, ``%`` or ``//``, or stand between ``/*`` and ``*/``.
-Lines of text may stand above the numbers, never among them. A third column is the esd, unless a heading names the
-columns otherwise. Blocks are those of FullProf (INSTRM 0), DBWS and PSI: a line ``start step stop``, then the
-intensities row after row, then perhaps as many esds.
+Columns are separated by blanks, tabs, commas or semicolons. Decimal commas are read where the file has no decimal
+points. Comments begin with ``#``, ``!``, ``'``, ``;``, ``%`` or ``//``, or lie between ``/*`` and ``*/``. Lines of text
+may come before the numbers, never between them. A third column is the esd, unless a heading names the columns
+otherwise. Blocks are those of FullProf (INSTRM 0), DBWS and PSI: a line ``start step stop``, then the intensities row
+after row, then perhaps as many esds.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from pathlib import Path
 
 import numpy as np
 
+from alphadiffract_plugin.arrays import Floats
 from alphadiffract_plugin.errors import InputError, RadiationError
 from alphadiffract_plugin.radiation import wavelengths_from_file
-from alphadiffract_plugin.readers.reading import NotReadError, Reading
+from alphadiffract_plugin.readers.reading import NotReadError, Reading, Wavelengths
 
 _COMMENT = ("#", "!", "'", ";", "%", "//")
 _NAMES = {
@@ -40,7 +41,7 @@ _BLOCK = re.compile(rf"\s*({_NUMBER})[\s,]+({_NUMBER})[\s,]+({_NUMBER})(?=[\s,]|
 _DECIMAL_COMMA = re.compile(r"\s*[-+]?\d+,\d+[\s;]+[-+]?\d")
 
 Row = tuple[int, list[float]]
-"""A line's number, counted from 1, and its numbers; none for a line that is text."""
+"""The number of a line, counted from 1, and the numbers in it; the list is empty for a line of text."""
 
 
 def reading_from_text(text: str, path: Path) -> Reading:
@@ -48,7 +49,7 @@ def reading_from_text(text: str, path: Path) -> Reading:
 
     Raises
     ------
-    InputError : no table of numbers, or text or a missing number inside it; names the line.
+    InputError : there is no table of numbers, or text or a missing number inside it; names the line.
     RadiationError : the heading says that the axis is a time of flight.
     """
     lines = text.splitlines()
@@ -121,7 +122,7 @@ def _first_row(rows: list[Row], path: Path) -> int:
         )
     raise NotReadError(
         "no table of numbers was found in this text",
-        fix="give one row a point: two_theta, intensity and perhaps esd",
+        fix="give one row per point: two_theta, intensity and perhaps esd",
         where=path,
     )
 
@@ -131,7 +132,7 @@ def _refuse_ragged(rows: list[Row], width: int, lines: list[str], path: Path) ->
         if not values:
             shown = lines[number - 1].strip()[:40]
             raise InputError(
-                f"text stands among the numbers: {shown!r}",
+                f"this line among the numbers is text: {shown!r}",
                 fix="delete the line or start it with #",
                 where=path,
                 line=number,
@@ -139,14 +140,14 @@ def _refuse_ragged(rows: list[Row], width: int, lines: list[str], path: Path) ->
         if len(values) != width:
             raise InputError(
                 f"this row has {len(values)} numbers, the rows above have {width}",
-                fix="give every row the same columns; is the file cut off?",
+                fix="give every row the same columns; check whether the file is cut off",
                 where=path,
                 line=number,
             )
 
 
 def _refuse_other_axis(heading: list[str], path: Path) -> None:
-    """Refuse a table whose last line of heading, or whose label of the axis, names another axis."""
+    """Refuse a table if the last line of its heading, or the label of its axis, names another axis than two_theta."""
     labels = heading[-1:] + [line for line in heading if re.search(r"x[\s-]*axis", line, re.I)]
     labels += [line for line in heading[1:2] if not line.startswith(_COMMENT)]
     for label in labels:
@@ -160,10 +161,8 @@ def _refuse_other_axis(heading: list[str], path: Path) -> None:
                 )
 
 
-def _chosen_columns(
-    table: np.ndarray, heading: list[str], path: Path
-) -> tuple[np.ndarray, np.ndarray, np.ndarray | None, str]:
-    """two_theta, intensity, esd or None, and a remark for the name of the reader."""
+def _chosen_columns(table: Floats, heading: list[str], path: Path) -> tuple[Floats, Floats, Floats | None, str]:
+    """two_theta, intensity, esd or None, and a remark that is added to the name of the reader."""
     width = table.shape[1]
     names = _column_names(heading[-1], width) if heading else []
     found = {
@@ -187,7 +186,7 @@ def _chosen_columns(
     two_theta, intensity = table[:, 0], table[:, 1]
     if width == 2:
         return two_theta, intensity, None, ""
-    strong = intensity >= np.nanpercentile(intensity, 99)
+    strong = intensity >= np.nanpercentile(intensity, 99)  # at strong points an esd is far below the intensity
     if np.nanmedian(table[strong, 2]) > 0.5 * np.nanmedian(intensity[strong]):
         return two_theta, intensity, None, ", the third left out: too large for an esd"
     return two_theta, intensity, table[:, 2], ""
@@ -202,7 +201,7 @@ def _column_names(line: str, width: int) -> list[str]:
     return []
 
 
-def _wavelengths(heading: list[str]) -> tuple[tuple[float, ...] | None, float]:
+def _wavelengths(heading: list[str]) -> Wavelengths:
     for line in heading:
         match = _WAVELENGTH.search(line)
         if match:
@@ -212,7 +211,7 @@ def _wavelengths(heading: list[str]) -> tuple[tuple[float, ...] | None, float]:
 
 
 def _from_block(lines: list[str], rows: list[Row], path: Path) -> Reading | None:
-    """The pattern of a start-step-stop block; None if there is none whose count of values agrees."""
+    """The pattern of a start-step-stop block; None if there is none with the right number of values."""
     for index, line in enumerate(lines[:8]):
         match = _BLOCK.match(line)
         if not match:

@@ -12,11 +12,12 @@ from pathlib import Path
 
 from alphadiffract_plugin.errors import InputError, RadiationError, UntrustedFileError, WavelengthError
 from alphadiffract_plugin.radiation import check_doublet, check_wavelength
+from alphadiffract_plugin.readers.reading import opened_for_reading
 
 
 @dataclass(frozen=True)
 class Instrument:
-    """What an instrument-parameter file or a GSAS-II histogram says of the instrument."""
+    """The instrument as an instrument-parameter file or a GSAS-II histogram describes it."""
 
     wavelengths: tuple[float, ...]
     """One wavelength or Kα1 and Kα2 in Å."""
@@ -33,16 +34,12 @@ def instrument_from_instprm(path: Path) -> Instrument:
 
     Raises
     ------
-    InputError : the file cannot be read, or is none.
+    InputError : the file cannot be read, or is not such a file.
     UntrustedFileError : it holds code that GSAS-II would run.
     WavelengthError, RadiationError : see :func:`instrument_from_parameters`.
     """
-    try:
+    with opened_for_reading(path):
         text = path.read_text(encoding="utf-8", errors="replace")
-    except OSError as error:
-        raise InputError(
-            f"this file cannot be read: {error.strerror}", fix="check the path and its permissions", where=path
-        ) from error
     lines = lines_as_gsasii(text)
     check_no_code(lines, path)
     parameters: dict[str, float | str] = {}
@@ -53,7 +50,7 @@ def instrument_from_instprm(path: Path) -> Instrument:
                 parameters[key.strip()] = _number_or_text(value.strip())
     if "Type" not in parameters:
         raise InputError(
-            "this is no GSAS-II instrument-parameter file: it has no Type",
+            "this is not a GSAS-II instrument-parameter file: it has no Type",
             fix="give an .instprm file, or the wavelength in Å",
             where=path,
         )
@@ -67,17 +64,17 @@ def instrument_from_parameters(parameters: dict[str, float | str], where: Path |
     ------
     RadiationError : not of constant wavelength (``Type`` PNT and the like).
     WavelengthError : neither ``Lam`` nor ``Lam1`` and ``Lam2``, or out of range.
-    UntrustedFileError : they hold code, which would go on into every file written of them.
+    UntrustedFileError : they hold code, which would be copied into every file that is written from them.
     """
     if any(is_code(f"{key}{value}") for key, value in parameters.items()):
         raise UntrustedFileError(
             "the instrument parameters hold CorrectionCode, which GSAS-II would run",
-            fix="take it out, after reading what it does",
+            fix="read what it does, then delete it",
             where=where,
         )
     kind = str(parameters.get("Type", ""))
     if len(kind) != 3 or kind[0] != "P" or kind[1] not in "XN" or kind[2] not in "CA":
-        what = {"T": "time of flight", "E": "energy dispersive", "B": "a pink beam"}.get(kind[2:], "unknown here")
+        what = {"T": "time of flight", "E": "energy dispersive", "B": "a pink beam"}.get(kind[2:], "not a known one")
         raise RadiationError(
             f"the instrument type {kind or '(none)'} is {what}",
             fix="give a pattern of one wavelength over two_theta in degrees (PXC or PNC)",
@@ -110,29 +107,29 @@ def _number_or_text(text: str) -> float | str:
 
 
 def lines_as_gsasii(text: str) -> list[str]:
-    """The text cut where GSAS-II cuts it, which is at newlines alone; ``str.splitlines`` knows more."""
+    """The lines of the text as GSAS-II splits it: at newlines alone, unlike ``str.splitlines``."""
     return re.split(r"\r\n|\r|\n", text)
 
 
 def check_no_code(lines: Sequence[str], path: Path) -> None:
-    """Refuse these lines of an instrument-parameter file if one holds ``CorrectionCode``.
+    """Refuse these lines of an instrument-parameter file if one of them holds ``CorrectionCode``.
 
-    A comment too: GSAS-II reads the line behind a comment as parameters, even if it begins with ``#``.
+    Comments are refused too: GSAS-II reads the line after a comment as parameters, even if it begins with ``#``.
 
     Raises
     ------
-    UntrustedFileError : one does; it is named.
+    UntrustedFileError : one does; the message gives its number.
     """
     for number, line in enumerate(lines, start=1):
         if is_code(line):
             raise UntrustedFileError(
                 "this file holds CorrectionCode, which GSAS-II would run",
-                fix="delete that line, after reading what it does",
+                fix="read what it does, then delete that line",
                 where=path,
                 line=number,
             )
 
 
 def is_code(text: str) -> bool:
-    """Whether ``CorrectionCode`` stands in the text, however it is spaced: GSAS-II takes blanks out."""
+    """Whether the text holds ``CorrectionCode``, with or without blanks: GSAS-II removes them."""
     return "correctioncode" in re.sub(r"\s", "", text).lower()

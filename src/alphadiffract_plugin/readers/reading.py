@@ -2,32 +2,37 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeAlias
 
-import numpy as np
-
+from alphadiffract_plugin.arrays import Floats, Ints
 from alphadiffract_plugin.errors import InputError
+
+Wavelengths: TypeAlias = tuple[tuple[float, ...] | None, float]
+"""One wavelength or Kα1 and Kα2 in Å, None where the file gives none; and the intensity of Kα2 over Kα1."""
 
 
 class NotReadError(InputError):
-    """A file that this reader does not understand; another may."""
+    """A file that this reader cannot read, while another one may."""
 
 
 @dataclass(frozen=True)
 class Reading:
     """A pattern as the file has it; ``load`` checks it and makes the Histogram."""
 
-    two_theta: np.ndarray
+    two_theta: Floats
     """Diffraction angle in degrees, shape (N,), in the order of the file."""
-    intensity: np.ndarray
+    intensity: Floats
     """Intensity, shape (N,)."""
     reader: str
-    """Which reader read it, in words: ``text columns``, ``GSAS``, ``pdCIF`` ..."""
-    esd: np.ndarray | None = None
+    """Which reader read it: ``text columns``, ``GSAS STD``, ``pdCIF`` ..."""
+    esd: Floats | None = None
     """Standard uncertainty of ``intensity``, shape (N,); None where the file has none."""
-    lines: np.ndarray | None = None
-    """Line of the file that each point stands in, counted from 1, shape (N,); None for formats without lines."""
+    lines: Ints | None = None
+    """Line of the file that each point comes from, counted from 1, shape (N,); None for formats without lines."""
     wavelengths: tuple[float, ...] | None = None
     """One wavelength or Kα1 and Kα2 in Å; None where the file does not say."""
     kalpha2_ratio: float = 0.0
@@ -38,3 +43,21 @@ class Reading:
     """Instrument parameters under GSAS-II's names."""
     where: Path | str | None = None
     """The file."""
+
+
+@contextlib.contextmanager
+def opened_for_reading(path: Path) -> Iterator[None]:
+    """Report an OSError inside as an InputError about the file.
+
+    Raises
+    ------
+    InputError : the file system refused; the message gives its reason.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise InputError(
+            f"this file cannot be read: {error.strerror or error}",
+            fix="check the path and its permissions",
+            where=path,
+        ) from error

@@ -1,4 +1,4 @@
-"""Tell the format of a file from its content, and read it with the reader of that format."""
+"""Recognise the format of a file by its content, and read it with the reader of that format."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from alphadiffract_plugin.radiation import wavelengths_from_file
 from alphadiffract_plugin.readers.cif import reading_from_cif
 from alphadiffract_plugin.readers.columns import reading_from_text
 from alphadiffract_plugin.readers.gsas import BANK, reading_from_gsas
-from alphadiffract_plugin.readers.reading import NotReadError, Reading
+from alphadiffract_plugin.readers.reading import NotReadError, Reading, opened_for_reading
 from alphadiffract_plugin.readers.vendor import reading_from_vendor, vendor_format
 
 BYTES_MAX = 200_000_000
-"""Largest file that is read; a pattern of a million points as text has about 30 MB."""
+"""Largest size in bytes of a file that is read; a pattern of a million points as text has about 30 MB."""
 
 
 def reading_from_file(path: Path) -> Reading:
-    """What the reader of its format finds in a file.
+    """The pattern that the reader of its format finds in a file.
 
     Raises
     ------
-    InputError : no file, a folder, empty, too large, a format that none reads, or broken; names file and line.
+    InputError : it is missing, a folder, empty, too large, damaged, or of an unknown format; names file and line.
     RadiationError : time of flight or energy-dispersive.
     """
     head = _head(path)
@@ -49,28 +49,24 @@ def reading_from_file(path: Path) -> Reading:
 
 def _head(path: Path) -> bytes:
     """The first bytes of a file that exists, is a file, is not empty and not too large."""
-    try:
+    with opened_for_reading(path):
         if path.is_dir():
             raise InputError("this is a folder", fix="give the pattern files in it, such as FOLDER/*.xye", where=path)
         if not path.exists():
             raise InputError("there is no such file", fix="check the path", where=path)
         if not path.is_file():
-            raise InputError("this is no regular file", fix="copy the pattern into a file", where=path)
+            raise InputError("this is no regular file", fix="copy the pattern into a regular file", where=path)
         size = path.stat().st_size
         if size == 0:
             raise InputError("this file is empty", fix="copy or export the pattern again", where=path)
         if size > BYTES_MAX:
             raise InputError(
                 f"this file has {size / 1e6:.0f} MB; a powder pattern has less than {BYTES_MAX // 1_000_000} MB",
-                fix="give the integrated pattern, not the images or events it was made from",
+                fix="give the integrated pattern, not the images or events from which it was made",
                 where=path,
             )
         with path.open("rb") as file:
             return file.read(65536)
-    except OSError as error:
-        raise InputError(
-            f"this file cannot be read: {error.strerror}", fix="check the path and its permissions", where=path
-        ) from error
 
 
 def _text(path: Path, head: bytes) -> str:
@@ -89,7 +85,7 @@ def _text(path: Path, head: bytes) -> str:
             where=path,
         )
     if encoding != "utf-16" and b"\x00" in head and not is_gsas:
-        what = "an HDF5 file (NeXus)" if head.startswith(b"\x89HDF") else "a binary file of a format unknown here"
+        what = "an HDF5 file (NeXus)" if head.startswith(b"\x89HDF") else "a binary file of an unknown format"
         raise NotReadError(
             f"this is {what}", fix="export the pattern as text columns two_theta, intensity, esd", where=path
         )
@@ -108,7 +104,7 @@ def _reading_by_rietx(path: Path) -> Reading | None:
 
     try:
         pattern = rietx.read_pattern(path)
-    except Exception:  # whatever it raises, our own reader's message is the one to show
+    except Exception:  # bare exceptions of many kinds; the message of our own reader is the one to show
         return None
     if pattern.two_theta is None:
         raise RadiationError(

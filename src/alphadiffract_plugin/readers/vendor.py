@@ -1,4 +1,4 @@
-"""Instrument makers' files, read by geddes (x and y); what it leaves out is read here: wavelength, axis, scans.
+"""Instrument makers' files: geddes reads the points; wavelength, axis and number of scans are read here.
 
 PANalytical xrdml, Rigaku ras and rasx, Bruker raw, uxd and brml. A file that holds several scans, or a scan over
 another axis than two_theta, is refused.
@@ -11,23 +11,35 @@ import re
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
+from xml.etree import ElementTree
 
 import numpy as np
 
+from alphadiffract_plugin.arrays import Floats
 from alphadiffract_plugin.errors import InputError
-from alphadiffract_plugin.radiation import wavelengths_from_file
-from alphadiffract_plugin.readers.reading import NotReadError, Reading
-
-Wavelengths = tuple[tuple[float, ...] | None, float]
+from alphadiffract_plugin.radiation import KALPHA2_RATIO, wavelengths_from_file
+from alphadiffract_plugin.readers.reading import NotReadError, Reading, Wavelengths
 
 UNPACKED_MAX = 500_000_000
-"""Most bytes that a zipped file may unpack to."""
+"""Largest size in bytes that a zipped file may unpack to; a scan of a million points has about 50 MB."""
+
+
+class _Header(NamedTuple):
+    """What is read here of a file, beside the points."""
+
+    scans: int
+    """Number of scans in the file."""
+    axis: str
+    """Name of the axis that was scanned; empty where the file does not say."""
+    wavelengths: Wavelengths
+    """Wavelengths, and the intensity of Kα2 over Kα1."""
 
 
 def vendor_format(head: bytes, path: Path) -> str | None:
-    """The name of the instrument maker's format that a file begins like, or None.
+    """The instrument maker's format that the beginning of a file shows, or None.
 
     Raises
     ------
@@ -54,11 +66,11 @@ def reading_from_vendor(path: Path, name: str) -> Reading:
     ------
     InputError : several scans, another axis, or a file that geddes cannot read.
     """
-    scans, axis, (wavelengths, ratio) = _DETAILS[name](path)
+    scans, axis, (wavelengths, ratio) = _HEADERS[name](path)
     if scans > 1:
         raise InputError(
             f"this {name} file holds {scans} scans",
-            fix="export one scan a file as xy, with the instrument's software or PowDLL",
+            fix="export each scan to a file of its own as xy, with the instrument's software or PowDLL",
             where=path,
         )
     if axis and not re.search(r"2\s*theta|two\s*theta|gonio|coupled|locked", axis, re.I):
@@ -77,8 +89,8 @@ def reading_from_vendor(path: Path, name: str) -> Reading:
     )
 
 
-def points_from_geddes(path: Path, name: str) -> tuple[np.ndarray, np.ndarray]:
-    """two_theta and intensity of a file, by geddes."""
+def points_from_geddes(path: Path, name: str) -> tuple[Floats, Floats]:
+    """two_theta in degrees and intensity of a file, read by geddes."""
     import geddes
 
     try:
@@ -107,13 +119,15 @@ def _zipped_format(path: Path) -> str:
     if any(re.search(r"Profile\d+\.txt$", name) for name in names):
         return "Rigaku rasx"
     raise InputError(
-        "this is a zip archive, not a pattern", fix="unpack it and give the pattern file inside", where=path
+        "this is a zip archive without a pattern of a known format",
+        fix="unpack it and give the pattern file inside",
+        where=path,
     )
 
 
 @contextlib.contextmanager
 def _unzipped(path: Path) -> Iterator[zipfile.ZipFile]:
-    """The archive, whatever is broken in it raised as InputError."""
+    """The archive; any fault in it is raised as InputError."""
     try:
         with zipfile.ZipFile(path) as archive:
             yield archive
@@ -123,16 +137,16 @@ def _unzipped(path: Path) -> Iterator[zipfile.ZipFile]:
         ) from error
 
 
-def _doublet(first: str | float, second: str | float, ratio: str | float, name: str = "") -> Wavelengths:
-    """Two stated wavelengths, none without the first; the second counts only if it and the ratio are above 0.
+def _doublet(first: str | float, second: str | float, ratio: str | float) -> Wavelengths:
+    """Wavelengths that a file gives: none without the first; the second only if it and the ratio are above 0.
 
-    What is no number counts as 0.
+    Anything that is not a number counts as 0.
     """
     alpha1, alpha2, share = (_number(value) for value in (first, second, ratio))
-    alone = wavelengths_from_file([alpha1], name=name)
+    alone = wavelengths_from_file([alpha1])
     if alone[0] is None or not (alpha2 > 0 and share > 0):
         return alone
-    return wavelengths_from_file([alpha1, alpha2], ratio=share, name=name)
+    return wavelengths_from_file([alpha1, alpha2], ratio=share)
 
 
 def _number(value: str | float) -> float:
@@ -147,62 +161,93 @@ def _found(pattern: str, text: str, default: str = "0") -> str:
     return match[1] if match else default
 
 
-def _xrdml(path: Path) -> tuple[int, str, Wavelengths]:
-    text = path.read_text(encoding="utf-8", errors="replace")
-    first, second, ratio = (
-        _found(rf"<{tag}[^>]*>\s*([\d.]+)\s*<", text) for tag in ("kAlpha1", "kAlpha2", "ratioKAlpha2KAlpha1")
-    )
-    if _found(r'<usedWavelength\s+intended="([^"]*)"', text, "").replace(" ", "").lower() == "k-alpha1":
+def _element(content: bytes, name: str, path: Path) -> ElementTree.Element:
+    """The root of an XML document.
+
+    Raises
+    ------
+    NotReadError : it is not XML, or was cut off.
+    """
+    try:
+        return ElementTree.fromstring(content)
+    except (ElementTree.ParseError, LookupError, ValueError) as error:  # the last two: an unknown encoding
+        raise NotReadError(
+            f"this {name} file cannot be read: it is not complete XML ({error})",
+            fix="copy or export the file again, perhaps as text columns two_theta, intensity (xy)",
+            where=path,
+        ) from error
+
+
+def _content(root: ElementTree.Element, tag: str, default: str = "0") -> str:
+    """The text of the first element of this tag, in whatever namespace."""
+    found = root.find(f".//{{*}}{tag}")
+    return default if found is None or found.text is None else found.text.strip()
+
+
+def _attribute(root: ElementTree.Element, tag: str, name: str, default: str = "0") -> str:
+    """An attribute of the first element of this tag, in whatever namespace."""
+    found = root.find(f".//{{*}}{tag}")
+    return default if found is None else found.get(name, default)
+
+
+def _xrdml(path: Path) -> _Header:
+    root = _element(path.read_bytes(), "xrdml", path)
+    first, second, ratio = (_content(root, tag) for tag in ("kAlpha1", "kAlpha2", "ratioKAlpha2KAlpha1"))
+    if _attribute(root, "usedWavelength", "intended", "").replace(" ", "").lower() == "k-alpha1":
         second = "0"
-    scans = len(re.findall(r"<scan\s", text))
-    return scans, _found(r'<scan\s[^>]*scanAxis="([^"]*)"', text, ""), _doublet(first, second, ratio)
+    scans = root.findall(".//{*}scan")
+    return _Header(len(scans), scans[0].get("scanAxis", "") if scans else "", _doublet(first, second, ratio))
 
 
-def _ras(path: Path) -> tuple[int, str, Wavelengths]:
+def _ras(path: Path) -> _Header:
     text = path.read_text(encoding="latin-1")
     first, second = (_found(rf'\*HW_XG_WAVE_LENGTH_ALPHA{line}\s+"([\d.]+)"', text) for line in "12")
     if _found(r'\*MEAS_COND_XG_WAVE_TYPE\s+"([^"]*)"', text, "").lower() == "ka1":
         second = "0"
     axis = _found(r'\*MEAS_SCAN_AXIS_X\s+"([^"]*)"', text, "")
-    return len(re.findall(r"^\*RAS_INT_START", text, re.M)), axis, _doublet(first, second, 0.5)
+    scans = len(re.findall(r"^\*RAS_INT_START", text, re.M))
+    return _Header(scans, axis, _doublet(first, second, KALPHA2_RATIO))
 
 
-def _rasx(path: Path) -> tuple[int, str, Wavelengths]:
-    profiles, text = _members(path, r"Profile\d+\.txt$", r"MesurementConditions\d+\.xml$")
-    first, second = (_found(rf"<WavelengthKalpha{line}>([\d.]+)<", text) for line in "12")
-    if _found(r"<WaveType>([^<]*)<", text, "").lower() == "ka1":
+def _rasx(path: Path) -> _Header:
+    profiles, content = _members(path, r"Profile\d+\.txt$", r"MesurementConditions\d+\.xml$")
+    if content is None:
+        return _Header(profiles, "", (None, 0.0))
+    root = _element(content, "Rigaku rasx", path)
+    first, second = (_content(root, f"WavelengthKalpha{line}") for line in "12")
+    if _content(root, "WaveType", "").lower() == "ka1":
         second = "0"
-    return profiles, _found(r"<AxisName>([^<]*)<", text, ""), _doublet(first, second, 0.5)
+    return _Header(profiles, _content(root, "AxisName", ""), _doublet(first, second, KALPHA2_RATIO))
 
 
-def _brml(path: Path) -> tuple[int, str, Wavelengths]:
-    scans, text = _members(path, r"RawData\d+\.xml$", r"RawData\d+\.xml$")
-    values = (_found(rf'<WaveLength{tag}\s[^>]*Value="([\d.]+)"', text) for tag in ("Alpha1", "Alpha2", "Ratio"))
-    axes = dict.fromkeys(re.findall(r'<ScanAxisInfo[^>]*AxisName="([^"]*)"', text))
-    return scans, " and ".join(axes), _doublet(*values)
+def _brml(path: Path) -> _Header:
+    scans, content = _members(path, r"RawData\d+\.xml$", r"RawData\d+\.xml$")
+    if content is None:
+        return _Header(scans, "", (None, 0.0))
+    root = _element(content, "Bruker brml", path)
+    first, second, ratio = (_attribute(root, f"WaveLength{tag}", "Value") for tag in ("Alpha1", "Alpha2", "Ratio"))
+    axes = dict.fromkeys(name for axis in root.findall(".//{*}ScanAxisInfo") if (name := axis.get("AxisName")))
+    return _Header(scans, " and ".join(axes), _doublet(first, second, ratio))
 
 
-def _members(path: Path, counted: str, wanted: str) -> tuple[int, str]:
-    """How many members have a name like ``counted``, and the text of the first like ``wanted``."""
+def _members(path: Path, counted: str, wanted: str) -> tuple[int, bytes | None]:
+    """How many members of an archive have a name like ``counted``, and the content of the first like ``wanted``."""
     with _unzipped(path) as archive:
         names = archive.namelist()
         first = next((name for name in names if re.search(wanted, name)), None)
-        text = archive.read(first).decode("utf-8", errors="replace") if first else ""
-    return sum(bool(re.search(counted, name)) for name in names), text
+        content = archive.read(first) if first else None
+    return sum(bool(re.search(counted, name)) for name in names), content
 
 
-def _uxd(path: Path) -> tuple[int, str, Wavelengths]:
+def _uxd(path: Path) -> _Header:
     text = path.read_text(encoding="latin-1")
-    values = (_found(rf"_WL{tag}\s*=\s*([^\s;]+)", text) for tag in ("1", "2", "RATIO"))
-    return (
-        len(re.findall(r"^_2THETA\w*\s*$", text, re.M)),
-        _found(r"_DRIVE\s*=\s*'?([\w ]+)", text, ""),
-        _doublet(*values),
-    )
+    first, second, ratio = (_found(rf"_WL{tag}\s*=\s*([^\s;]+)", text) for tag in ("1", "2", "RATIO"))
+    scans = len(re.findall(r"^_2THETA\w*\s*$", text, re.M))
+    return _Header(scans, _found(r"_DRIVE\s*=\s*'?([\w ]+)", text, ""), _doublet(first, second, ratio))
 
 
-def _raw(path: Path) -> tuple[int, str, Wavelengths]:
-    """The tube's lines stand as five doubles (mean, Kα1, Kα2, Kβ, ratio) in versions 1.01 and 4."""
+def _raw(path: Path) -> _Header:
+    """Versions 1.01 and 4 hold the lines of the tube as five doubles: mean, Kα1, Kα2, Kβ, ratio."""
     data = path.read_bytes()
     lines: Sequence[float] = ()
     if data.startswith(b"RAW1.01") and len(data) >= 656:
@@ -217,10 +262,10 @@ def _raw(path: Path) -> tuple[int, str, Wavelengths]:
                 break
             position += length
     scans = struct.unpack_from("<i", data, 12)[0] if data.startswith(b"RAW1.01") and len(data) >= 16 else 1
-    return scans, "", _doublet(lines[1], lines[2], lines[4]) if lines else (None, 0.0)
+    return _Header(scans, "", _doublet(lines[1], lines[2], lines[4]) if lines else (None, 0.0))
 
 
-_DETAILS = {
+_HEADERS: dict[str, Callable[[Path], _Header]] = {
     "xrdml": _xrdml,
     "Rigaku ras": _ras,
     "Rigaku rasx": _rasx,
