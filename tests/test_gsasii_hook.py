@@ -190,7 +190,7 @@ def driven(tmp_path_factory):
         (folder / name).write_bytes(text.encode("utf-8", "surrogateescape"))
     home = {"HOME": str(folder), "USERPROFILE": str(folder)}
     done = subprocess.run(
-        [sys.executable, "-c", DRIVER], cwd=folder, env=os.environ | home, capture_output=True, text=True, timeout=300
+        [sys.executable, "-c", DRIVER], cwd=folder, env=os.environ | home, capture_output=True, text=True, timeout=1800
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
@@ -324,7 +324,8 @@ def test_doctor_does_not_wait_for_ever(cli, tmp_path, monkeypatch):
     (tmp_path / "GSASII" / "GSASIIscriptable.py").write_text("import time\ntime.sleep(60)\n")
     monkeypatch.setenv(gsasii.FOLDER_VARIABLE, str(tmp_path))
     monkeypatch.setattr(doctor, "SMOKE_SECONDS", 3)
-    assert "importing it failed: no end after 3 s" in cli("doctor", "--gsasii").out
+    shown = cli("doctor", "--gsasii").out
+    assert re.search("(starting|importing it) failed: no end after 3 s", shown), "starting, where the machine is busy"
 
 
 @pytest.mark.parametrize("told", [b"saving it\n", "saving it\n", None])

@@ -22,7 +22,7 @@ def command(*arguments: object, path: Path) -> subprocess.CompletedProcess:
         env=os.environ | {"PYTHONPATH": str(path)},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=1800,
     )
 
 

@@ -53,7 +53,7 @@ def test_torch_that_is_imported_within_the_block_is_limited_too():
         "    threads.limit_torch()\n    assert torch.get_num_threads() == 1\n"
         "assert torch.get_num_threads() == own\n"
     )
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=300)
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=1800)
 
 
 def test_the_indexer_of_a_host_works_in_one_thread_and_leaves_the_hosts_setting(two_threads, monkeypatch, lab6_lab):

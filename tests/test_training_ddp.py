@@ -32,7 +32,7 @@ def test_two_processes_have_the_loss_curve_of_one_and_only_the_first_writes(tmp_
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=1800,
         env=os.environ | {"OMP_NUM_THREADS": "1"},
     )
     assert two.returncode == 0, two.stderr
