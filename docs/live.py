@@ -1,6 +1,6 @@
 """What the pages take from the code when the site is built: help texts, tables of settings, docstrings.
 
-``{command-help} index`` shows what ``alphadiffract-plugin index --help`` prints; ``{settings-table} MODULE.CLASS`` shows the
+``{command-help} index`` shows what ``alphadiffract-plugin index --help`` prints, ``{settings-table} MODULE.CLASS`` the
 fields of a record of settings. So neither can be out of date.
 """
 
@@ -96,7 +96,7 @@ class SettingsTable(SphinxDirective):
 
 
 def fields_from_docstring(app: Sphinx, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
-    """Turn our sections (``Parameters``, ``Returns``, ``Raises``, with entries ``name : text``) into Sphinx's field lists."""
+    """Turn our sections of docstrings, with entries ``name : text``, into Sphinx's field lists."""
     text: list[str] = []
     entries: list[str] = []
     section = ""
