@@ -183,7 +183,10 @@ def test_a_project_that_runs_something_is_refused_and_nothing_runs(saved, tmp_pa
         (b"cnumpy\nndarray\n(K\x01tR.", "makes a bare ndarray"),
         (b"cnumpy.ma.core\nMaskedArray\n)\x81}b.", "makes a bare MaskedArray"),
         (b"c__builtin__\nobject\n)R.", "makes a bare object"),
-        (b"ccopy_reg\n_reconstructor\n(cnumpy\nndarray\nc__builtin__\nobject\nNtR.", "rebuilds what is no variable"),
+        (
+            b"ccopy_reg\n_reconstructor\n(cnumpy\nndarray\nc__builtin__\nobject\nNtR.",
+            "rebuilds an object that is not a variable",
+        ),
         (b"cGSASIIobj\nG2VarObj\n)\x81(N}tb.", "gives G2VarObj a state"),
         (b"cGSASIIobj\nExpressionObj\n)\x81.", "names GSASIIobj.ExpressionObj"),
     ],
@@ -284,7 +287,7 @@ def test_a_scalar_that_is_a_text_or_an_object_is_refused(saved):
     scalar = (
         b"cnumpy.core.multiarray\nscalar\n(cnumpy\ndtype\n(X\x02\x00\x00\x00O8I00\nI01\ntRX\x06\x00\x00\x00exit()tR."
     )
-    with pytest.raises(UntrustedFileError, match="holds a scalar that is no number"):
+    with pytest.raises(UntrustedFileError, match="holds a scalar that is not a number"):
         check_gpx(saved(*project_parts(), scalar))
 
 
@@ -423,11 +426,11 @@ def test_what_is_no_whole_project_is_said_and_is_no_traceback(saved, tmp_path):
     whole = b"".join(parts)
     for content, said in (
         (b"", "is empty"),
-        (b"2theta counts\n10.0 5.0\n", "is no GSAS-II project"),
-        (b'{"record": "IndexingResult"}', "is no GSAS-II project"),
-        (b"\xff\xd8\xff\xe0\x00\x10JFIF" + bytes(range(256)), "is no GSAS-II project"),
-        (pickle.dumps({"Notebook": []}, 1), "is no GSAS-II project"),
-        (pickle.dumps([[1, 2]], 1), "is no GSAS-II project"),
+        (b"2theta counts\n10.0 5.0\n", "is not a GSAS-II project"),
+        (b'{"record": "IndexingResult"}', "is not a GSAS-II project"),
+        (b"\xff\xd8\xff\xe0\x00\x10JFIF" + bytes(range(256)), "is not a GSAS-II project"),
+        (pickle.dumps({"Notebook": []}, 1), "is not a GSAS-II project"),
+        (pickle.dumps([[1, 2]], 1), "is not a GSAS-II project"),
         (whole[:-10], f"is damaged after byte {len(whole) - len(parts[-1])}"),
         (whole + b"\x00\x00", f"is damaged after byte {len(whole)}"),
     ):
@@ -471,7 +474,8 @@ def test_code_in_an_instrument_file_is_refused_and_does_not_run(cli, data, tmp_p
     path.write_text(HIDDEN[how].format(ran=ran), encoding="utf-8")
     for open_it in (check_instprm, instrument_from_instprm):
         with pytest.raises(
-            UntrustedFileError, match=r"theirs\.instprm, line \d+: .*CorrectionCode.*\n  How to fix it: delete"
+            UntrustedFileError,
+            match=r"theirs\.instprm, line \d+: .*CorrectionCode.*\n  How to fix it: read what it does",
         ):
             open_it(path)
     shown = cli("index", data / "zincite_ssrl.xy", "--wavelength", path, "--indexer", "instant")
@@ -526,7 +530,7 @@ def test_the_command_says_safe_or_why_not(cli, saved, tmp_path):
     shown = cli("gsasii", "check", good, bad, tmp_path / "a.txt")
     assert (shown.code, shown.out) == (2, f"safe: {good}\n")
     assert f"error: {bad}: this project names builtins.eval" in shown.err.replace("__builtin__", "builtins")
-    assert "this is neither .gpx nor .instprm" in shown.err
+    assert "this file is neither .gpx nor .instprm" in shown.err
     assert not (tmp_path / "ran").exists()
 
 

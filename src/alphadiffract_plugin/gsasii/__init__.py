@@ -1,4 +1,4 @@
-"""Everything that touches GSAS-II: find it, and index, seed and refine in a project that is open.
+"""Everything that touches GSAS-II: find it, and index, seed and refine in an open project.
 
 >>> from alphadiffract_plugin import gsasii                                # doctest: +SKIP
 >>> result = gsasii.index(histogram)                                       # doctest: +SKIP

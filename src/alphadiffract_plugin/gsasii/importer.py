@@ -1,4 +1,4 @@
-"""Put our importer into GSAS-II's folder of user importers, and take it away."""
+"""Copy our importer into GSAS-II's folder of user importers, and remove it from there."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from alphadiffract_plugin.errors import OutputError
 from alphadiffract_plugin.output import check_folder, make_folder, write_text, writing
 
 NAME = "G2phase_alphadiffract.py"
-"""The file; GSAS-II reads every ``G2phase*.py`` there."""
+"""Name of the file; GSAS-II loads every ``G2phase*.py`` there."""
 
 OURS = "alphadiffract-plugin gsasii install-hook"
-"""What stands in every version of our importer."""
+"""Text that every version of our importer contains."""
 
 
 def user_folder() -> Path:
-    """Where GSAS-II (from September 2025 on) looks for importers of a user: ``~/.GSASII/imports``, on any system."""
+    """Where GSAS-II (from September 2025 on) looks for a user's importers: ``~/.GSASII/imports``, on any system."""
     return Path("~/.GSASII/imports").expanduser()
 
 
 def install(folder: Path) -> tuple[Path, str]:
-    """Copy the importer into a folder, which is made if it is not there; nothing that is not ours is replaced.
+    """Copy the importer into a folder, which is made if it does not exist. A file that is not ours is not replaced.
 
     Returns
     -------
-    The file, and ``installed``, ``updated`` or ``already there``.
+    The file, and one of ``installed``, ``updated``, ``already there``.
 
     Raises
     ------
@@ -42,7 +42,7 @@ def install(folder: Path) -> tuple[Path, str]:
 
 
 def remove(folder: Path) -> tuple[Path, bool]:
-    """Take our importer out of a folder; True if it was there.
+    """Remove our importer from a folder; returns its path, and whether it was there.
 
     Raises
     ------
@@ -57,7 +57,7 @@ def remove(folder: Path) -> tuple[Path, bool]:
 
 
 def looks_there(gsasii_folder: Path) -> bool:
-    """Whether a GSAS-II, by the folder of its modules, reads the importers of :func:`user_folder`."""
+    """Whether the GSAS-II in this folder loads the importers of :func:`user_folder`."""
     try:
         return ".GSASII/imports" in (gsasii_folder / "GSASIIfiles.py").read_text(encoding="utf-8", errors="replace")
     except OSError:
@@ -65,11 +65,20 @@ def looks_there(gsasii_folder: Path) -> bool:
 
 
 def _ours(path: Path) -> str | None:
-    """The text of our importer at this place; None if nothing is there."""
+    """The text of our importer at this path; None if there is no file.
+
+    Raises
+    ------
+    OutputError : the file is not ours, or cannot be read.
+    """
     if not path.exists():
         return None
     with writing(path, fault="cannot be read", fix="move it away"):
         text = path.read_text(encoding="utf-8", errors="replace")
     if OURS not in text:
-        raise OutputError("is there already, and not ours", fix="move it away, or give another --folder", where=path)
+        raise OutputError(
+            "is there already and was not written by this program",
+            fix="move it away, or give another --folder",
+            where=path,
+        )
     return text

@@ -1,4 +1,4 @@
-"""The one door to GSAS-II: find it, and import it without its prints."""
+"""Find GSAS-II and import it without its prints. No other module of this package imports GSAS-II."""
 
 from __future__ import annotations
 
@@ -21,12 +21,11 @@ from alphadiffract_plugin.errors import AlphaDiffractError, GSASIIError
 INSTALL = "https://advancedphotonsource.github.io/GSAS-II-tutorials/install.html"
 """GSAS-II's own page on its installation."""
 
-
 FOLDER_VARIABLE = "GSASII_PATH"
-"""Environment variable that names the folder of a GSAS-II which Python does not find by itself."""
-
+"""Environment variable that names the folder of a GSAS-II that Python does not find by itself."""
 
 log = logging.getLogger("alphadiffract_plugin.gsasii")
+"""Gets everything that GSAS-II prints, at level DEBUG."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +37,7 @@ class Installation:
     package: str
     """``GSASII.`` if it is imported as a package, else empty (before 2025)."""
     how: str
-    """How it was found, in words."""
+    """How it was found: ``as package GSASII``, ``on sys.path``, or ``named by GSASII_PATH``."""
     version: str
     """Its version, ``5.7.9``, or ``unknown version``."""
 
@@ -47,7 +46,7 @@ class Installation:
 
 
 def find() -> Installation | None:
-    """The GSAS-II that Python finds, or that ``GSASII_PATH`` names; None if there is none. Imports nothing of it."""
+    """The GSAS-II that ``GSASII_PATH`` names or Python finds; None if there is none. Imports nothing of it."""
     named = os.environ.get(FOLDER_VARIABLE)
     for base in _bases(Path(named).expanduser()) if named else ():
         if (base / "GSASII" / "GSASIIscriptable.py").is_file():
@@ -63,7 +62,7 @@ def find() -> Installation | None:
 
 
 def _bases(named: Path) -> Iterator[Path]:
-    """Where to look at a folder that a user named: the package itself, what holds it, or an installer's folder."""
+    """Where GSAS-II may be if a user named this folder: it may be the package, its parent, or an installer's folder."""
     if (named / "__init__.py").is_file():
         yield named.parent
     yield from (named, named / "GSAS-II")
@@ -88,7 +87,7 @@ def scriptable() -> Any:
 
 
 def refine_function() -> Any:
-    """``GSASIIstrMain.Refine``, which tells whether it failed; ``G2Project.refine`` does not."""
+    """``GSASIIstrMain.Refine``, which returns its failure; ``G2Project.refine`` hides it."""
     return module("GSASIIstrMain").Refine
 
 
@@ -101,21 +100,23 @@ def module(name: str) -> Any:
     """
     found = find()
     if found is None:
-        raise GSASIIError("GSAS-II is not importable", fix=f"install it: {INSTALL} (or name its folder in GSASII_PATH)")
+        raise GSASIIError(
+            "GSAS-II is not importable", fix=f"install it: {INSTALL} (or name its folder in {FOLDER_VARIABLE})"
+        )
     path = str(found.folder.parent if found.package else found.folder)
     if found.how.startswith("named") and path not in sys.path:
         sys.path.insert(0, path)
     try:
         with quiet():
             return importlib.import_module(found.package + name)
-    except Exception as error:  # binaries that do not fit raise anything
+    except Exception as error:  # binaries that do not fit raise exceptions of any kind
         raise GSASIIError(
-            f"GSAS-II ({found}) fails to import: {type(error).__name__}: {error}", fix=f"install it anew: {INSTALL}"
+            f"GSAS-II ({found}) fails to import: {type(error).__name__}: {error}", fix=f"install it again: {INSTALL}"
         ) from error
 
 
 class _Log:
-    """A text stream whose lines go to the log."""
+    """A text stream that writes its lines to the log."""
 
     def write(self, text: str) -> int:
         for line in filter(None, map(str.rstrip, text.splitlines())):
@@ -123,12 +124,12 @@ class _Log:
         return len(text)
 
     def flush(self) -> None:
-        """Nothing is held back."""
+        """Do nothing, since nothing is buffered."""
 
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Send what GSAS-II prints to the log ``alphadiffract_plugin.gsasii`` (level DEBUG), and drop its warnings."""
+    """Write what GSAS-II prints to the log ``alphadiffract_plugin.gsasii`` (level DEBUG), and ignore its warnings."""
     with contextlib.redirect_stdout(_Log()), contextlib.redirect_stderr(_Log()), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
@@ -136,7 +137,17 @@ def quiet() -> Iterator[None]:
 
 @contextlib.contextmanager
 def translated_errors(what: str, fix: str) -> Iterator[None]:
-    """Say in our words that GSAS-II failed: it raises bare exceptions of many kinds."""
+    """Report an exception inside as a GSASIIError: GSAS-II raises bare exceptions of many kinds.
+
+    Parameters
+    ----------
+    what : what GSAS-II could not do; the exception is added.
+    fix : what to do about it.
+
+    Raises
+    ------
+    GSASIIError : in place of any exception that is neither ours nor an OSError.
+    """
     try:
         yield
     except (AlphaDiffractError, OSError):

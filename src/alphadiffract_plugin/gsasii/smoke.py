@@ -1,6 +1,6 @@
-"""Does GSAS-II work? ``python -m alphadiffract_plugin.gsasii.smoke`` makes, saves, reloads and fits a small project.
+"""Test whether GSAS-II works: ``python -m alphadiffract_plugin.gsasii.smoke`` makes, saves, reloads and fits a project.
 
-A process of its own, so that what crashes or prints there does no harm; ``doctor --gsasii`` runs it.
+``doctor --gsasii`` runs it in a process of its own, so that a crash there does no harm.
 """
 
 from __future__ import annotations
@@ -38,12 +38,14 @@ Z:0.0
 
 
 def smoke(folder: Path) -> None:
-    """Make a project of one pattern and one phase, save it, open it again, compare, and calculate a pattern.
+    """Make a project of one pattern and one phase, save it, open it again, compare, and calculate the pattern.
+
+    Each step is printed before it begins.
 
     Raises
     ------
     GSASIIError : GSAS-II is not there, or fails to import.
-    Exception : whatever GSAS-II raises; its last step is the last line on stdout.
+    Exception : of any kind, from GSAS-II.
     """
     two_theta = np.arange(20.0, 60.0, 0.05)
     counts = np.round(100 + 1000 * np.exp(-(((two_theta - 30.4) / 0.1) ** 2)))
@@ -67,7 +69,7 @@ def smoke(folder: Path) -> None:
         phase = again.phase("LaB6").data["General"]
         same = np.array_equal(again.histogram(0).getdata("yobs"), counts) and phase["Cell"][1:7] == CELL
         if not same or phase["SGData"]["SpGrp"] != "P m -3 m":
-            raise ValueError("what was saved is not what was read")
+            raise ValueError("the project that was read differs from the one that was saved")
         _say("calculating a pattern")
         again.set_Controls("cycles", 0)
         again.save()
@@ -76,7 +78,9 @@ def smoke(folder: Path) -> None:
         reflections = again.histogram(0).reflections()["LaB6"]["RefList"]
         if failed or len(reflections) != LINES:
             raise ValueError(
-                f"it says {failed[1]['msg']}" if failed else f"{len(reflections)} reflections in place of {LINES}"
+                f"it says {failed[1]['msg']}"
+                if failed
+                else f"it made {len(reflections)} reflections instead of {LINES}"
             )
 
 

@@ -1,7 +1,7 @@
-"""The care for a project that a user has open in GSAS-II: copies out of it, values into it, and nothing half done.
+"""Changes of a project that a user has open in GSAS-II, each made completely or not at all.
 
-Whatever GSAS-II refines, it refines in a scratch project of its own folder; the user's project gets the outcome in one
-go, and its file is written by :func:`save` alone, whole or not at all.
+GSAS-II refines only in scratch projects, with copies of the user's histogram and phase. The user's project receives the
+fitted values in one step, and only :func:`save` writes its file.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ FITTED = ("data", "Limits", "Background", "Instrument Parameters", "Sample Param
 
 @contextlib.contextmanager
 def whole_or_not_at_all(project: Any) -> Iterator[None]:
-    """After an error (or Ctrl-C) inside, the project in memory is as it was; its file stays untouched either way.
+    """Restore the project in memory after an error (or Ctrl-C) inside. Its file is not touched in any case.
 
-    ``G2Project.add_phase`` writes the project's file unasked: it writes into a scratch folder here.
+    ``G2Project.add_phase`` writes the project's file by itself; here it writes into a scratch folder.
     """
     own = project.filename
     data, names = copy.deepcopy(project.data), copy.deepcopy(project.names)
@@ -34,26 +34,29 @@ def whole_or_not_at_all(project: Any) -> Iterator[None]:
         try:
             yield
         except BaseException:
-            _give_back(project.data, data)
+            _restore(project.data, data)
             project.names[:] = names
             raise
         finally:
             project.filename = own
 
 
-def _give_back(tree: dict[Any, Any], before: dict[Any, Any]) -> None:
-    """Make a tree as it was before, its dictionaries the same objects: G2Phase and G2PwdrData hold them."""
+def _restore(tree: dict[Any, Any], before: dict[Any, Any]) -> None:
+    """Make a tree as it was before. Its dictionaries stay the same objects, since G2Phase and G2PwdrData hold them."""
     for key in [key for key in tree if key not in before]:
         del tree[key]
     for key, value in before.items():
         if isinstance(value, dict) and isinstance(tree.get(key), dict):
-            _give_back(tree[key], value)
+            _restore(tree[key], value)
         else:
             tree[key] = value
 
 
 def scratch_copy(scratch: Any, histogram: Any, phase: Any = None) -> Any:
-    """Copy a histogram, and a phase in use alone if one is given, into an empty project; the new histogram."""
+    """Copy a histogram, and a phase if one is given, into an empty project; returns the new histogram.
+
+    The phase is the only one in use there, with Le Bail switched off.
+    """
     data = copy.deepcopy(histogram.data)
     data["Reflection Lists"] = {}
     scratch.data[histogram.name] = data
@@ -72,7 +75,7 @@ def scratch_copy(scratch: Any, histogram: Any, phase: Any = None) -> Any:
 
 
 def take_over(fitted: Any, fitted_phase: Any, histogram: Any, phase: Any) -> None:
-    """Bring the fitted values of a scratch project into the user's."""
+    """Copy the fitted values of a scratch project into the user's project."""
     own, coupling = histogram.data, phase.data["Histograms"][histogram.name]
     number, linked = own["data"][0].get("hId"), coupling.get("hId")
     for key in FITTED:
@@ -85,16 +88,16 @@ def take_over(fitted: Any, fitted_phase: Any, histogram: Any, phase: Any) -> Non
 
 
 def save(project: Any, path: str | Path | None = None) -> Path:
-    """Save a project so that its file is always whole: the old one, or the new one.
+    """Save a project so that its file is always complete: the old one, or the new one.
 
-    ``G2Project.save`` writes into the file itself: a process killed meanwhile leaves half a project. Here a file in a
-    hidden folder beside it is written, flushed to the disk, and put in its place, with its permissions; of a link, in
-    the place of what it leads to. A process killed meanwhile leaves that folder, ``.saving-...``.
+    ``G2Project.save`` writes into the file itself, so that a process killed meanwhile leaves half a project. Here a
+    file in a hidden folder beside it is written, flushed to the disk, given the old permissions, and then moved into
+    place (for a link, in place of its target). A process killed meanwhile leaves that folder, ``.saving-...``.
 
     Parameters
     ----------
     project : a G2Project.
-    path : where to; None for its own file.
+    path : the file to write; None for the project's own.
 
     Raises
     ------
