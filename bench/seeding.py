@@ -146,18 +146,21 @@ def compared(known: BenchmarkRow, folder: Path) -> Row:
     """Index one pattern, seed both projects, and compare them; a failure becomes part of the row."""
     from alphadiffract_plugin.errors import AlphaDiffractError
     from alphadiffract_plugin.gsasii.seeder import seed
-    from alphadiffract_plugin.settings import SeedSettings, Settings
+    from alphadiffract_plugin.output import emptied
+    from alphadiffract_plugin.settings import Settings
 
     began = time.perf_counter()
     found: dict[str, Any] = {"known_group": known.space_group}
-    histogram, settings = histogram_of(known.measurement), Settings(seed=SeedSettings(overwrite=True))
+    histogram, settings = histogram_of(known.measurement), Settings()
     try:
         result = answer(histogram, folder / "result.json")
         if result.candidates:
             found["group"] = result.candidates[0].space_group
-        reference = seed(histogram, known_result(known, result), folder / "known", settings)
+        with emptied(folder / "known") as target:
+            reference = seed(histogram, known_result(known, result), target, settings)
         found |= {"known_rwp": reference.rwp, "known_off": off(reference, known, known_lattice(known))}
-        ours = seed(histogram, result, folder / "ours", settings)
+        with emptied(folder / "ours") as target:
+            ours = seed(histogram, result, target, settings)
         found |= {"rwp": ours.rwp, "off": off(ours, result, known_lattice(known))}
         found |= {"apart": off(ours, result, lattice_of(reference, known)), "group": first_group(result)}
         found |= {"converged": (bool(ours.converged), bool(reference.converged))}

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from alphadiffract_plugin import gsasii
 from alphadiffract_plugin.load import histogram_from_file
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parent.parent
 DATA = ROOT / "tests" / "data"
 EXAMPLES = ROOT / "examples" / "data"
+
+# no test depends on how fast or busy the machine is
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -100,7 +105,7 @@ def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> Calla
     """
     import importlib
 
-    from alphadiffract_plugin import plugin
+    from alphadiffract_plugin import plugin, registry
     from alphadiffract_plugin.cli import app
     from alphadiffract_plugin.hooks import RietveldPlugins
 
@@ -108,7 +113,7 @@ def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> Calla
 
     def run(*arguments: object, plugins: tuple[str, ...] = ("instant", "crashing")) -> SimpleNamespace:
         fakes = [(name, importlib.import_module(name)) for name in plugins]
-        monkeypatch.setattr(app, "plugins", lambda: RietveldPlugins(builtin=[("alphadiffract", plugin), *fakes]))
+        monkeypatch.setattr(registry, "plugins", lambda: RietveldPlugins(builtin=[("alphadiffract", plugin), *fakes]))
         with pytest.raises(SystemExit) as leaving:
             app.main([str(argument) for argument in arguments])
         return SimpleNamespace(code=leaving.value.code or 0, **capsys.readouterr()._asdict())

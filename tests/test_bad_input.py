@@ -164,7 +164,7 @@ def test_a_seeder_that_fails_leaves_no_folder(cli, data, tmp_path):
     ("seeder", "fault"),
     [
         ("careless", "the seeder 'careless' of crashing failed: ZeroDivisionError: division by zero"),
-        ("silent", "the seeder 'silent' returned a NoneType, no SeedReport"),
+        ("silent", "the seeder 'silent' returned a NoneType in place of a SeedReport"),
     ],
 )
 def test_a_seeder_of_another_package_that_fails_is_named(cli, data, tmp_path, seeder, fault):

@@ -71,7 +71,7 @@ def test_output_folder_holds_the_answer_the_picture_and_the_seed(cli, lab6, tmp_
 
 
 def test_without_gsasii_the_bundle_is_there_and_one_line_says_so(cli, lab6, tmp_path, monkeypatch):
-    monkeypatch.setattr("alphadiffract_plugin.gsasii.find", lambda: None)
+    monkeypatch.setattr("alphadiffract_plugin.gsasii.installation.find", lambda: None)
     shown = cli("index", *lab6, "--indexer", "instant", "-o", tmp_path)
     assert shown.code == 0
     assert [line for line in shown.err.splitlines() if "GSAS-II was not found" in line] == [shown.err.splitlines()[-1]]
@@ -80,14 +80,14 @@ def test_without_gsasii_the_bundle_is_there_and_one_line_says_so(cli, lab6, tmp_
 
 
 def test_without_an_answer_no_bundle_is_claimed(cli, lab6, tmp_path, monkeypatch):
-    monkeypatch.setattr("alphadiffract_plugin.gsasii.find", lambda: None)
+    monkeypatch.setattr("alphadiffract_plugin.gsasii.installation.find", lambda: None)
     shown = cli("index", *lab6, "--indexer", "speechless", "-o", tmp_path)
     assert "nothing was seeded" in shown.err
     assert "the bundle is there" not in shown.err
 
 
 def test_without_gsasii_asking_for_it_by_name_is_an_error_with_the_way_to_get_it(cli, lab6, tmp_path, monkeypatch):
-    monkeypatch.setattr("alphadiffract_plugin.gsasii.find", lambda: None)
+    monkeypatch.setattr("alphadiffract_plugin.gsasii.installation.find", lambda: None)
     shown = cli("index", *lab6, "--indexer", "instant", "-o", tmp_path, "--seed", "gsasii")
     assert shown.code == 2
     assert "error: GSAS-II is not importable\n  How to fix it: install it: https://" in shown.err
@@ -95,12 +95,12 @@ def test_without_gsasii_asking_for_it_by_name_is_an_error_with_the_way_to_get_it
 
 
 def test_where_gsasii_fails_unasked_the_bundle_is_there_and_it_is_no_error(cli, lab6, tmp_path, monkeypatch):
-    monkeypatch.setattr("alphadiffract_plugin.gsasii.find", lambda: "somewhere")
+    monkeypatch.setattr("alphadiffract_plugin.gsasii.installation.find", lambda: "somewhere")
 
     def fails():
         raise GSASIIError("GSAS-II does not start", fix="install it again")
 
-    monkeypatch.setattr("alphadiffract_plugin.gsasii.scriptable", fails)
+    monkeypatch.setattr("alphadiffract_plugin.gsasii.installation.scriptable", fails)
     shown = cli("index", *lab6, "--indexer", "instant", "-o", tmp_path)
     assert shown.code == 0
     assert "note: lab6_lab: no gsasii seed: GSAS-II does not start\n  How to fix it: install it again" in shown.err
@@ -170,7 +170,7 @@ def test_doctor_finds_torch_models_and_plugins_and_is_never_an_error(cli):
 
 
 def test_doctor_and_the_door_name_the_same_page_for_gsasii(cli, monkeypatch):
-    monkeypatch.setattr("alphadiffract_plugin.gsasii.find", lambda: None)
+    monkeypatch.setattr("alphadiffract_plugin.gsasii.installation.find", lambda: None)
     monkeypatch.setattr("alphadiffract_plugin.gsasii.INSTALL", "https://example.org/install")
     assert "install it: https://example.org/install" in cli("doctor").out
 

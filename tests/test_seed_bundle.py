@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 
 from alphadiffract_plugin import crystal, gsasii
+from alphadiffract_plugin.cli.seeding import seed_into
 from alphadiffract_plugin.errors import GSASIIError, InputError, OutputError
+from alphadiffract_plugin.hooks import Seeder
 from alphadiffract_plugin.load import histogram_from_file
 from alphadiffract_plugin.peaks.find_peaks import find_peaks
 from alphadiffract_plugin.recipes.lebail_steps import fwhm
@@ -21,7 +23,7 @@ from alphadiffract_plugin.seeding import bundle
 from alphadiffract_plugin.seeding.cif import cif_from_candidate
 from alphadiffract_plugin.seeding.instprm import instprm_from_histogram, widths_from_peaks
 from alphadiffract_plugin.seeding.staging import with_esd
-from alphadiffract_plugin.settings import SeedSettings, Settings
+from alphadiffract_plugin.settings import Settings
 
 CRYSTALS = {
     2: (7.1, 7.9, 9.2, 88.0, 77.0, 101.5),
@@ -148,9 +150,6 @@ def test_what_is_there_is_kept(pbso4_xray, anglesite, tmp_path):
     with pytest.raises(OutputError, match="already there\n  How to fix it: .*--overwrite"):
         bundle.seed(pbso4_xray, anglesite, tmp_path, Settings())
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
-    bundle.seed(pbso4_xray, anglesite, tmp_path, Settings(seed=SeedSettings(overwrite=True)))
-    assert (tmp_path / "mine.txt").read_text() == "mine"
-    assert (tmp_path / "make_project.py").exists()
 
 
 def test_a_bundle_that_fails_half_way_leaves_nothing(pbso4_xray, anglesite, tmp_path, monkeypatch):
@@ -179,15 +178,30 @@ def test_an_impossible_cell_is_left_out_and_refused_where_it_is_the_only_one(pbs
 
 
 def test_a_second_bundle_leaves_no_candidate_of_the_first(pbso4_xray, anglesite, tmp_path):
-    own = tmp_path / "notes.txt"
+    seeder, folder = Seeder("bundle", "", bundle.seed), tmp_path / "anglesite" / "bundle"
+    folder.mkdir(parents=True)
+    own = folder / "notes.txt"
     own.write_text("mine")
-    again = Settings(seed=SeedSettings(overwrite=True))
     three = dataclasses.replace(anglesite, candidates=3 * (candidate_of(62),))
     one = dataclasses.replace(anglesite, candidates=(candidate_of(62),))
     for answer in (three, one):
-        bundle.seed(pbso4_xray, answer, tmp_path, again)
-    assert [path.name for path in tmp_path.glob("*.cif")] == ["candidate_1.cif"]
+        report = seed_into(tmp_path, "anglesite", seeder, pbso4_xray, answer, Settings(), overwrite=True)
+    assert [path.name for path in folder.glob("*.cif")] == ["candidate_1.cif"]
     assert own.read_text() == "mine"
+    assert report.settings == Settings().to_dict(), "the resolved settings stand beside the seed"
+    assert report == SeedReport.from_json((tmp_path / "anglesite" / "bundle.json").read_text(encoding="utf-8"))
+
+
+def test_a_second_bundle_that_fails_leaves_the_first(pbso4_xray, anglesite, tmp_path, monkeypatch):
+    seeder = Seeder("bundle", "", bundle.seed)
+    seed_into(tmp_path, "anglesite", seeder, pbso4_xray, anglesite, Settings())
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    with pytest.raises(OutputError, match="already there"):
+        seed_into(tmp_path, "anglesite", seeder, pbso4_xray, anglesite, Settings())
+    monkeypatch.setattr(bundle, "write_xye", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        seed_into(tmp_path, "anglesite", seeder, pbso4_xray, anglesite, Settings(), overwrite=True)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
 
 
 def test_the_script_needs_numpy_and_gsasii_alone(pbso4_xray, anglesite, tmp_path):
@@ -230,7 +244,7 @@ def test_without_gsasii_the_bundle_is_made_and_the_project_says_the_mend(example
     answer = tmp_path / "answer.json"
     answer.write_text(anglesite.to_json())
     arguments = [sys.executable, "-c", WITHOUT, str(examples / "pbso4_xray.xye"), str(answer), str(tmp_path)]
-    shown = subprocess.run(arguments, capture_output=True, text=True, timeout=120)
+    shown = subprocess.run(arguments, capture_output=True, text=True, timeout=1800)
     assert shown.returncode == 0, shown.stderr
     assert (
         "GSAS-II is not importable\n  How to fix it: install it: https://advancedphotonsource.github.io/"
@@ -241,7 +255,7 @@ def test_without_gsasii_the_bundle_is_made_and_the_project_says_the_mend(example
     script = tmp_path / "bundle" / "make_project.py"
     blocked = "import sys, runpy; sys.modules['GSASII'] = sys.modules['GSASIIscriptable'] = None; "
     blocked += f"runpy.run_path({str(script)!r})"
-    refused = subprocess.run([sys.executable, "-c", blocked], capture_output=True, text=True, timeout=60)
+    refused = subprocess.run([sys.executable, "-c", blocked], capture_output=True, text=True, timeout=1800)
     assert refused.returncode == 1
     assert (
         refused.stderr.strip() == "GSAS-II is not importable: run this with the Python that GSAS-II was installed with"
@@ -277,7 +291,7 @@ def test_a_named_folder_goes_before_what_python_finds(fake_gsasii, monkeypatch):
 
 def test_a_gsasii_that_fails_to_import_says_why(fake_gsasii):
     with pytest.raises(
-        GSASIIError, match="the binaries are of another numpy\n  How to fix it: install it anew: https://"
+        GSASIIError, match="the binaries are of another numpy\n  How to fix it: install it again: https://"
     ):
         gsasii.scriptable()
 

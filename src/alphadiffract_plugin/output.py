@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from alphadiffract_plugin.errors import OutputError
@@ -107,6 +108,39 @@ def make_folder(folder: Path) -> Path:
     with writing(folder, fault="cannot be made"):
         folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+@contextlib.contextmanager
+def emptied(folder: Path, *, made_before: Iterable[str | Path] = ()) -> Iterator[Path]:
+    """The folder, empty while the block fills it anew; after an error what lay there before is back.
+
+    Files that were there before come back after success too, so that no file of the user is lost; only those of
+    ``made_before``, and those that the block made again, are gone.
+
+    Raises
+    ------
+    OutputError : the folder cannot be made or renamed.
+    """
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        aside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-"))
+        before = aside / "before"
+        os.replace(folder, before)
+        folder.mkdir()
+    try:
+        yield folder
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.replace(before, folder)
+        raise
+    else:
+        outdated = {Path(file).name for file in made_before}
+        with writing(folder):
+            for path in before.iterdir():
+                if path.name not in outdated and not (folder / path.name).exists():
+                    os.replace(path, folder / path.name)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
 
 
 def _umask() -> int:

@@ -332,3 +332,5 @@ class SeedReport(Record):
     """What a reader should know."""
     control: RandomCellControl | None = None
     """The candidates beside random cells in the same short fit; None if no control was made."""
+    settings: dict[str, Any] = field(default_factory=dict)
+    """The resolved settings, as JSON types."""

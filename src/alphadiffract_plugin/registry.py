@@ -1,4 +1,4 @@
-"""The plugins of this process: the built-in one, and every installed package with a ``rietveld`` entry point."""
+"""The plugins of this process, and calls of their indexers and seeders that name the plugin where one fails."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ from alphadiffract_plugin.settings import Settings
 
 @functools.cache
 def plugins() -> RietveldPlugins:
-    """The one plugin manager of this process; entry points are looked up when first asked.
+    """The plugin manager of this process: the built-in plugin and every package with a ``rietveld`` entry point.
+
+    Entry points are looked up at the first use.
 
     >>> sorted(plugins().indexers)[:2]
     ['alphadiffract', 'alphadiffract-net']
@@ -31,18 +33,25 @@ def call(indexer: Indexer, histogram: Histogram, settings: Settings) -> Indexing
 
     Raises
     ------
-    PluginError : it comes from another package and failed in a way of its own; or it returned no answer that
-        can be written down.
+    PluginError : the indexer comes from another package and failed with an error of its own; or it returned something
+        that is no answer, or that cannot be written as JSON.
     """
-    with blaming("indexer", indexer.name, indexer.index):
+    with as_plugin_error("indexer", indexer.name, indexer.index):
         result = indexer.index(histogram, settings)
     check_answer("indexer", indexer.name, result, IndexingResult)
     return result
 
 
 @contextlib.contextmanager
-def blaming(kind: str, name: str, function: Callable) -> Iterator[None]:
-    """Raise whatever fails in a function of another package as PluginError; a fault of ours stays as it is."""
+def as_plugin_error(kind: str, name: str, function: Callable[..., object]) -> Iterator[None]:
+    """Turn an error in a function of another package into a PluginError that names it; an error of ours stays as it is.
+
+    Parameters
+    ----------
+    kind : ``indexer`` or ``seeder``.
+    name : the name that the plugin gave it.
+    function : what is called; its module tells whose it is.
+    """
     try:
         yield
     except (AlphaDiffractError, PluginError):
@@ -57,13 +66,20 @@ def blaming(kind: str, name: str, function: Callable) -> Iterator[None]:
 
 
 def check_answer(kind: str, name: str, answer: object, wanted: type[Record]) -> None:
-    """Refuse, as PluginError, what is no such record or cannot be written down."""
-    fault = "" if isinstance(answer, wanted) else f"a {type(answer).__name__}, no {wanted.__name__}"
-    if not fault:
+    """Refuse an answer that is not such a record, or that cannot be written as JSON.
+
+    Raises
+    ------
+    PluginError : names the plugin and what it returned.
+    """
+    fault = ""
+    if not isinstance(answer, wanted):
+        fault = f"a {type(answer).__name__} in place of a {wanted.__name__}"
+    else:
         try:
             answer.to_json()
         except (SettingsError, TypeError, ValueError, AttributeError) as error:
-            fault = f"what cannot be written as JSON ({error.__cause__ or error})"
+            fault = f"an answer that cannot be written as JSON ({error.__cause__ or error})"
     if fault:
         raise PluginError(
             f"the {kind} '{name}' returned {fault}\n"

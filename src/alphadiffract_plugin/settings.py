@@ -1,128 +1,106 @@
-"""Every setting of the product: one frozen record a step, each field with its default, unit and meaning."""
+"""Every setting: one frozen record a step, each field with its default, unit, allowed values and meaning.
+
+A new setting is one line here, and the docstring below it. The checks, the options ``--set`` and ``--config`` of the
+command line, the table of ``alphadiffract-plugin settings`` and the page of the documentation are made from it.
+"""
 
 from __future__ import annotations
 
-import math
-import numbers
-from dataclasses import dataclass, field, fields
+import dataclasses
+import difflib
+import functools
+import typing
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from alphadiffract_plugin.errors import SettingsError
-from alphadiffract_plugin.json_record import Record
+from alphadiffract_plugin.setting_fields import SettingInfo, StepSettings, setting, settings_of
 
-DEVICES = ("auto", "cpu", "cuda")
-"""Where torch may compute."""
-LINES = (5, 30)
-"""Fewest and most lines of a search: fewer determine no cell, and the screening holds them as bits of 32."""
-
-
-def _check(settings: Record, **least: float) -> None:
-    """Refuse a number that is no finite one, is below its least value, or is no whole one where it counts things.
-
-    A least value of 0 for a field of type float means above 0.
-    """
-    kinds = {f.name: f.type for f in fields(settings)}
-    for name, bound in least.items():
-        value, whole = getattr(settings, name), kinds[name] == "int"
-        number = isinstance(value, numbers.Integral if whole else numbers.Real) and not isinstance(value, bool)
-        if number and math.isfinite(value) and (value >= bound if whole else value > bound):
-            continue
-        _refuse(settings, name, f"{'a whole number of at least' if whole else 'a number above'} {bound:g}")
-
-
-def _refuse(settings: Record, name: str, allowed: str) -> None:
-    raise SettingsError(f"{type(settings).__name__}.{name} is {getattr(settings, name)!r}", fix=f"give {allowed}")
+LISTED = "'alphadiffract-plugin settings' lists them all"
+"""Where a user finds every setting."""
 
 
 @dataclass(frozen=True, eq=False)
-class NetworkSettings(Record):
-    """How the network is asked."""
+class NetworkSettings(StepSettings, section="network"):
+    """How the network is used."""
 
-    model: str = "default"
-    """Name of a model (see ``models list``), or the path of a model folder."""
-    device: str = "auto"
-    """``auto`` (the GPU if there is one), ``cpu`` or ``cuda``."""
-    augmentations: int = 4
-    """Copies of the pattern, slightly shifted and noisy, whose answers are averaged; at least 1."""
-
-    def __post_init__(self) -> None:
-        _check(self, augmentations=1)
-        if self.device not in DEVICES:
-            raise SettingsError(f"no device {self.device!r}", fix="choose auto, cpu or cuda")
+    model: str = setting("default")
+    """Name of a model (see ``alphadiffract-plugin models list``), or the path of a model folder."""
+    device: str = setting("auto", choices=("auto", "cpu", "cuda"))
+    """Where the network computes; ``auto`` takes the GPU if there is one."""
+    augmentations: int = setting(4, least=1)
+    """The network's answers to so many slightly shifted and noisy copies of the pattern are averaged."""
 
 
 @dataclass(frozen=True, eq=False)
-class PeakSettings(Record):
+class PeakSettings(StepSettings, section="peaks"):
     """How lines are found."""
 
-    significance: float = 4.0
-    """A line's height over its noise, and its area over its uncertainty, must reach this; above 0."""
-    most: int = 60
-    """At most so many lines are kept, the lowest angles first; at least 4."""
-
-    def __post_init__(self) -> None:
-        _check(self, significance=0, most=4)
+    significance: float = setting(4.0, above=0)
+    """The height of a line over the noise, and its area over its uncertainty, must reach this ratio."""
+    most: int = setting(60, least=4)
+    """At most so many lines are kept, those at the lowest angles."""
 
 
 @dataclass(frozen=True, eq=False)
-class SearchSettings(Record):
+class SearchSettings(StepSettings, section="search"):
     """How cells are searched."""
 
-    lines: int = 20
-    """Number of lowest-angle lines by which a cell is judged, 5 to 30."""
-    impurities: int = 3
-    """Lines among them that may stay unexplained; the indexer ``gsasii`` drops cells with more, ours weighs each."""
-    volume_min: float = 20.0
-    """Smallest primitive-cell volume in Å³; above 0."""
-    volume_max: float = 3000.0
-    """Largest conventional-cell volume in Å³, 1.5 times that for centred cells; above ``volume_min``. Cells that the
-    network proposes are not bounded."""
-    length_max: float = 40.0
-    """Longest cell edge in Å."""
-    seconds: float = 60.0
-    """After so many seconds no further lattice is begun: a safeguard, far above what a search takes; above 0."""
-    keep: int = 40
-    """Distinct lattices handed to the next step; at least 1."""
+    lines: int = setting(20, least=5, most=30)
+    """Number of lines at the lowest angles by which cells are judged. Fewer than five determine no cell; the screening
+    keeps the lines that a cell explains as bits of a 32-bit number."""
+    impurities: int = setting(3, least=0)
+    """Lines among them that may stay unexplained. The indexer ``gsasii`` drops cells with more; the default indexer
+    weighs each such line instead."""
+    volume_min: float = setting(20.0, unit="Å³", above=0)
+    """Smallest volume of the primitive cell."""
+    volume_max: float = setting(3000.0, unit="Å³", above=0)
+    """Largest volume of the conventional cell, 1.5 times that for centred cells. It must be larger than
+    ``volume_min``. Cells that the network proposes are not bounded by it."""
+    length_max: float = setting(40.0, unit="Å", above=0)
+    """Longest cell edge."""
+    seconds: float = setting(60.0, unit="s", above=0)
+    """After this time no further lattice is begun. The limit is a safeguard, far above what a search takes."""
+    keep: int = setting(40, least=1)
+    """Number of distinct lattices that go on to the fit of the whole pattern."""
 
     def __post_init__(self) -> None:
-        _check(self, lines=LINES[0], impurities=0, volume_min=0, volume_max=0, length_max=0, seconds=0, keep=1)
-        if self.lines > LINES[1]:
-            _refuse(self, "lines", f"{LINES[0]} to {LINES[1]}")
+        super().__post_init__()
         if self.volume_max <= self.volume_min:
-            _refuse(self, "volume_max", f"more than volume_min, {self.volume_min:g}")
+            raise SettingsError(
+                f"search.volume_max is {self.volume_max:g} and search.volume_min is {self.volume_min:g}",
+                fix="give a volume_max above volume_min, both in Å³",
+            )
 
 
 @dataclass(frozen=True, eq=False)
-class RankSettings(Record):
+class RankSettings(StepSettings, section="rank"):
     """How answers are ranked."""
 
-    keep: int = 20
-    """Ranked answers in the result; at least 1."""
-
-    def __post_init__(self) -> None:
-        _check(self, keep=1)
+    keep: int = setting(20, least=1)
+    """Number of ranked answers in the result."""
 
 
 @dataclass(frozen=True, eq=False)
-class SeedSettings(Record):
+class SeedSettings(StepSettings, section="seed"):
     """How a refinement is seeded."""
 
-    keep: int = 5
-    """Candidates that become phases or CIF files; only the first is used in the fit; at least 1."""
-    cycles: int = 3
-    """Least-squares cycles a step; at least 1."""
-    overwrite: bool = False
-    """Whether existing output may be replaced."""
-
-    def __post_init__(self) -> None:
-        _check(self, keep=1, cycles=1)
+    keep: int = setting(5, least=1)
+    """Number of candidates that become phases or CIF files; the fit uses the first one alone."""
+    cycles: int = setting(3, least=1)
+    """Least-squares cycles in each step of the Le Bail fit."""
 
 
 @dataclass(frozen=True, eq=False)
-class Settings(Record):
-    """All settings of one run; written beside every result."""
+class Settings(StepSettings):
+    """All settings of one run; the resolved values are written beside every result.
+
+    A section may also be given as a dictionary: ``Settings(search={"volume_max": 800})``.
+    """
 
     network: NetworkSettings = field(default_factory=NetworkSettings)
-    """How the network is asked."""
+    """How the network is used."""
     peaks: PeakSettings = field(default_factory=PeakSettings)
     """How lines are found."""
     search: SearchSettings = field(default_factory=SearchSettings)
@@ -131,8 +109,74 @@ class Settings(Record):
     """How answers are ranked."""
     seed: SeedSettings = field(default_factory=SeedSettings)
     """How a refinement is seeded."""
-    random_seed: int = 20260101
-    """Seed of everything random; at least 0."""
+    random_seed: int = setting(20260101, least=0)
+    """Seed of every random number; the same seed gives the same answer."""
 
     def __post_init__(self) -> None:
-        _check(self, random_seed=0)
+        super().__post_init__()
+        for name, kind in sections().items():
+            given = getattr(self, name)
+            if isinstance(given, Mapping):
+                check_keys(f"{name}.{key}" for key in given)
+                object.__setattr__(self, name, kind(**given))
+            elif not isinstance(given, kind):
+                raise SettingsError(
+                    f"{name} is {given!r}", fix=f"give {kind.__name__}(...), or a dictionary of its settings"
+                )
+
+    def changed(self, changes: Mapping[str, Any]) -> Settings:
+        """These settings with other values of some keys: ``{"search.volume_max": 800}``.
+
+        Raises
+        ------
+        SettingsError : a key is unknown, or a value out of range.
+        """
+        check_keys(changes)
+        by_section: dict[str, dict[str, Any]] = {}
+        for key, value in changes.items():
+            section, _, name = key.rpartition(".")
+            by_section.setdefault(section, {})[name] = value
+        replaced = by_section.pop("", {})
+        for section, values in by_section.items():
+            replaced[section] = dataclasses.replace(getattr(self, section), **values)
+        return dataclasses.replace(self, **replaced)
+
+
+@functools.cache
+def sections() -> dict[str, type[StepSettings]]:
+    """The records within :class:`Settings`, by the names of its fields."""
+    hints = typing.get_type_hints(Settings)
+    return {f.name: hints[f.name] for f in dataclasses.fields(Settings) if "allowed" not in f.metadata}
+
+
+@functools.cache
+def every_setting() -> dict[str, SettingInfo]:
+    """Every setting by its key, in the order of the records."""
+    return {info.key: info for record in (*sections().values(), Settings) for info in settings_of(record)}
+
+
+def check_keys(keys: Iterable[str]) -> None:
+    """Refuse a key that no setting has.
+
+    Raises
+    ------
+    SettingsError : names the nearest key, and the values that it may have.
+    """
+    known = every_setting()
+    for key in keys:
+        if key not in known:
+            raise SettingsError(f"there is no setting {key!r}", fix=f"{_nearest(key, known)}{LISTED}")
+
+
+def _nearest(key: str, known: Mapping[str, SettingInfo]) -> str:
+    """The setting that was probably meant: one of this name in any section, or one spelt alike."""
+    name = key.rpartition(".")[2]
+    same_name = [other for other in known if other.rpartition(".")[2] == name]
+    near = same_name or difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+    if not near:
+        names = difflib.get_close_matches(name, [other.rpartition(".")[2] for other in known], n=1, cutoff=0.5)
+        near = [other for other in known if other.rpartition(".")[2] in names]
+    if not near:
+        return ""
+    meant = " or ".join(f"{other} ({known[other].wanted}, default {known[other].default})" for other in near)
+    return f"did you mean {meant}? "

@@ -1,5 +1,7 @@
 """An indexer and a seeder that answer at once, so that stories about the command line take milliseconds."""
 
+from dataclasses import replace
+
 from alphadiffract_plugin.hooks import Indexer, Seeder, hookimpl
 from alphadiffract_plugin.records import Candidate, IndexingResult, SeedReport
 
@@ -28,7 +30,7 @@ def rietveld_seeders():
 
 
 def index(histogram, settings):
-    return _result(histogram, (ANGLESITE,))
+    return replace(_result(histogram, (ANGLESITE,)), settings=settings.to_dict())
 
 
 def _result(histogram, candidates):

@@ -143,7 +143,7 @@ class Batch:
         found = any(candidate.has_cell for candidate in result.candidates)
         for seeder in out.seeders if found else ():
             try:
-                report = seed_into(folder, name, seeder, histogram, result, self.settings)
+                report = seed_into(folder, name, seeder, histogram, result, self.settings, overwrite=out.overwrite)
             except AlphaDiffractError as error:
                 if seeder.name not in out.optional:
                     raise

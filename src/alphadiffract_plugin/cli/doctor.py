@@ -6,28 +6,36 @@ import platform
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from alphadiffract_plugin import __version__
 from alphadiffract_plugin.errors import AlphaDiffractError
 from alphadiffract_plugin.hooks import PluginError
 
 if TYPE_CHECKING:
-    from alphadiffract_plugin.hooks import RietveldPlugins
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from alphadiffract_plugin.cli.doctor import Finding
     from alphadiffract_plugin.hooks import RietveldPlugins
 
 SMOKE_SECONDS = 120
-"""GSAS-II gets no more to make, save and open a project; it needs about two."""
+"""Seconds that GSAS-II gets to make, save and open a project; it needs about two."""
+
+
+def doctor(
+    gsasii: Annotated[
+        bool, typer.Option("--gsasii", help="Also make, save and open a small project with GSAS-II (seconds).")
+    ] = False,
+) -> None:
+    """Say what was found of Python, torch, CUDA, GSAS-II, models and plugins, and how to get what is missing."""
+    from alphadiffract_plugin import registry
+    from alphadiffract_plugin.report.tables import print_report
+
+    print_report(doctor_report(examine(registry.plugins(), gsasii=gsasii)))
 
 
 @dataclass(frozen=True)
@@ -99,9 +107,9 @@ def _readers() -> Iterator[Finding]:
 
 
 def _gsasii() -> Iterator[Finding]:
-    from alphadiffract_plugin.gsasii import INSTALL, find
+    from alphadiffract_plugin.gsasii import INSTALL, installation
 
-    found = find()
+    found = installation.find()
     if found is None:
         fix = f"to seed .gpx projects, install it: {INSTALL}"
         yield Finding("GSAS-II", "optional", "not found; bundles are seeded without it", fix)
@@ -110,9 +118,9 @@ def _gsasii() -> Iterator[Finding]:
 
 
 def _gsasii_at_work() -> Iterator[Finding]:
-    from alphadiffract_plugin.gsasii import INSTALL, find
+    from alphadiffract_plugin.gsasii import INSTALL, installation
 
-    if find() is None:
+    if installation.find() is None:
         yield Finding("GSAS-II at work", "missing", "there is none to try", f"install it: {INSTALL}")
         return
     command, begin = [sys.executable, "-m", "alphadiffract_plugin.gsasii.smoke"], time.monotonic()

@@ -19,7 +19,7 @@ FolderOption = Annotated[
 @gsasii.command("install-hook")
 def install_hook(folder: FolderOption = None) -> None:
     """Add 'Import, Phase, from AlphaDiffract result' to GSAS-II's menu."""
-    from alphadiffract_plugin.gsasii import find
+    from alphadiffract_plugin.gsasii import installation
     from alphadiffract_plugin.gsasii.importer import install, looks_there, user_folder
     from alphadiffract_plugin.progress import say
 
@@ -28,7 +28,7 @@ def install_hook(folder: FolderOption = None) -> None:
     print(
         "Start GSAS-II anew; then Import, Phase, (user) from AlphaDiffract result file: choose a NAME.json of 'index'"
     )
-    found = find()
+    found = installation.find()
     if found and folder is None and not looks_there(found.folder):
         say(f"the GSAS-II that was found ({found}) is too old to look there: update it", "note:", "yellow")
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
 from alphadiffract_plugin.errors import InputError, SettingsError
 from alphadiffract_plugin.hooks import Seeder
-from alphadiffract_plugin.output import check_absent, check_folder, make_folder, write_text
+from alphadiffract_plugin.output import check_absent, check_folder, emptied, make_folder, write_text
 from alphadiffract_plugin.records import Histogram, IndexingResult, SeedReport
-from alphadiffract_plugin.registry import blaming, check_answer
+from alphadiffract_plugin.registry import as_plugin_error, check_answer
 from alphadiffract_plugin.settings import Settings
 
 
@@ -27,29 +28,51 @@ def check_seeds(folder: Path, name: str, seeders: Sequence[Seeder], *, overwrite
 
 
 def seed_into(
-    folder: Path, name: str, seeder: Seeder, histogram: Histogram, result: IndexingResult, settings: Settings
+    folder: Path,
+    name: str,
+    seeder: Seeder,
+    histogram: Histogram,
+    result: IndexingResult,
+    settings: Settings,
+    *,
+    overwrite: bool = False,
 ) -> SeedReport:
     """Seed into FOLDER/NAME/SEEDER/, and write the report beside it as FOLDER/NAME/SEEDER.json.
 
-    A folder that a failing seeder leaves empty is taken away again.
+    With ``overwrite`` the files of the earlier report are replaced; other files in that folder stay. After a failure
+    the folder is as it was before.
 
     Raises
     ------
+    OutputError : something is there already and ``overwrite`` is False, or it cannot be written.
     PluginError : the seeder comes from another package and failed in a way of its own; or it returned no report
         that can be written down.
     """
-    target = make_folder(folder / name / seeder.name)
+    target = folder / name / seeder.name
+    report_file = target.with_name(f"{seeder.name}.json")
+    check_absent([target, report_file], overwrite=overwrite)
+    make_folder(target.parent)
     try:
-        with blaming("seeder", seeder.name, seeder.seed):
-            report = seeder.seed(histogram, result, target, settings)
-        check_answer("seeder", seeder.name, report, SeedReport)
+        with emptied(target, made_before=_files_of(report_file)):
+            with as_plugin_error("seeder", seeder.name, seeder.seed):
+                report = seeder.seed(histogram, result, target, settings)
+            check_answer("seeder", seeder.name, report, SeedReport)
     except BaseException:
         for left in (target, target.parent):
             if left.is_dir() and not any(left.iterdir()):
                 left.rmdir()
         raise
-    write_text(target.with_name(f"{seeder.name}.json"), report.to_json(indent=1) + "\n")
+    report = dataclasses.replace(report, settings=settings.to_dict())
+    write_text(report_file, report.to_json(indent=1) + "\n")
     return report
+
+
+def _files_of(report_file: Path) -> tuple[str, ...]:
+    """The files that an earlier report lists; none if there is no such report."""
+    try:
+        return SeedReport.from_json(report_file.read_text(encoding="utf-8")).files
+    except (OSError, UnicodeDecodeError, SettingsError):
+        return ()
 
 
 def answer_from_file(path: Path) -> IndexingResult:

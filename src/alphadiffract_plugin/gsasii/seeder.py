@@ -40,7 +40,7 @@ def seed(histogram: Histogram, result: IndexingResult, target: Path, settings: S
     g2 = installation.scriptable()
     name = file_name(histogram.name)
     final = target / f"{name}.gpx"
-    with staged(target, overwrite=settings.seed.overwrite) as folder, tempfile.TemporaryDirectory() as work:
+    with staged(target) as folder, tempfile.TemporaryDirectory() as work:
         # GSAS-II leaves .lst and .bak files beside a project that it refines: it works in a folder of its own
         pattern = write_xye(with_esd(histogram), Path(work) / f"{name}.xye")
         instrument = Path(work) / f"{name}.instprm"

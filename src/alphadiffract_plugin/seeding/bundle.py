@@ -107,7 +107,7 @@ def seed(histogram: Histogram, result: IndexingResult, target: Path, settings: S
     }
     texts |= {f"candidate_{rank}.cif": cif_from_candidate(one, rank) for rank, one in enumerate(candidates, start=1)}
     texts |= {name: _recipe(name) for name in RECIPES}
-    with staged(target, overwrite=settings.seed.overwrite, replaces="candidate_*.cif") as folder:
+    with staged(target) as folder:
         write_xye(with_esd(histogram), folder / "pattern.xye")
         for name, text in texts.items():
             (folder / name).write_text(text, encoding="utf-8")

@@ -19,27 +19,20 @@ from alphadiffract_plugin.records import Histogram
 
 
 @contextlib.contextmanager
-def staged(target: Path, *, overwrite: bool, replaces: str = "") -> Iterator[Path]:
+def staged(target: Path) -> Iterator[Path]:
     """A scratch folder beside ``target`` whose files move into the target at the end; after an error none do.
-
-    Files of the target whose names match ``replaces`` (a glob) and that are not made again are deleted; everything
-    else there stays.
 
     Raises
     ------
-    OutputError : the target holds something and ``overwrite`` is False, or it cannot be written.
+    OutputError : the target holds something already, or it cannot be written.
     """
-    check_absent([target], overwrite=overwrite)
+    check_absent([target], overwrite=False)
     with writing(target):
         target.mkdir(parents=True, exist_ok=True)
         scratch = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}-"))
         try:
             yield scratch
-            made = sorted(scratch.iterdir())
-            for old in target.glob(replaces) if replaces else ():
-                if old.name not in {path.name for path in made}:
-                    old.unlink()
-            for path in made:
+            for path in sorted(scratch.iterdir()):
                 os.replace(path, target / path.name)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)

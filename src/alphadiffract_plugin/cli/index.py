@@ -1,0 +1,96 @@
+"""The command ``index``: from patterns to ranked cells and space groups."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from alphadiffract_plugin import registry
+from alphadiffract_plugin.cli.options import (
+    ConfigOption,
+    Device,
+    OverwriteOption,
+    RadiationOption,
+    SetOption,
+    WavelengthOption,
+    pattern_from_options,
+    settings_from_options,
+)
+from alphadiffract_plugin.progress import say
+
+if TYPE_CHECKING:
+    from alphadiffract_plugin.hooks import Seeder
+
+
+def index(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE", help="Measured constant-wavelength patterns.")],
+    wavelength: WavelengthOption = None,
+    radiation: RadiationOption = None,
+    indexer: Annotated[
+        str, typer.Option(metavar="NAME", help="What indexes; 'plugins' lists the indexers.")
+    ] = "alphadiffract",
+    model: Annotated[
+        str | None,
+        typer.Option(metavar="NAME_OR_DIR", help="The network, 'default' if not given; see 'models list'."),
+    ] = None,
+    seed: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="What to make below -o DIR; 'plugins' lists the seeders. Without it: the bundle, and a GSAS-II "
+            "project where GSAS-II is installed.",
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", metavar="DIR", help="Write NAME.json, NAME.png and NAME/SEEDER/ here."),
+    ] = None,
+    json: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Write the answer as JSON; '-' for standard output.")
+    ] = None,
+    jsonl: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Write one line of JSON a pattern; '-' for standard output.")
+    ] = None,
+    device: Annotated[Device | None, typer.Option(help="Where the network computes; auto if not given.")] = None,
+    config: ConfigOption = None,
+    assignments: SetOption = None,
+    overwrite: OverwriteOption = False,
+) -> None:
+    """Find the cell and space group of measured patterns.
+
+    Prints the ranked candidates; of several patterns, the first answer of each.
+    """
+    from alphadiffract_plugin.cli.batch import STDOUT, Batch, Outputs
+    from alphadiffract_plugin.report.tables import overview, print_report, result_report, stdout
+
+    if seed and output is None:
+        raise typer.BadParameter("a seed needs a folder: give -o DIR", param_hint="--seed")
+    settings = settings_from_options(
+        config, assignments, network__model=model, network__device=device.value if device else None
+    )
+    chosen = registry.plugins().indexer(indexer)
+    seeders = (registry.plugins().seeder(seed),) if seed else _usual_seeders() if output else ()
+    optional = frozenset() if seed else frozenset({"gsasii"})
+    batch = Batch(
+        indexer=chosen,
+        load=lambda path: pattern_from_options(path, wavelength, radiation),
+        settings=settings,
+        outputs=Outputs(output, json, jsonl, seeders, optional, overwrite),
+    )
+    answers = batch.run(files)
+    if STDOUT not in (json, jsonl):
+        print_report(result_report(answers[0][1], stdout().width) if len(files) == 1 else [overview(answers)])
+    if batch.seeded and not seed and len(seeders) == 1:
+        say("GSAS-II was not found: a bundle was made, but no .gpx project; 'doctor' says how to install GSAS-II")
+    if batch.failed:
+        say(f"{len(batch.failed)} of {len(files)} patterns failed")
+        raise typer.Exit(2)
+
+
+def _usual_seeders() -> tuple[Seeder, ...]:
+    from alphadiffract_plugin.gsasii import installation
+
+    names = ("bundle",) if installation.find() is None else ("bundle", "gsasii")
+    return tuple(registry.plugins().seeder(name) for name in names)

@@ -1,0 +1,81 @@
+"""Options that several commands share, and what they become: a pattern that is read, settings that are checked."""
+
+from __future__ import annotations
+
+import enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from alphadiffract_plugin.records import Histogram
+    from alphadiffract_plugin.settings import Settings
+
+
+class Device(str, enum.Enum):
+    """Where the network computes."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+
+
+class Radiation(str, enum.Enum):
+    """What was scattered."""
+
+    xray = "xray"
+    neutron = "neutron"
+
+
+WavelengthOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Wavelength in Å (1.5406), as a doublet (1.5405/1.5443/0.5), by name (CuKa, CuKa1, MoKa ...) or as an "
+        ".instprm file; needed where the pattern file does not hold it."
+    ),
+]
+RadiationOption = Annotated[
+    Radiation | None, typer.Option(help="Kind of radiation; needed for neutrons where the file does not say so.")
+]
+OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace output that is already there.")]
+ConfigOption = Annotated[
+    Path | None, typer.Option(metavar="FILE.toml", help="Read settings from this file; see the command 'settings'.")
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Change one setting, such as search.volume_max=800; may be repeated, and goes before --config. The "
+        "command 'settings' lists all.",
+    ),
+]
+
+
+def settings_from_options(config: Path | None, assignments: list[str] | None, **named: Any) -> Settings:
+    """The settings of one run: the defaults, then ``--config``, then ``--set``, then options of their own.
+
+    Parameters
+    ----------
+    config, assignments : what ``--config`` and ``--set`` gave.
+    named : the values of options of their own by key, a double underscore for the dot; None where one was not given.
+
+    Raises
+    ------
+    SettingsError : a key is unknown, or a value out of range.
+    """
+    from alphadiffract_plugin.settings import Settings
+    from alphadiffract_plugin.settings_file import changes_from_assignments, changes_from_toml
+
+    changes = changes_from_toml(config) if config else {}
+    changes |= changes_from_assignments(assignments or ())
+    changes |= {key.replace("__", "."): value for key, value in named.items() if value is not None}
+    return Settings().changed(changes)
+
+
+def pattern_from_options(path: Path, wavelength: str | None, radiation: Radiation | None) -> Histogram:
+    """The pattern of a file, read with ``--wavelength`` and ``--radiation``; raises as ``histogram_from_file``."""
+    from alphadiffract_plugin.load import histogram_from_file
+
+    return histogram_from_file(path, wavelength=wavelength, radiation=radiation.value if radiation else None)
