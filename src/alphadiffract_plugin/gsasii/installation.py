@@ -100,9 +100,7 @@ def module(name: str) -> Any:
     """
     found = find()
     if found is None:
-        raise GSASIIError(
-            "GSAS-II is not importable", fix=f"install it: {INSTALL} (or name its folder in {FOLDER_VARIABLE})"
-        )
+        raise missing()
     path = str(found.folder.parent if found.package else found.folder)
     if found.how.startswith("named") and path not in sys.path:
         sys.path.insert(0, path)
@@ -113,6 +111,13 @@ def module(name: str) -> Any:
         raise GSASIIError(
             f"GSAS-II ({found}) fails to import: {type(error).__name__}: {error}", fix=f"install it again: {INSTALL}"
         ) from error
+
+
+def missing() -> GSASIIError:
+    """The error to raise where there is no GSAS-II."""
+    return GSASIIError(
+        "GSAS-II is not importable", fix=f"install it: {INSTALL} (or name its folder in {FOLDER_VARIABLE})"
+    )
 
 
 class _Log:

@@ -233,7 +233,7 @@ def _from_block(lines: list[str], rows: list[Row], path: Path) -> Reading | None
         block = np.array([value for _, value in body])
         wavelengths, ratio = _wavelengths(lines[: index + 1])
         return Reading(
-            two_theta=start + step * np.arange(points),
+            two_theta=start + step * np.arange(points, dtype=np.float64),
             intensity=block[:points],
             esd=block[points:] if len(block) > points else None,
             lines=np.array([number for number, _ in body[:points]]),
