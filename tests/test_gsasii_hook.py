@@ -259,14 +259,14 @@ def test_of_a_single_cell_nobody_is_asked_and_nothing_ticked_is_no_phase(driven)
     [
         ("opinions.json", "no candidate with a cell; look at its notes"),
         ("nothing.json", "no candidate with a cell"),
-        ("report.json", "holds a SeedReport, no answer of alphadiffract-plugin; give the NAME.json"),
+        ("report.json", "holds a SeedReport, not an answer of alphadiffract-plugin; give the NAME.json"),
         ("list.json", "holds something else"),
-        ("text.json", "is no JSON"),
-        ("half.json", "is no JSON"),
+        ("text.json", "is not JSON"),
+        ("half.json", "is not JSON"),
         ("binary.json", "cannot be read as text"),
-        ("later.json", "schema version 2; 1 is understood; index again"),
-        ("huge.json", "candidate 1 of pbso4 is not as this importer knows them"),
-        ("odd.json", "candidate 1 of pbso4 is not as this importer knows them"),
+        ("later.json", "schema version 2; 1 can be read; index again"),
+        ("huge.json", "candidate 1 of pbso4 has a form that this importer does not know"),
+        ("odd.json", "candidate 1 of pbso4 has a form that this importer does not know"),
     ],
 )
 def test_what_is_no_answer_is_refused_with_the_mend_and_no_traceback(driven, name, said):

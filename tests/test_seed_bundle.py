@@ -257,9 +257,7 @@ def test_without_gsasii_the_bundle_is_made_and_the_project_says_the_mend(example
     blocked += f"runpy.run_path({str(script)!r})"
     refused = subprocess.run([sys.executable, "-c", blocked], capture_output=True, text=True, timeout=1800)
     assert refused.returncode == 1
-    assert (
-        refused.stderr.strip() == "GSAS-II is not importable: run this with the Python that GSAS-II was installed with"
-    )
+    assert refused.stderr.strip() == "GSAS-II is not importable. Run this with the Python that GSAS-II is installed in."
 
 
 @pytest.fixture

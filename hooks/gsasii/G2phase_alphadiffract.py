@@ -1,8 +1,8 @@
 """A phase importer for GSAS-II: *Import, Phase, from AlphaDiffract result*, with the ranked cells to choose from.
 
-Made for GSAS-II's folder of user importers, ``~/.GSASII/imports``; ``alphadiffract-plugin gsasii install-hook`` puts it
-there, ``remove-hook`` takes it away. It runs within GSAS-II and needs nothing but GSAS-II: the JSON that
-``alphadiffract-plugin index`` wrote (``.json``, or ``.jsonl`` of several patterns) is enough.
+It belongs into GSAS-II's folder of user importers, ``~/.GSASII/imports``: ``alphadiffract-plugin gsasii install-hook``
+copies it there, and ``remove-hook`` removes it. It runs within GSAS-II, needs only GSAS-II, and reads the JSON that
+``alphadiffract-plugin index`` wrote (``.json``, or ``.jsonl`` of several patterns).
 
 A script takes the first cell, or another by its rank:
 
@@ -29,19 +29,19 @@ except ImportError:  # a GSAS-II from before 2025, whose modules lie side by sid
     import GSASIIspc as G2spc
 
 SCHEMA_VERSION = 1
-"""Of the JSON that is understood."""
+"""Schema version of the JSON that this importer reads."""
 
 _ANGLES = ("alpha", "beta", "gamma")
 
 CLOSE = 1e-3
-"""A cell fits its space group if its lengths do to this fraction, and its angles to this many degrees."""
+"""A cell fits its space group if lengths agree to this fraction, and angles to this number of degrees."""
 
 
 class AlphaDiffractReader(G2obj.ImportPhase):
     """Reads cells and space groups, without atoms, from what ``alphadiffract-plugin index`` found."""
 
     rank = 1
-    """The candidate that a script gets; a person is asked."""
+    """Rank of the candidate that a script gets. In the window, the user chooses."""
 
     def __init__(self) -> None:
         G2obj.ImportPhase.__init__(
@@ -53,7 +53,7 @@ class AlphaDiffractReader(G2obj.ImportPhase):
         )
 
     def ContentsValidator(self, filename: str) -> bool:
-        """Whether the file holds an answer with a cell; if not, ``self.errors`` says what to do."""
+        """Whether the file holds an answer with a cell. If not, ``self.errors`` says how to fix it."""
         try:
             choices_from_file(filename)
         except NotReadableError as error:
@@ -62,9 +62,14 @@ class AlphaDiffractReader(G2obj.ImportPhase):
         return True
 
     def Reader(
-        self, filename: str, ParentFrame: Any = None, buffer: dict | None = None, blocknum: int = 1, **unused: Any
+        self,
+        filename: str,
+        ParentFrame: Any = None,
+        buffer: dict[str, Any] | None = None,
+        blocknum: int = 1,
+        **unused: Any,
     ) -> bool:
-        """Make a phase of the chosen candidate; of the next one in the next call, while ``self.repeat`` is set."""
+        """Make a phase of the chosen candidate; while ``self.repeat`` is set, the next call takes the next one."""
         self.repeat = False
         buffer = {} if buffer is None else buffer
         try:
@@ -72,7 +77,7 @@ class AlphaDiffractReader(G2obj.ImportPhase):
                 buffer["chosen"] = self._chosen(choices_from_file(filename), ParentFrame)
             choice = buffer["chosen"].pop(0)
             self.Phase = phase_from_choice(choice)
-            self.SymOps = {"xyz": ["x,y,z"]}  # else GSAS-II asks for the origin, which matters to atoms alone
+            self.SymOps = {"xyz": ["x,y,z"]}  # otherwise GSAS-II asks for the origin, which concerns only atoms
             self.repeat = bool(buffer["chosen"])
         except NotReadableError as error:
             self._tell(error)
@@ -85,11 +90,11 @@ class AlphaDiffractReader(G2obj.ImportPhase):
         return True
 
     def _tell(self, error: NotReadableError) -> None:
-        """Say what is wrong: GSAS-II prints the errors of a reader, and shows its warnings beside its own message."""
+        """Report a fault: GSAS-II prints the errors of a reader, and shows its warnings beside its own message."""
         self.errors = self.warnings = str(error)
 
-    def _chosen(self, choices: list[dict], frame: Any) -> list[dict]:
-        """What the person, or the script, wants of these."""
+    def _chosen(self, choices: list[dict[str, Any]], frame: Any) -> list[dict[str, Any]]:
+        """Those of the candidates that the user, or the script, chooses."""
         if frame is None:
             wanted = [choice for choice in choices if choice["rank"] == self.rank][:1]
             if not wanted:
@@ -116,18 +121,18 @@ class AlphaDiffractReader(G2obj.ImportPhase):
 
 
 class NotReadableError(Exception):
-    """What is wrong with the file, and what to do."""
+    """The file cannot be used: the fault, and how to fix it."""
 
     def __init__(self, what: str, fix: str) -> None:
         super().__init__(f"{what}; {fix}.")
 
 
-def choices_from_file(filename: str) -> list[dict]:
+def choices_from_file(filename: str) -> list[dict[str, Any]]:
     """Every candidate with a cell in a file, in order: rank, label, cell, symbol, number, name, provenance.
 
     Raises
     ------
-    NotReadableError : the file is no answer of ``alphadiffract-plugin index``, or none with a cell.
+    NotReadableError : the file is not an answer of ``alphadiffract-plugin index``, or has no candidate with a cell.
     """
     results = _results(filename)
     choices = []
@@ -142,7 +147,7 @@ def choices_from_file(filename: str) -> list[dict]:
                 probability = float(candidate["probability"])
             except (KeyError, TypeError, ValueError, OverflowError):
                 raise NotReadableError(
-                    f"candidate {rank} of {result['histogram']} is not as this importer knows them",
+                    f"candidate {rank} of {result['histogram']} has a form that this importer does not know",
                     "write the file again, and run 'alphadiffract-plugin gsasii install-hook' of the same version",
                 ) from None
             chance = "p <0.01" if probability < 0.005 else f"p {probability:.2f}"
@@ -158,17 +163,17 @@ def choices_from_file(filename: str) -> list[dict]:
             choices.append(choice)
     if not choices:
         raise NotReadableError(
-            "this answer has no candidate with a cell", "look at its notes, measure longer or try another wavelength"
+            "this answer has no candidate with a cell", "read its notes; measure longer, or try another wavelength"
         )
     return choices
 
 
-def phase_from_choice(choice: dict) -> dict:
+def phase_from_choice(choice: dict[str, Any]) -> dict[str, Any]:
     """A phase of GSAS-II with the cell and space group of a choice, and no atoms.
 
     Raises
     ------
-    NotReadableError : GSAS-II does not know the space group, or the cell has not its symmetry.
+    NotReadableError : GSAS-II does not know the space group, or the cell does not have its symmetry.
     """
     cell = choice["cell"]
     group = _space_group(choice)
@@ -182,8 +187,8 @@ def phase_from_choice(choice: dict) -> dict:
     return phase
 
 
-def _results(filename: str) -> list[dict]:
-    """The answers in a file: one, or one a line."""
+def _results(filename: str) -> list[dict[str, Any]]:
+    """The answers in a file: one, or one per line."""
     fix = "give the NAME.json that 'alphadiffract-plugin index PATTERN -o DIR' wrote"
     try:
         with open(filename, encoding="utf-8") as file:
@@ -198,15 +203,15 @@ def _results(filename: str) -> list[dict]:
         except (ValueError, RecursionError):
             documents = []
         if not documents:
-            raise NotReadableError(f"this is no JSON ({str(error)[:80]})", fix) from None
+            raise NotReadableError(f"this file is not JSON ({str(error)[:80]})", fix) from None
     for document in documents:
         kind = document.get("record") if isinstance(document, dict) else None
         if kind != "IndexingResult":
             what = f"a {kind}" if isinstance(kind, str) else "something else"
-            raise NotReadableError(f"this JSON holds {what}, no answer of alphadiffract-plugin", fix)
+            raise NotReadableError(f"this JSON holds {what}, not an answer of alphadiffract-plugin", fix)
         if document.get("schema_version") != SCHEMA_VERSION or not isinstance(document.get("candidates"), list):
             raise NotReadableError(
-                f"this answer is of schema version {document.get('schema_version')}; {SCHEMA_VERSION} is understood",
+                f"this answer has schema version {document.get('schema_version')}; {SCHEMA_VERSION} can be read",
                 "index again, and run 'alphadiffract-plugin gsasii install-hook' of the same version",
             )
         document.setdefault("histogram", "pattern")
@@ -215,8 +220,8 @@ def _results(filename: str) -> list[dict]:
     return documents
 
 
-def _space_group(choice: dict) -> dict:
-    """GSAS-II's description of the group; an R group is on hexagonal axes unless the cell is a rhombohedron."""
+def _space_group(choice: dict[str, Any]) -> dict[str, Any]:
+    """GSAS-II's description of the group. An R group has hexagonal axes, unless the cell is a rhombohedron."""
     suffix = " R" if choice["symbol"].startswith("R") and abs(choice["cell"][5] - 120) > CLOSE else ""
     for symbol in (choice["symbol"], G2spc.spgbyNum[choice["number"]] if 0 < choice["number"] <= 230 else ""):
         fault, group = G2spc.SpcGroup(symbol.rsplit(" R", 1)[0] + suffix if suffix else symbol) if symbol else (1, {})
@@ -231,8 +236,8 @@ def _possible(cell: list[float]) -> bool:
     return min(cell) > 0 and sum(angles) < 360 and all(2 * angle < sum(angles) for angle in angles)
 
 
-def _fits(cell: list[float], group: dict) -> bool:
-    """Whether a cell has the shape that its crystal system asks for, which GSAS-II does not check."""
+def _fits(cell: list[float], group: dict[str, Any]) -> bool:
+    """Whether a cell has the shape that its crystal system requires; GSAS-II does not check that."""
     a, b, c = cell[:3]
     system, unique = group["SGSys"], group.get("SGUniq", "b") or "b"
     equal = {"cubic": (b, c), "rhombohedral": (b, c), "tetragonal": (b,), "hexagonal": (b,), "trigonal": (b,)}

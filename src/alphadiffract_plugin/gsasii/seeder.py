@@ -1,4 +1,4 @@
-"""Seed a GSAS-II project: the pattern, its lines, a phase per candidate, and the first of them fitted by Le Bail."""
+"""Seed a GSAS-II project: the pattern, its lines, and a phase per candidate, the first of them fitted by Le Bail."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ from alphadiffract_plugin.settings import Settings
 
 
 def seed(histogram: Histogram, result: IndexingResult, target: Path, settings: Settings) -> SeedReport:
-    """Make NAME.gpx, and the NAME.xye and NAME.instprm that it was made from, in the folder ``target``.
+    """Make NAME.gpx in the folder ``target``, with the NAME.xye and NAME.instprm from which it was made.
 
-    A fit that diverged, or is no better than chance, is reported as such; the project is made all the same.
+    The project is made even if its fit diverged or is no better than chance; the report says so.
 
     Raises
     ------
     InputError : the answer has no candidate with a cell.
     OutputError : the folder holds something already, or cannot be written.
-    GSASIIError : GSAS-II is not there, or fails at something other than the fit.
+    GSASIIError : GSAS-II is not there, or fails outside of the fit.
     """
     seedable(result)
     g2 = installation.scriptable()
@@ -47,7 +47,7 @@ def seed(histogram: Histogram, result: IndexingResult, target: Path, settings: S
         instrument.write_text(instprm_from_histogram(histogram, result.peaks), encoding="utf-8")
         with (
             installation.translated_errors(
-                "GSAS-II could not make the project", "seed the bundle instead, and tell us"
+                "GSAS-II could not make the project", "seed the bundle instead, and report this as a fault"
             ),
             installation.quiet(),
         ):
@@ -67,14 +67,14 @@ def seed(histogram: Histogram, result: IndexingResult, target: Path, settings: S
 def _fill(
     project: Any, pattern: Path, instrument: Path, histogram: Histogram, result: IndexingResult, settings: Settings
 ) -> SeedReport:
-    """Put everything into an empty project, and fit its first phase."""
+    """Fill an empty project, and fit its first phase."""
     powder = project.add_powder_histogram(str(pattern), str(instrument), fmthint="Topas xye")
     _, intensity, esd = np.loadtxt(pattern, unpack=True)
     keep_every_point(powder, intensity, esd)
     keep, random_seed = settings.seed.keep, settings.random_seed
     control = control_fits(powder, result, keep, random_seed=random_seed)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the report says it
+        warnings.simplefilter("ignore")  # the report repeats it
         phases = add_candidates(project, powder, result, keep, control=control)
     first = seedable(result).candidates[0]
     lines = recipe_lines(result)

@@ -1,7 +1,7 @@
-"""What to start a refinement from.
+"""The files and records that a refinement starts from.
 
-``answer`` selects what of an answer can be seeded, ``bundle`` writes the folder that needs no GSAS-II, ``cif`` and
-``instprm`` its files, ``staging`` puts files into place all or none.
+``answer`` selects the candidates that can be seeded, ``bundle`` writes the folder that needs no GSAS-II, ``cif`` and
+``instprm`` write its files, ``staging`` moves files into place, all or none.
 """
 
 from alphadiffract_plugin.seeding.answer import notebook_entry, seedable

@@ -1,4 +1,4 @@
-"""What of an answer can be seeded, and what is said of it in a project."""
+"""The part of an answer that can be seeded, and the text about it in a project's notebook."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from alphadiffract_plugin.records import Candidate, IndexingResult, RandomCellCo
 
 
 def seedable(result: IndexingResult) -> IndexingResult:
-    """The answer without the candidates that lack a cell or a space group, which GSAS-II would take silently.
+    """The answer without the candidates that lack a cell or a space group, which GSAS-II would accept silently.
 
     Raises
     ------
-    InputError : there is none.
+    InputError : no candidate is left.
     """
     sound = tuple(candidate for candidate in result.candidates if _is_sound(candidate))
     if not sound:
         raise InputError(
             f"none of the {len(result.candidates)} candidates has a cell and a space group to seed from",
-            fix="index the pattern with an indexer that gives cells, e.g. `--indexer alphadiffract`",
+            fix="index the pattern with an indexer that gives cells, such as `--indexer alphadiffract`",
         )
     return dataclasses.replace(result, candidates=sound)
 
@@ -44,12 +44,13 @@ def recipe_lines(result: IndexingResult | None) -> FoundLines | None:
 
 
 def _is_sound(candidate: Candidate) -> bool:
+    """Whether a candidate has a possible cell, of more than 1 Å³, and a space group."""
     finite = len(candidate.cell) == 6 and all(math.isfinite(value) and value > 0 for value in candidate.cell)
     return finite and 1 <= candidate.space_group <= 230 and float(crystal.volume_from_cell(candidate.cell)) > 1
 
 
 def doubts(result: IndexingResult) -> tuple[str, ...]:
-    """What must be said first of an answer whose first entry has no cell, before cells below it are seeded."""
+    """A warning, if the first entry of an answer has no cell, so that only cells below it can be seeded."""
     if not result.candidates or result.candidates[0].has_cell:
         return ()
     without = sum(candidate.probability for candidate in result.candidates if not candidate.has_cell)
@@ -57,22 +58,22 @@ def doubts(result: IndexingResult) -> tuple[str, ...]:
     first = result.candidates[0].space_group_symbol
     return (
         f"The answer says that no cell is right (probability {without:.2f}): its first entry, {first}, has none. "
-        f"What was seeded are the cells below it, from rank {rank} on, of probability {best.probability:.3f} and less: "
-        "poor ones, not to be trusted without other evidence.",
+        f"The cells below it were seeded, from rank {rank} on. Their probabilities are {best.probability:.3f} and "
+        "less; do not trust them without other evidence.",
     )
 
 
 def notebook_entry(
     result: IndexingResult, keep: int, *, names: Sequence[str] | None = None, control: RandomCellControl | None = None
 ) -> str:
-    """What the project's notebook says of where its phases come from, and how they fared beside random cells.
+    """The text in the project's notebook on where its phases come from, with the random-cell control.
 
     Parameters
     ----------
-    result : as the indexer gave it, candidates without a cell included.
+    result : as the indexer gave it, with the candidates that have no cell.
     keep : number of candidates that become phases.
     names : of these phases; None for candidate_1 ...
-    control : None if it was not made.
+    control : None if there is none.
     """
     candidates = [candidate for candidate in result.candidates if _is_sound(candidate)][:keep]
     names = names or [f"candidate_{rank}" for rank in range(1, len(candidates) + 1)]

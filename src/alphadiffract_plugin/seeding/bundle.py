@@ -1,4 +1,4 @@
-"""Seed a bundle: plain files to start a refinement from, and a script that makes the GSAS-II project elsewhere."""
+"""Write a bundle: plain files to start a refinement from, and a script that makes the GSAS-II project elsewhere."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from alphadiffract_plugin.seeding.staging import file_name, staged, with_esd
 from alphadiffract_plugin.settings import Settings
 
 RECIPES = ("recipe_records.py", "project_recipe.py", "lebail_recipe.py", "lebail_steps.py", "lebail_start.py")
-"""Modules of this package that the script works with; copied beside it, they need numpy alone."""
+"""Modules of :mod:`recipes` that the script uses; they are copied beside it and need numpy alone."""
 
-SCRIPT = '''"""python make_project.py: make {name}.gpx of the files here, its first candidate fitted by Le Bail.
+SCRIPT = '''"""python make_project.py: make {name}.gpx from the files here, with its first candidate fitted by Le Bail.
 
-Needs GSAS-II (https://advancedphotonsource.github.io/GSAS-II-tutorials/install.html), nothing else. Change what you
-like: KEEP, or the order of the candidates in result.json.
+It needs only GSAS-II (https://advancedphotonsource.github.io/GSAS-II-tutorials/install.html). You may change it: KEEP,
+for instance, or the order of the candidates in result.json.
 """
 
 import json
@@ -38,7 +38,7 @@ except ImportError:
         import GSASIIscriptable
         import GSASIIstrMain
     except ImportError:
-        sys.exit("GSAS-II is not importable: run this with the Python that GSAS-II was installed with")
+        sys.exit("GSAS-II is not importable. Run this with the Python that GSAS-II is installed in.")
 
 FOLDER = Path(__file__).resolve().parent
 sys.path.insert(0, str(FOLDER))
@@ -57,7 +57,7 @@ NOTE = """{note}"""
 DOUBT = """{doubt}"""
 
 if TARGET.exists():
-    sys.exit(f"{{TARGET}} is already there: move it away first")
+    sys.exit(f"{{TARGET}} is already there. Move it away first.")
 answer = answer_from_json(json.loads((FOLDER / "result.json").read_text(encoding="utf-8")))
 first = answer.candidates[0]
 with tempfile.TemporaryDirectory() as work:
@@ -118,13 +118,13 @@ def seed(histogram: Histogram, result: IndexingResult, target: Path, settings: S
         phases=tuple(candidate.space_group_symbol for candidate in candidates),
         notes=(
             *doubtful,
-            "Make the GSAS-II project where GSAS-II is: python make_project.py",
+            "To make the GSAS-II project, run python make_project.py with the Python that GSAS-II is installed in.",
         ),
     )
 
 
 def _recipe(name: str) -> str:
-    """The text of a module of :mod:`recipes`, which in a bundle finds the other modules beside it."""
+    """The text of a module of :mod:`recipes`, with imports that find the other modules beside it in the bundle."""
     text = (Path(recipes.__file__).parent / name).read_text(encoding="utf-8")
     return text.replace(f"from {recipes.__name__}.", "from ")
 

@@ -1,4 +1,4 @@
-"""Instrument parameters for GSAS-II: a complete .instprm text of a histogram, widths from its measured lines."""
+"""Instrument parameters for GSAS-II: a complete .instprm text for a histogram, with widths from its measured lines."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ WIDTHS = ("U", "V", "W", "X", "Y", "Z")
 """GSAS-II's width parameters: Gauss variances in 0.0001 degrees², Lorentz widths in 0.01 degrees."""
 
 _LORENTZ, _GAUSS = 0.424, 0.748
-"""Widths, over that of the whole line, of a half Lorentzian, half Gaussian line (Thompson, Cox & Hastings 1987)."""
+"""Lorentz and Gauss width, over the width of the line, of a line that is half Lorentzian and half Gaussian (Thompson,
+Cox & Hastings, J. Appl. Cryst. 20 (1987) 79)."""
 
 
 def knows_widths(histogram: Histogram) -> bool:
-    """Whether the histogram brings an instrument profile of its own: all of U, V and W."""
+    """Whether the histogram has an instrument profile of its own: all of U, V and W."""
     return {"U", "V", "W"} <= histogram.instrument.keys()
 
 
 def instprm_from_histogram(histogram: Histogram, peaks: Peaks | None) -> str:
-    """The text of an .instprm file: what the histogram knows of its instrument, completed by usual values.
+    """The text of an .instprm file: the parameters of the histogram's instrument, completed by usual values.
 
-    A Kα doublet is taken for a Bragg-Brentano diffractometer, a single wavelength for Debye-Scherrer geometry;
-    GSAS-II does the same.
+    As in GSAS-II, a Kα doublet means a Bragg-Brentano diffractometer and a single wavelength Debye-Scherrer geometry.
 
     Parameters
     ----------
-    histogram : where its ``instrument`` has parameters, they stand.
+    histogram : the parameters in its ``instrument`` take precedence.
     peaks : lines from which the widths are taken if the instrument has none; None for laboratory defaults.
 
     Raises
     ------
-    UntrustedFileError : the histogram brings code for GSAS-II to run.
+    UntrustedFileError : the instrument parameters hold code that GSAS-II would run.
     """
     doublet, neutrons = len(histogram.wavelengths) == 2, histogram.radiation == "neutron"
     values: dict[str, float | str] = {"Type": "PNC" if neutrons else "PXC", "Bank": 1.0}
@@ -53,17 +53,17 @@ def instprm_from_histogram(histogram: Histogram, peaks: Peaks | None) -> str:
     if any(map(is_code, lines)):
         raise UntrustedFileError(
             "the instrument parameters of this histogram hold CorrectionCode, which GSAS-II would run",
-            fix="take it out, after reading what it does",
+            fix="read what it does, then delete it",
             where=histogram.name,
         )
     return "\n".join(["#GSAS-II instrument parameter file", *lines]) + "\n"
 
 
 def widths_from_peaks(peaks: Peaks | None) -> dict[str, float]:
-    """GSAS-II's U, V, W, X, Y, Z of lines as wide as those measured, half Lorentzian and half Gaussian.
+    """GSAS-II's U, V, W, X, Y, Z for lines as wide as the measured ones, half Lorentzian and half Gaussian.
 
-    FWHM² = u tan²θ + w is fitted to the widths with u, w ≥ 0, twice, the second time without the widths that lie
-    far off the curve (overlaps). Fewer than three lines give the usual laboratory values.
+    FWHM² = u tan²θ + w is fitted to the widths with u, w ≥ 0. A second fit leaves out the widths that differ from the
+    first curve by more than a factor of √2, which are overlaps. Fewer than three lines give usual laboratory values.
     """
     if peaks is None or len(peaks) < 3:
         return {"U": 2.0, "V": -2.0, "W": 5.0, "X": 1.0, "Y": 1.0, "Z": 0.0}
