@@ -1,12 +1,12 @@
-"""Index measured patterns of known cell, seed GSAS-II with the answer and with the known cell, and compare both fits.
+"""Index measured patterns of known cells, seed GSAS-II with the answer and with the known cell, and compare the fits.
 
     python bench/seeding.py INDEX.csv [-o FOLDER] [--ids FILE | --sample N] [--seed N]
 
-The patterns are single-phase ones with a verified cell (tier A), drawn without a look at any outcome: one of each
-source (laboratory, synchrotron, neutron) and crystal system in turn. Each is indexed by the default flow under a
-neutral name; the first answer, and then the known cell and space group, go through the seeder ``gsasii`` with the same
-lines, esds and settings. The known cell is put on the axes that the seeder uses (standard setting, angle nearest to 90
-degrees) and starts at the shift that suits most of the found lines. One row a pattern:
+The patterns are single-phase ones with a verified cell (tier A), drawn regardless of any outcome: one of each source
+(laboratory, synchrotron, neutron) and crystal system in turn. Each is indexed with the defaults under a neutral name.
+The first answer, and then the known cell and space group, are seeded by ``gsasii`` with the same lines, esds and
+settings. The known cell is transformed to the axes that the seeder uses (standard setting, angle nearest to 90 degrees)
+and starts at the shift that suits most of the found lines. One row per pattern:
 
     Rwp         of the project seeded from our answer, of the one from the known cell, and their ratio (at most 1.15)
     off / %     our refined cell from the known one, the cell refined from the known one from it, and both refined
@@ -15,9 +15,9 @@ degrees) and starts at the shift that suits most of the found lines. One row a p
     converged   ours / from the known cell
     ends        where the two fits end in 2theta, if not at the same angle: the Rwp are then not of the same points
 
-A published cell can be off by itself, by its wavelength for one; then our cell agrees with the one refined from it.
-With ``-o`` projects, answers and reports stay in FOLDER/ID; a pattern with an answer there is not indexed again.
-Needs GSAS-II; exit code 1 unless all patterns keep both limits.
+A published cell can be wrong by itself, because of its wavelength, for instance; then our cell agrees with the one
+refined from it. With ``-o`` projects, answers and reports are kept in FOLDER/ID, and a pattern with an answer there is
+not indexed again. Needs GSAS-II; the exit code is 1 unless all patterns are within both limits.
 """
 
 from __future__ import annotations
@@ -44,12 +44,12 @@ if TYPE_CHECKING:
 
 RATIO, OFF = 1.15, 0.1
 SAME = 0.02
-"""Edges of the same lattice differ by less of themselves."""
+"""Edges of the same lattice differ by less than this fraction."""
 SAME_END = 0.1
-"""Fits that end so near each other, in degrees, are of the same points."""
+"""Fits whose ends differ by less than this, in degrees, are of the same points."""
 CU_K_ALPHA = (1.53, 1.55)
 SHIFTS = np.linspace(-0.2, 0.2, 81)
-"""Degrees in 2theta that the known cell may be off by the zero or the displaced sample."""
+"""Shifts in degrees of 2theta, by a zero error or a displaced sample, that are tried for the known cell."""
 HEAD = (
     *("pattern", "system", "source", "group", "known", "Rwp", "from known", "ratio"),
     *("off / %", "known refined", "apart", "converged", "ends / °", "s"),
@@ -96,7 +96,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("index", type=Path)
     parser.add_argument("-o", "--output", type=Path, metavar="FOLDER", help="keep projects, answers and reports here")
-    parser.add_argument("--ids", type=Path, metavar="FILE", help="these ids, one a line")
+    parser.add_argument("--ids", type=Path, metavar="FILE", help="these ids, one per line")
     parser.add_argument("--sample", type=int, default=14, metavar="N", help="number of patterns (14)")
     parser.add_argument("--seed", type=int, default=0, help="of the sample (0)")
     args = parser.parse_args(argv)
@@ -174,7 +174,7 @@ def compared(known: BenchmarkRow, folder: Path) -> Row:
 
 
 def answer(histogram: Any, path: Path) -> Any:
-    """The answer of the default flow, from its file if it is there."""
+    """The answer with the default settings, read from its file if there is one."""
     from alphadiffract_plugin.pipeline import index_histogram
     from alphadiffract_plugin.records import IndexingResult
     from alphadiffract_plugin.settings import Settings
@@ -194,14 +194,11 @@ def known_result(known: BenchmarkRow, result: Any) -> Any:
     from alphadiffract_plugin.records import Candidate, IndexingResult
 
     group = known.space_group
-    symbol = crystal.symbol_from_space_group(group)
-    cell = Setting(group, symbol, np.eye(3)).standard_cell(known.cell)
-    candidate = Candidate(
+    cell = Setting(group, crystal.symbol_from_space_group(group), np.eye(3)).standard_cell(known.cell)
+    candidate = Candidate.of_group(
+        group,
         cell=cell,
-        cell_esd=(math.nan,) * 6,
-        space_group=group,
-        space_group_symbol=symbol,
-        crystal_system=crystal.crystal_system_from_space_group(group),
+        cell_esd=crystal.NO_CELL,
         probability=1.0,
         zero_shift=best_shift(result.peaks, cell, group),
     )
@@ -227,7 +224,7 @@ def first_group(result: Any) -> int:
 
 
 def lattice_of(report: Any, answered: Any) -> Any:
-    """Primitive lattice of a refined cell, a pymatgen Lattice; None if the fit did not hold the cell."""
+    """Primitive lattice of a refined cell, a pymatgen Lattice; None if the cell could not be refined."""
     from alphadiffract_plugin.records import IndexingResult
 
     if report.cell is None:

@@ -1,6 +1,6 @@
-"""Index a pattern in GSAS-II, try the answers against chance, seed the project, refine, and say what happened.
+"""Index a pattern in GSAS-II, compare the answers with random cells, seed the project, refine, and print a report.
 
-Run it with the Python that GSAS-II is installed with:
+Run it with the Python that GSAS-II is installed in:
 python scripted_refinement.py PATTERN.xye INSTRUMENT.instprm OUT.gpx
 """
 
@@ -21,7 +21,7 @@ for rank, candidate in enumerate(result.candidates[:3], start=1):
     cell = " ".join(f"{value:.4f}" for value in candidate.cell)
     print(f"{rank}  {candidate.space_group_symbol:<12} {cell}  probability {candidate.probability:.3f}")
 
-# before the project is touched: short fits of these candidates, and of random cells, in scratch copies
+# before the project is changed: the same short fit of these candidates and of random cells, in scratch copies
 control = gsasii.control_fits(histogram, result, keep=3)
 print(control)
 
@@ -35,4 +35,4 @@ if report.cell:
     for name, value, esd in zip(("a", "b", "c", "alpha", "beta", "gamma"), report.cell, report.cell_esd, strict=True):
         print(f"  {name:<5} {value:.5f} +- {esd:.5f}")
 
-gsasii.save(project)  # whole, even if the power fails meanwhile
+gsasii.save(project)  # the file is complete at any time, even if the power fails meanwhile

@@ -189,5 +189,5 @@ def _histogram(reading: Reading, instrument: Instrument, *, name: str, source: s
 
 
 def _current(value: Any) -> Any:
-    """The current value of a GSAS-II parameter, which stands as [initial, current, refine]."""
+    """The current value of a GSAS-II parameter, which is stored as [initial, current, refine]."""
     return value[1] if isinstance(value, (list, tuple)) and len(value) > 1 else value

@@ -38,7 +38,7 @@ __all__ = [
 BETTER_THAN_CHANCE = 0.67
 """Largest ratio of the excess chi squared of a fit to that of the best random cell that still counts as better than
 chance. The excess is what exceeds the chi squared of the noise alone. Two thirds was chosen by hand: right cells of the
-test patterns stay far below it (0.01 to 0.1), and wrong ones come out near 1."""
+test patterns stay far below it (0.02 to 0.12), and wrong ones come out at 1 or above."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -67,7 +67,7 @@ def examine(plugins: RietveldPlugins, *, gsasii: bool = False) -> Iterator[Findi
     yield from _guarded("readers", _readers, "pip install --force-reinstall geddes")
     yield from _guarded("GSAS-II", _gsasii, f"install it: {INSTALL}")
     if gsasii:
-        yield from _guarded("GSAS-II at work", _gsasii_at_work, f"install it anew: {INSTALL}")
+        yield from _guarded("GSAS-II at work", _gsasii_at_work, f"install it again: {INSTALL}")
     yield from _guarded("models", _models, "pip install --force-reinstall alphadiffract-plugin")
     yield from _guarded("plugins", lambda: _plugins(plugins), "uninstall the plugin that is named")
 

@@ -97,7 +97,7 @@ class LeBailFit:
             place[index] = True
         try:
             if rebuild:
-                self.advance("reflections anew", cycles=0, rebuild=True)
+                self.advance("reflections rebuilt", cycles=0, rebuild=True)
                 self.intensities()
             self.advance(what, cycles=self.cycles)
             self.check(worse)
