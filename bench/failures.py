@@ -99,12 +99,12 @@ def failure(row: BenchmarkRow, candidates: list[dict]) -> Failure:
     from alphadiffract_plugin.crystal.bravais import primitive_basis
     from alphadiffract_plugin.crystal.cells import cell_from_metric
     from alphadiffract_plugin.errors import AlphaDiffractError
-    from alphadiffract_plugin.pipeline import weigh
+    from alphadiffract_plugin.pipeline import gather_evidence
     from alphadiffract_plugin.settings import Settings
 
     truth = known_lattice(row)
     try:
-        known = weigh(histogram_of(row.measurement), Settings())
+        known = gather_evidence(histogram_of(row.measurement), Settings())
         explained = share_explained(known.lines.peaks, truth.parameters)
         fitted = any(
             same(truth, Lattice(primitive_basis(cell_from_metric(fit.trial.metric), fit.trial.lattice.centring)))

@@ -136,7 +136,7 @@ def gather(
     from alphadiffract_plugin.crystal.cells import cell_from_metric
     from alphadiffract_plugin.errors import AlphaDiffractError
     from alphadiffract_plugin.peaks import observed
-    from alphadiffract_plugin.pipeline import weigh
+    from alphadiffract_plugin.pipeline import gather_evidence
     from alphadiffract_plugin.rank import term_table
     from alphadiffract_plugin.settings import Settings
 
@@ -146,7 +146,9 @@ def gather(
     began = time.perf_counter()
     try:
         with mock.patch.object(observed, "spurious_weights", lambda: used):
-            known = weigh(histogram_of(row.measurement), Settings(), None if with_network else said_without_network())
+            known = gather_evidence(
+                histogram_of(row.measurement), Settings(), None if with_network else said_without_network()
+            )
         table, owner = term_table(known.fits, known.prediction)
         if known.prediction is not None:
             network = known.prediction.space_group_probability

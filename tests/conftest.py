@@ -15,7 +15,7 @@ from alphadiffract_plugin.load import histogram_from_file
 from alphadiffract_plugin.records import Histogram
 
 if TYPE_CHECKING:
-    from alphadiffract_plugin.pipeline import Weighed
+    from alphadiffract_plugin.pipeline import GatheredEvidence
 
 ROOT = Path(__file__).parent.parent
 DATA = ROOT / "tests" / "data"
@@ -142,9 +142,9 @@ def micro_settings() -> Callable[..., str]:
 
 
 @pytest.fixture(scope="session")
-def anglesite(pbso4_xray: Histogram) -> Weighed:
+def anglesite(pbso4_xray: Histogram) -> GatheredEvidence:
     """All that is known of ``pbso4_xray`` before its answers are ranked: it is searched once a session."""
-    from alphadiffract_plugin.pipeline import weigh
+    from alphadiffract_plugin.pipeline import gather_evidence
     from alphadiffract_plugin.settings import Settings
 
-    return weigh(pbso4_xray, Settings())
+    return gather_evidence(pbso4_xray, Settings())

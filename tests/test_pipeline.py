@@ -20,9 +20,9 @@ def lab6(lab6_ssrl):
 
 @pytest.fixture(scope="module")
 def anglesite_result(pbso4_xray, anglesite):
-    """Anglesite through the flow, its pattern already weighed by the fixture of that name."""
+    """Anglesite through the flow, with the evidence that the fixture ``anglesite`` gathered."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pipeline, "weigh", lambda histogram, settings: anglesite)
+        patch.setattr(pipeline, "gather_evidence", lambda histogram, settings: anglesite)
         return index_histogram(pbso4_xray, Settings())
 
 
@@ -79,7 +79,7 @@ def test_an_answer_says_how_it_came_about(lab6):
 
 def test_the_name_of_a_histogram_changes_nothing(anglesite, pbso4_xray, anglesite_result, monkeypatch):
     """It is copied into the answer, and read by nothing else."""
-    monkeypatch.setattr(pipeline, "weigh", lambda histogram, settings: anglesite)
+    monkeypatch.setattr(pipeline, "gather_evidence", lambda histogram, settings: anglesite)
     renamed = index_histogram(replace(pbso4_xray, name="quartz", source="elsewhere"), Settings())
     assert renamed.histogram == "quartz"
     assert replace(renamed, histogram="pbso4_xray", timings={}) == replace(anglesite_result, timings={})
@@ -93,7 +93,7 @@ def no_search(monkeypatch):
 def test_of_neutrons_the_network_is_not_asked_and_the_answer_says_so(pbso4_neutron, no_search):
     result = index_histogram(pbso4_neutron, Settings())
     assert result.prediction is None
-    assert any("network was not asked" in note and "neutrons" in note for note in result.notes)
+    assert any("network was not used" in note and "neutrons" in note for note in result.notes)
     assert len(result.peaks) > 30
 
 
@@ -107,17 +107,19 @@ def test_where_no_cell_is_found_the_answer_is_empty_and_says_so(pbso4_neutron, n
 def test_a_doubtful_answer_comes_with_a_warning(anglesite, pbso4_xray, monkeypatch):
     """The evidence of anglesite's lines cut to a tenth: nothing stands out any more."""
     fits = [replace(f, evidence=replace(f.evidence, lines=f.evidence.lines / 10)) for f in anglesite.fits]
-    monkeypatch.setattr(pipeline, "weigh", lambda histogram, settings: replace(anglesite, fits=fits, prediction=None))
+    monkeypatch.setattr(
+        pipeline, "gather_evidence", lambda histogram, settings: replace(anglesite, fits=fits, prediction=None)
+    )
     result = index_histogram(pbso4_xray, Settings())
     assert result.candidates[0].probability < 0.5
     assert any(note.startswith("The first answer is doubtful") for note in result.notes)
 
 
 def test_where_no_cell_is_good_a_note_says_that_the_group_is_the_network_s(anglesite, pbso4_xray, monkeypatch):
-    monkeypatch.setattr(pipeline, "weigh", lambda histogram, settings: replace(anglesite, fits=[]))
+    monkeypatch.setattr(pipeline, "gather_evidence", lambda histogram, settings: replace(anglesite, fits=[]))
     result = index_histogram(pbso4_xray, Settings())
     assert not result.candidates[0].has_cell
-    assert any(note.startswith("No cell found explains this pattern well") for note in result.notes)
+    assert any(note.startswith("No cell explains this pattern well") for note in result.notes)
     assert IndexingResult.from_json(result.to_json()).candidates[0].space_group == result.candidates[0].space_group
 
 

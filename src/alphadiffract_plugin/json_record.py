@@ -55,7 +55,8 @@ class Record:
 
     def to_dict(self) -> dict[str, Any]:
         """The record as plain JSON types, with ``record`` and ``schema_version``."""
-        return {"record": type(self).__name__, "schema_version": SCHEMA_VERSION} | _converter().unstructure(self)
+        fields: dict[str, Any] = _converter().unstructure(self)
+        return {"record": type(self).__name__, "schema_version": SCHEMA_VERSION} | fields
 
     def to_json(self, *, indent: int | None = None) -> str:
         """The record as JSON text, NaN as null.

@@ -28,7 +28,7 @@ def writing(where: Path, *, fault: str = "cannot be written", fix: str = "choose
         raise OutputError(f"{fault}: {error.strerror or error}", fix=fix, where=where) from error
 
 
-def write_whole(path: Path, write: Callable[[Path], None]) -> Path:
+def write_whole(path: Path, write: Callable[[Path], object]) -> Path:
     """Let ``write`` fill a temporary file beside ``path``, then put it in place: nobody meets half a file.
 
     Raises

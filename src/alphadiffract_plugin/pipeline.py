@@ -1,4 +1,8 @@
-"""The flow: find lines and ask the network, search cells, fit the whole pattern, rank, refine what is answered."""
+"""The flow from one histogram to ranked answers.
+
+Find lines and ask the network, search cells, fit the whole pattern with each, rank cells with space groups, and refine
+what is answered.
+"""
 
 from __future__ import annotations
 
@@ -16,26 +20,29 @@ from alphadiffract_plugin.settings import Settings
 from alphadiffract_plugin.whole_pattern.fit_pattern import FittedClass, fit_pattern
 from alphadiffract_plugin.whole_pattern.refine_pattern import refine_pattern
 
-_SHIFTED = 0.02
-"""Shifts of the lines above so many degrees are told."""
+_LARGE_SHIFT = 0.02
+"""The result notes a shift of the lines, in degrees, above this value, which is the spread of zero shifts that the fit
+assumes (``ZERO_PRIOR``)."""
 _DOUBTFUL = 0.5
-"""Below this probability the first answer comes with a warning."""
+"""The result calls the first answer doubtful below this probability: it is then more likely wrong than right."""
+_MANY_UNEXPLAINED = 3
+"""The result notes unexplained lines above this number."""
 
 
 @dataclass(frozen=True)
-class Weighed:
+class GatheredEvidence:
     """Everything that is known of a histogram before the answers are ranked."""
 
     lines: Lines
     """The lines found."""
     prediction: Prediction | None
-    """What the network says; None if it was not asked."""
+    """The network's prediction; None where the network cannot be used."""
     fits: list[FittedClass]
-    """Every cell and extinction class tried, with its evidence."""
+    """Every cell and extinction class that was fitted, with its evidence."""
     notes: tuple[str, ...]
-    """What a reader should know so far."""
+    """Sentences for the reader of the result."""
     timings: dict[str, float]
-    """Seconds a step."""
+    """Seconds spent in each step."""
 
 
 def index_histogram(histogram: Histogram, settings: Settings) -> IndexingResult:
@@ -46,7 +53,7 @@ def index_histogram(histogram: Histogram, settings: Settings) -> IndexingResult:
     PeaksError : too few lines to look for a cell.
     ModelError : the network that the settings name cannot be loaded.
     """
-    known = weigh(histogram, settings)
+    known = gather_evidence(histogram, settings)
     timings = dict(known.timings)
     with timed(timings, "rank"):
         candidates = rank(known.fits, known.lines, known.prediction, settings.rank)
@@ -66,10 +73,18 @@ def index_histogram(histogram: Histogram, settings: Settings) -> IndexingResult:
     )
 
 
-def weigh(histogram: Histogram, settings: Settings, prediction: Prediction | None = None) -> Weighed:
-    """All that the ranking needs: find lines, ask the network, search cells, fit the pattern; raises as above.
+def gather_evidence(histogram: Histogram, settings: Settings, prediction: Prediction | None = None) -> GatheredEvidence:
+    """All that the ranking needs: find lines, ask the network, search cells, fit the pattern.
 
-    A ``prediction`` that is given stands in the place of the network's.
+    Parameters
+    ----------
+    histogram : the measured pattern.
+    settings : of every step.
+    prediction : takes the place of the network's prediction where it is given.
+
+    Raises
+    ------
+    PeaksError, ModelError : as :func:`index_histogram`.
     """
     timings: dict[str, float] = {}
     notes: list[str] = []
@@ -77,7 +92,7 @@ def weigh(histogram: Histogram, settings: Settings, prediction: Prediction | Non
         lines = find_lines(histogram, settings.peaks)
     notes.extend(doubts_about_wavelength(histogram, lines.peaks))
     with timed(timings, "predict"):
-        prediction = prediction or _opinion(histogram, settings, notes)
+        prediction = prediction or _prediction(histogram, settings, notes)
     with timed(timings, "search_cells"):
         likely = prediction.crystal_system_probability if prediction is not None else None
         trials = search_cells(lines.peaks, settings.search, _device(settings), likely)
@@ -85,41 +100,51 @@ def weigh(histogram: Histogram, settings: Settings, prediction: Prediction | Non
             trials += trials_from_prediction(prediction, lines.peaks, settings)
         trials = distinct_lattices(sorted(trials, key=lambda trial: -trial.score), settings.search.keep)
     if timings["search_cells"] > settings.search.seconds:
-        notes.append(f"The search was cut short after {settings.search.seconds:g} s: some lattices were not searched.")
+        notes.append(
+            f"The search was stopped after {settings.search.seconds:g} s, before all lattices were searched: set "
+            "search.seconds to a larger value, or restrict the volume."
+        )
     with timed(timings, "fit_pattern"):
         fits = fit_pattern(histogram, lines, trials)
-    return Weighed(lines, prediction, fits, tuple(notes), timings)
+    return GatheredEvidence(lines, prediction, fits, tuple(notes), timings)
 
 
-def _opinion(histogram: Histogram, settings: Settings, notes: list[str]) -> Prediction | None:
-    """The network's prediction, or None with a note where it has no say."""
+def _prediction(histogram: Histogram, settings: Settings, notes: list[str]) -> Prediction | None:
+    """The network's prediction; None, with a note that says why, where the network cannot be used."""
     from alphadiffract_plugin.errors import InputError, RadiationError
     from alphadiffract_plugin.prediction.predict import predict
 
     try:
         return predict(histogram, settings)
     except (RadiationError, InputError) as reason:
-        notes.append(f"The network was not asked: {reason.what}.")
+        notes.append(f"The network was not used: {reason.what}.")
         return None
 
 
 def _remarks(candidates: tuple[Candidate, ...]) -> Iterator[str]:
+    """What a reader should know of the first answer, in sentences."""
     if not candidates:
-        yield "No cell explains the lines found, or all that do have too many reflections to be fitted."
+        yield "No cell explains the lines found, or every cell that does has too many reflections to be fitted."
         return
     first = candidates[0]
     if not first.has_cell:
-        yield "No cell found explains this pattern well: the first answer is the network's opinion, without a cell."
+        yield "No cell explains this pattern well: the first answer is the network's space group, without a cell."
         return
-    if abs(first.zero_shift) + abs(first.displacement) > _SHIFTED:
+    if abs(first.zero_shift) + abs(first.displacement) > _LARGE_SHIFT:
         yield (
             f"With the first cell every line is shifted by {first.zero_shift:+.3f} degrees (zero) and "
             f"{first.displacement:+.3f} cos(theta) degrees (displaced sample)."
         )
     if first.probability < _DOUBTFUL:
-        yield f"The first answer is doubtful (probability {first.probability:.2g}): look at the others, and at the fit."
-    if len(first.unindexed) > 3:
-        yield f"The first cell leaves {len(first.unindexed)} found lines unexplained: impurities, or a wrong cell."
+        yield (
+            f"The first answer is doubtful (probability {first.probability:.2g}): compare it with the other answers "
+            "and with the pattern."
+        )
+    if len(first.unindexed) > _MANY_UNEXPLAINED:
+        yield (
+            f"The first cell leaves {len(first.unindexed)} of the lines found unexplained: there are impurities, or "
+            "the cell is wrong."
+        )
 
 
 def _device(settings: Settings) -> str:

@@ -1,9 +1,9 @@
-"""What a person sees while waiting: one progress bar and plain messages, both on stderr; stdout is for results."""
+"""The progress bar and the messages on stderr; stdout is for results."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sized
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ Item = TypeVar("Item")
 
 @functools.cache
 def console() -> Console:
-    """The one console on stderr; sharing it keeps messages above a running bar."""
+    """The console on stderr, which all share so that messages stand above a running bar."""
     from rich.console import Console
 
     return Console(stderr=True, highlight=False, markup=False, emoji=False)
@@ -29,17 +29,17 @@ def say(message: str, label: str = "", style: str = "") -> None:
 
 
 def track(iterable: Iterable[Item], description: str, total: int | None = None) -> Iterator[Item]:
-    """Yield the items while a bar on stderr shows how many are done and the time left; silent if no terminal.
+    """Yield the items while a bar on stderr shows how many are done and the time left; no bar without a terminal.
 
     Parameters
     ----------
-    iterable : what to go through.
-    description : what is being done, in two or three words.
+    iterable : the items.
+    description : what is done to them, in two or three words.
     total : number of items; taken from ``len(iterable)`` if it has one.
     """
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    if total is None and hasattr(iterable, "__len__"):
+    if total is None and isinstance(iterable, Sized):
         total = len(iterable)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     quiet = not console().is_terminal

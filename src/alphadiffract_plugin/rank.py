@@ -1,9 +1,8 @@
-"""Rank cells and space groups: line evidence, pattern evidence, parsimony, how common a group is, and the network.
+"""Rank cells with space groups by a score, and turn the scores into probabilities.
 
-The score is linear in the terms of :class:`fit_pattern.Evidence` and in two log-probabilities of the space group; its
-weights are fitted on measured patterns by ``bench/fit_ranking.py`` and kept, with how that was done, in
-``data/ranking.json``. The scores give the probability that none of the cells is right; the cells share the rest, and
-the network's opinion of the space group, where there is one, shares that of none.
+The score adds up the evidence of the lines, that of the whole pattern, the number of parameters, how common the space
+group is, and the network's probability of it; :class:`Weights` has the equations. The weights were fitted to measured
+patterns by ``bench/fit_ranking.py``; ``data/ranking.json`` holds them and says how.
 """
 
 from __future__ import annotations
@@ -18,6 +17,7 @@ from importlib.resources import files
 import numpy as np
 
 from alphadiffract_plugin import crystal
+from alphadiffract_plugin.arrays import Floats
 from alphadiffract_plugin.crystal.extinction import Setting, standard_extinction_symbol
 from alphadiffract_plugin.indexing.merit import merit_of_lines
 from alphadiffract_plugin.peaks.find_peaks import Lines
@@ -26,51 +26,64 @@ from alphadiffract_plugin.settings import RankSettings
 from alphadiffract_plugin.whole_pattern.fit_pattern import Evidence, FittedClass
 
 _GROUPS_PER_CELL = 6
-"""At most so many space groups of one cell are listed, so that rival cells are seen."""
+"""The result lists at most so many space groups of one cell, so that other cells are seen too."""
 MOST_OPINIONS = 3
-"""At most so many space groups are listed without a cell."""
+"""The result lists at most so many space groups without a cell."""
 LEAST_OPINION = 0.03
-"""And none of less probability: beside a good cell they would only confuse."""
+"""Smallest probability of a space group that is listed without a cell. Beside a good cell all are smaller."""
 _LEAST_NETWORK = 1e-4
-"""The network's probability of a group is taken to be no less: it may be wrong."""
+"""Smallest probability of a space group that the network is believed to tell from zero."""
 _TERMS = ("lines", "misfit", "parameters", "zero", "frequency", "network")
 
 
 @dataclass(frozen=True)
 class Weights:
-    """Weights of the score, in nats per unit of each term."""
+    """The fitted numbers of the ranking.
+
+    The score s of a cell with a space group, in nats, is the sum of six terms (see :func:`terms`), each times its
+    weight. All scores together give the probability p₀ that none of the cells is right,
+
+        ln(p₀ / (1 − p₀)) = none_offset + none_slope · asinh((nothing − ln Σ exp s) / 4),
+
+    where asinh is linear near zero and logarithmic far from it, so that no score makes the answer certain. The cells
+    share the rest as
+
+        p = (1 − p₀) · exp(temper · s) / Σ exp(temper · s),
+
+    and the space groups without a cell share p₀ in proportion to the network's probability times ``missed``.
+    """
 
     lines: float
-    """Of ``Evidence.lines``."""
+    """Weight of ``Evidence.lines``."""
     misfit: float
-    """Of the logarithm of one plus ``Evidence.misfit``."""
+    """Weight of the logarithm of one plus ``Evidence.misfit``."""
     parameters: float
-    """Of ``Evidence.parameters``."""
+    """Weight of ``Evidence.parameters``."""
     zero: float
-    """Of ``Evidence.zero``."""
+    """Weight of ``Evidence.zero``."""
     frequency: float
-    """Of the logarithm of the group's frequency among known structures."""
+    """Weight of the logarithm of the group's frequency among known structures."""
     network: float
-    """Of the logarithm of the network's probability of the group."""
+    """Weight of the logarithm of the network's probability of the group."""
     nothing: float
-    """Score that the cells together must beat."""
+    """The value of ln Σ exp s at which the logit of p₀ is ``none_offset``."""
     temper: float
-    """Factor of the scores where the cells share their probability: below 1, since the terms are not independent."""
+    """Factor of the scores where the cells share their probability; below 1, because the terms are not independent."""
     none_offset: float
-    """Logit of the probability of none where the cells just reach ``nothing``."""
+    """Logit of p₀ where ln Σ exp s equals ``nothing``."""
     none_slope: float
-    """Of that logit per unit of asinh((nothing - ln Σ exp score) / 4)."""
+    """Change of that logit per unit of the asinh."""
     missed: tuple[float, ...]
     """Share of the patterns of each crystal system whose cell is not among the answers, shape (7,)."""
 
     @property
-    def of_terms(self) -> np.ndarray:
+    def of_terms(self) -> Floats:
         """Weights of :func:`terms`, shape (6,)."""
         return np.array([getattr(self, name) for name in _TERMS])
 
 
 def terms(evidence: Evidence, log_frequency: float, log_network: float) -> tuple[float, ...]:
-    """What the first six weights multiply, in the order of :class:`Weights`."""
+    """The six terms that the first six weights multiply, in the order of :class:`Weights`."""
     return (
         evidence.lines,
         float(np.log1p(evidence.misfit)),
@@ -89,27 +102,29 @@ def weights() -> Weights:
 
 
 @functools.cache
-def log_frequency() -> np.ndarray:
-    """Logarithm of how common space groups 1 to 230 are among known structures, shape (230,).
+def log_frequency() -> Floats:
+    """Logarithm of the share of space groups 1 to 230 among known structures, shape (230,).
 
-    Counts of measured structures and a fifth of those of calculated ones of known compounds, half a structure added
-    to each group so that none is impossible.
+    A calculated structure of a known compound counts a fifth of a measured one. Half a structure is added to each
+    group, so that none is impossible.
     """
     document = json.loads(files("alphadiffract_plugin").joinpath("data/space_group_frequency.json").read_text())
     count = np.array(document["counts"]["experiment"]) + 0.2 * np.array(document["counts"]["dft_known"]) + 0.5
-    return np.log(count / count.sum())
+    share: Floats = np.log(count / count.sum())
+    return share
 
 
 def rank(
     fits: list[FittedClass], lines: Lines, prediction: Prediction | None, settings: RankSettings
 ) -> tuple[Candidate, ...]:
-    """Ranked candidates, the most probable first; fewer than ``settings.keep`` if there are no more.
+    """Ranked candidates, the most probable first, at most ``settings.keep``.
 
-    Up to three, of 3 % or more, have no cell (NaN): what the network says of the space group if no cell is right.
+    Up to three of them, of 3 % or more, have no cell (NaN): the network's space groups for the case that no cell is
+    right.
     """
     table, owner = term_table(fits, prediction)
     probability, none = shared_probability(table @ weights().of_terms, weights())
-    order = np.argsort(-probability, kind="stable")
+    order = np.argsort(-probability, kind="stable").tolist()
     chosen = first_of_each_cell([id(fit.trial) for fit, _ in owner], order, settings.keep)
     found = [_candidate(*owner[i], float(probability[i]), lines) for i in chosen]
     if prediction is not None:
@@ -121,8 +136,8 @@ def rank(
     return tuple(sorted(found, key=lambda candidate: -candidate.probability)[: settings.keep])
 
 
-def shared_probability(score: np.ndarray, weights: Weights) -> tuple[np.ndarray, float]:
-    """Probability of each answer from its score, shape (S,), and that of none of them."""
+def shared_probability(score: Floats, weights: Weights) -> tuple[Floats, float]:
+    """Probability of each answer from its score, shape (S,), and that of none of them; see :class:`Weights`."""
     if len(score) == 0:
         return np.zeros(0), 1.0
     top = score.max()
@@ -132,24 +147,24 @@ def shared_probability(score: np.ndarray, weights: Weights) -> tuple[np.ndarray,
     return (1 - none) * share / share.sum(), float(none)
 
 
-def opinion_without_cell(space_group_probability: np.ndarray, weights: Weights) -> np.ndarray:
-    """Probability of each space group, shape (230,), where no cell is right.
+def opinion_without_cell(space_group_probability: Floats, weights: Weights) -> Floats:
+    """Probability of each space group, shape (230,), for the case that no cell is right; see :class:`Weights`.
 
-    The network's, weighted by how often the cell of a crystal system is missed: low symmetry hides better.
+    Cells of low symmetry are missed more often, so their groups gain.
     """
     systems = [crystal.crystal_system_from_space_group(number) for number in range(1, 231)]
     share = space_group_probability * np.array(
         [weights.missed[crystal.CRYSTAL_SYSTEMS.index(name)] for name in systems]
     )
-    return share / share.sum()
+    return np.asarray(share / share.sum())
 
 
 def term_table(
     fits: list[FittedClass], prediction: Prediction | None
-) -> tuple[np.ndarray, list[tuple[FittedClass, Setting]]]:
-    """The terms of every cell with every space group, shape (S, 6), and whose they are.
+) -> tuple[Floats, list[tuple[FittedClass, Setting]]]:
+    """The terms of every cell with every space group, shape (S, 6), and the cells and groups that they belong to.
 
-    Where the network was not asked its logarithm is that of the frequency of the group: no more than a prior.
+    Without a prediction the frequency of a group among known structures takes the place of the network's probability.
     """
     frequency = log_frequency()
     network = frequency
@@ -163,7 +178,7 @@ def term_table(
 
 
 def first_of_each_cell(cells: Sequence[int], order: Sequence[int], keep: int) -> list[int]:
-    """The first ``keep`` answers in this order, at most six of each cell; ``cells`` numbers the cell of each answer."""
+    """The first ``keep`` answers in this order, at most six of each cell; ``cells`` has the cell of each answer."""
     taken: Counter[int] = Counter()
     chosen = []
     for i in order:
@@ -215,10 +230,9 @@ def _without_cell(space_group: int, probability: float) -> Candidate:
 def _cell_esd(fit: FittedClass, setting: Setting) -> Cell:
     """Standard uncertainties on the standard axes, from the metric's covariance by numerical derivatives."""
     step = 1e-6 * float(np.abs(fit.trial.metric).max())
-
     axes = setting.standard_axes(crystal.cell_from_metric(fit.trial.metric))
 
-    def cell(metric: np.ndarray) -> np.ndarray:
+    def cell(metric: Floats) -> Floats:
         return np.array(
             crystal.cell_from_direct_metric(axes.T @ np.linalg.inv(crystal.tensor_from_metric(metric)) @ axes)
         )
@@ -227,4 +241,6 @@ def _cell_esd(fit: FittedClass, setting: Setting) -> Cell:
         [(cell(fit.trial.metric + step * e) - cell(fit.trial.metric - step * e)) / (2 * step) for e in np.eye(6)], 1
     )
     variance = np.einsum("ij,jk,ik->i", jacobian, fit.covariance, jacobian)
-    return tuple(float(v) for v in np.where(variance > 1e-16, np.sqrt(np.maximum(variance, 0)), 0.0))
+    esd = np.where(variance > 1e-16, np.sqrt(np.maximum(variance, 0)), 0.0)  # below 1e-8 is rounding
+    a, b, c, alpha, beta, gamma = (float(value) for value in esd)
+    return a, b, c, alpha, beta, gamma

@@ -44,7 +44,7 @@ def call(indexer: Indexer, histogram: Histogram, settings: Settings) -> Indexing
 
 @contextlib.contextmanager
 def as_plugin_error(kind: str, name: str, function: Callable[..., object]) -> Iterator[None]:
-    """Turn an error in a function of another package into a PluginError that names it; an error of ours stays as it is.
+    """Turn an error in a function of another package into a PluginError that names it; our own errors stay as they are.
 
     Parameters
     ----------

@@ -114,7 +114,9 @@ def _simulated(
     if run is None:
         if preset not in PRESETS:
             raise SettingsError(f"there are no effects {preset!r}", fix=f"choose one of {', '.join(PRESETS)}")
-        return on_structures(folder, structures, PRESETS[preset], split=split, each=each, seed=seed, device=device)
+        return on_structures(
+            folder, structures or [], PRESETS[preset], split=split, each=each, seed=seed, device=device
+        )
     from alphadiffract_plugin.models.training.config import read
 
     if not (run / "run.toml").is_file():

@@ -22,10 +22,10 @@ class Format(str, enum.Enum):
 
 
 def simulate(
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="A folder for the patterns.")],
     structures: Annotated[
         list[Path] | None, typer.Argument(metavar="STRUCTURES", help="Structure files: .parquet or .cif.")
     ] = None,
-    output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="A folder for the patterns.")] = ...,
     count: Annotated[int, typer.Option(min=1, help="Patterns of those structures, which are drawn in turn.")] = 12,
     random: Annotated[int, typer.Option(min=0, metavar="N", help="Patterns of crystals made up at random.")] = 0,
     effects: Annotated[

@@ -73,7 +73,7 @@ class Lattice:
         return metric @ np.linalg.pinv(self.metric_map)
 
     @functools.cache  # noqa: B019 - the fourteen lattices live as long as the process
-    def indices(self, longest: int) -> np.ndarray:
+    def indices(self, longest: int) -> Ints:
         """Allowed indices with distinct 1/d² and h² + k² + l² ≤ ``longest``, lowest first, shape (H, 3)."""
         reach = int(np.sqrt(longest)) + 1
         grid = np.array(list(itertools.product(range(-reach, reach + 1), repeat=3)))
@@ -83,7 +83,8 @@ class Lattice:
         grid = grid[size <= longest]
         grid = grid[np.lexsort((*(-grid.T), (grid**2).sum(1)))]
         _, first = np.unique(self.design(grid).round(6), axis=0, return_index=True)
-        return grid[np.sort(first)]
+        distinct: Ints = grid[np.sort(first)]
+        return distinct
 
     @functools.cache  # noqa: B019
     def assignments(self) -> np.ndarray:
@@ -199,7 +200,8 @@ _PRIMITIVE = {
 
 def primitive_basis(cell: Cell, letter: str) -> Floats:
     """Rows: primitive basis vectors in Å, shape (3, 3), of a centred conventional cell."""
-    return _PRIMITIVE[letter] @ np.linalg.cholesky(direct_metric_from_cell(cell))
+    basis: Floats = _PRIMITIVE[letter] @ np.linalg.cholesky(direct_metric_from_cell(cell))
+    return basis
 
 
 @dataclass(frozen=True)
@@ -229,12 +231,12 @@ def bravais_from_basis(basis: Floats, relative_tolerance: float) -> BravaisCell:
     import spglib
 
     reduced = spglib.niggli_reduce(basis, eps=1e-5)
-    reduced = basis if reduced is None else reduced
-    reach = relative_tolerance * np.linalg.norm(reduced, axis=1).min()
-    found = spglib.get_symmetry_dataset((reduced, [[0.0, 0.0, 0.0]], [1]), symprec=reach)
+    reduced = basis if reduced is None else np.asarray(reduced)
+    reach = relative_tolerance * float(np.linalg.norm(reduced, axis=1).min())
+    found = spglib.get_symmetry_dataset((reduced.tolist(), [[0.0, 0.0, 0.0]], [1]), symprec=reach)
     if found is None or found.number not in _GROUPS_OF_LATTICES:
         return BravaisCell("triclinic", "P", cell_from_direct_metric(reduced @ reduced.T))
     family = lattice_family(crystal_system_from_space_group(found.number))
-    lattice = found.std_lattice
+    lattice = np.asarray(found.std_lattice)
     cell = cell_from_direct_metric(lattice @ lattice.T)
     return BravaisCell(family, symbol_from_space_group(found.number)[0], cell)

@@ -49,7 +49,7 @@ def cell_from_direct_metric(g: Floats) -> Cell:
 
 def cell_from_metric(metric: Floats) -> Cell:
     """Cell in Å and degrees of a reciprocal metric of shape (6,)."""
-    return cell_from_direct_metric(np.linalg.inv(tensor_from_metric(metric)))
+    return cell_from_direct_metric(np.asarray(np.linalg.inv(tensor_from_metric(metric)), dtype=np.float64))
 
 
 def angle_determinant(angles: Floats) -> Floats:
@@ -64,7 +64,8 @@ def angle_determinant(angles: Floats) -> Floats:
 def volume_from_cell(cell: Cell | Floats) -> Floats:
     """Volume in Å³ of cells in Å and degrees, shape (..., 6) to (...); 0 for angles that no cell has."""
     lengths, angles = np.split(np.asarray(cell, dtype=float), 2, axis=-1)
-    return lengths.prod(-1) * np.sqrt(np.maximum(angle_determinant(angles), 0))
+    volume: Floats = lengths.prod(-1) * np.sqrt(np.maximum(angle_determinant(angles), 0))
+    return volume
 
 
 def is_cell(cell: Floats) -> Bools:

@@ -52,7 +52,8 @@ class Setting:
         choices = self.to_standard @ _same_symbol(self.space_group)
         metric = np.swapaxes(choices, 1, 2) @ direct_metric_from_cell(cell) @ choices
         cosine = metric[:, 0, 2] / np.sqrt(metric[:, 0, 0] * metric[:, 2, 2])
-        return choices[np.argmin(np.abs(cosine) + 1e-6 * (cosine > 0) + 1e-9 * np.arange(len(cosine)))]
+        best: Floats = choices[np.argmin(np.abs(cosine) + 1e-6 * (cosine > 0) + 1e-9 * np.arange(len(cosine)))]
+        return best
 
     def standard_cell(self, cell: Cell) -> Cell:
         """The cell (Å, degrees) on those axes."""

@@ -15,7 +15,7 @@ from alphadiffract_plugin.records import CRYSTAL_SYSTEMS, Candidate, Histogram, 
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure, SubFigure
 
 DATA, FOUND, UNEXPLAINED, QUIET = "#1f2937", "#2563eb", "#dc2626", "#9ca3af"
 RANKS = ("#0f766e", "#b45309", "#7c3aed", "#be185d", "#4d7c0f")
@@ -41,21 +41,20 @@ def figure_of(histogram: Histogram, result: IndexingResult) -> Figure:
     shown = _distinct(result.candidates, len(RANKS))
     figure = Figure(figsize=(11, 6), layout="constrained")
     FigureCanvasAgg(figure)
-    main, side = figure, None
+    main: Figure | SubFigure = figure
     if result.prediction is not None:
-        main, side = figure.subfigures(1, 2, width_ratios=(3.3, 1))
+        main, side = figure.subfigures(1, 2, squeeze=False, width_ratios=(3.3, 1))[0]
+        _draw_opinion(side, result.prediction)
     pattern, ticks = main.subplots(2, 1, sharex=True, height_ratios=(1, 0.02 + 0.085 * max(len(shown), 1)))
     main.suptitle(_title(result), x=0.02, ha="left", fontsize=11, parse_math=False)
     _draw_pattern(pattern, histogram, result)
     _draw_ticks(ticks, histogram, shown)
-    if side is not None:
-        _draw_opinion(side, result.prediction)
     return figure
 
 
 def _distinct(candidates: Sequence[Candidate], most: int) -> list[tuple[int, Candidate]]:
     """(rank, candidate) of the first answers with a cell that differ in their line positions."""
-    shown: dict[tuple, tuple[int, Candidate]] = {}
+    shown: dict[tuple[object, ...], tuple[int, Candidate]] = {}
     for rank, candidate in enumerate(candidates, 1):
         if not candidate.has_cell:
             continue
@@ -123,7 +122,7 @@ def _draw_ticks(axes: Axes, histogram: Histogram, shown: Sequence[tuple[int, Can
     axes.spines["left"].set_visible(False)
 
 
-def _draw_opinion(figure: Figure, prediction: Prediction) -> None:
+def _draw_opinion(figure: SubFigure, prediction: Prediction) -> None:
     systems, groups = figure.subplots(2, 1, height_ratios=(7, 5))
     figure.suptitle("what the network says", fontsize=11)
     _bars(systems, CRYSTAL_SYSTEMS, prediction.crystal_system_probability)
