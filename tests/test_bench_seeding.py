@@ -129,8 +129,10 @@ def test_what_fails_is_shown_and_counted():
         "| b | trigonal | neutron | 225 | 167 | 9.00 | 8.90 | 1.01 | - | - | - | yes / yes | 90.0 / 80.0 | 0 |"
     )
     assert "too few lines" in seeding.shown(failed)
-    told = seeding.summary([good, wrong, failed, loose])
-    assert told.startswith("4 patterns, 2 crystal systems, laboratory, neutron: 2 converged, 3 from the known cell; ")
-    assert "Rwp within 1.15 x in 2; cell within 0.1 % of the known one in 1, of the one refined from it in 1" in told
-    assert told.endswith("both limits kept by 1.")
+    printed = seeding.summary([good, wrong, failed, loose])
+    assert printed.startswith(
+        "4 patterns, 2 crystal systems, laboratory, neutron: 2 converged, 3 from the known cell; "
+    )
+    assert "Rwp within 1.15 x in 2; cell within 0.1 % of the known one in 1, of the one refined from it in 1" in printed
+    assert printed.endswith("both limits kept by 1.")
     assert all(len(row.split("|")) == len(seeding.HEAD) + 2 for row in map(seeding.shown, (good, wrong, failed)))

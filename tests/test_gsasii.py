@@ -185,7 +185,7 @@ def test_a_calibrated_instrument_is_kept(lab6_lab, tmp_path):
     assert [instrument[name][1] for name in "UVWXY"] == [0.0, 0.0, 1.0, 1.0, 0.0]
 
 
-def test_a_wrong_cell_is_told_and_seeded_as_it_is(lab6_lab, tmp_path):
+def test_a_wrong_cell_is_reported_and_seeded_as_it_is(lab6_lab, tmp_path):
     wrong = (4.4, 4.4, 4.4, 90.0, 90.0, 90.0)
     report = seeder.seed(lab6_lab, answer(lab6_lab, candidate_of(221, wrong)), tmp_path, QUICK)
     project = opened(report.target)

@@ -61,7 +61,7 @@ def lab6(lab6_lab):
     )
 
 
-def test_anglesite_beats_chance_and_a_supercell_is_told_by_its_reflections(pbso4_xray, held):
+def test_anglesite_beats_chance_and_a_supercell_is_recognised_by_its_reflections(pbso4_xray, held):
     project, histogram = held(pbso4_xray)
     doubled = (8.4786, 10.7952, 6.9590, 90.0, 90.0, 90.0)
     huge = tuple(4 * length for length in ANGLESITE[:3]) + ANGLESITE[3:]

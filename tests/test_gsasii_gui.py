@@ -90,7 +90,9 @@ def window(tmp_path):
     def use(file: Path) -> dict:
         home = {"HOME": str(tmp_path), "USERPROFILE": str(tmp_path), "GDK_BACKEND": "x11"}
         command = ["xvfb-run", "-a", "-s", SCREEN, sys.executable, "-c", DRIVER, str(file)]
-        done = subprocess.run(command, cwd=tmp_path, env=os.environ | home, capture_output=True, text=True, timeout=1800)
+        done = subprocess.run(
+            command, cwd=tmp_path, env=os.environ | home, capture_output=True, text=True, timeout=1800
+        )
         seen = [line for line in done.stdout.splitlines() if line.startswith("SEEN ")]
         assert seen, done.stderr[-3000:]
         return json.loads(seen[0].removeprefix("SEEN "))
@@ -128,7 +130,7 @@ def test_the_menu_leads_to_the_cells_and_the_ticked_ones_become_phases(window, t
     assert sum("found by alphadiffract-plugin" in line for line in seen["notebook"]) == 2
 
 
-def test_a_file_that_is_no_answer_is_told_in_the_window(window, tmp_path):
+def test_a_file_that_is_no_answer_is_reported_in_the_window(window, tmp_path):
     (tmp_path / "list.json").write_text("[1, 2]")
     [message] = window(tmp_path / "list.json")["refused"]
     assert "this JSON holds something else, no answer of alphadiffract-plugin; give the NAME.json" in message

@@ -41,7 +41,7 @@ def test_the_importer_comes_and_goes_without_gsasii(cli, home, monkeypatch):
     assert place.read_text() == IMPORTER.read_text()
     assert cli("gsasii", "install-hook").out.startswith(f"already there: {place}\n")
     assert cli("gsasii", "remove-hook").out == f"removed: {place}\n"
-    assert cli("gsasii", "remove-hook").out == f"not there, nothing to remove: {place}\n"
+    assert cli("gsasii", "remove-hook").out == f"nothing to remove: there is no {place}\n"
     assert list(place.parent.iterdir()) == []
 
 
@@ -56,18 +56,21 @@ def test_a_file_of_somebody_else_stays(cli, tmp_path, command):
     (tmp_path / NAME).write_text("# my own importer\n")
     shown = cli("gsasii", command, "--folder", tmp_path)
     assert (shown.code, shown.out) == (2, "")
-    assert f"error: {tmp_path / NAME}: is there already and was not written by this program\n  How to fix it: move it away" in shown.err
+    assert (
+        f"error: {tmp_path / NAME}: is there already and was not written by this program\n  How to fix it: move it away"
+        in shown.err
+    )
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [(NAME, "# my own importer\n")]
 
 
-def test_a_folder_that_cannot_be_is_told(cli, tmp_path):
+def test_a_folder_that_cannot_be_is_reported(cli, tmp_path):
     (tmp_path / "file").write_text("")
     shown = cli("gsasii", "install-hook", "--folder", tmp_path / "file" / "imports")
     assert shown.code == 2
     assert "is a file, so no folder can be there" in shown.err
 
 
-def test_a_gsasii_too_old_to_look_there_is_told(cli, home, tmp_path, monkeypatch):
+def test_a_gsasii_too_old_to_look_there_is_reported(cli, home, tmp_path, monkeypatch):
     (tmp_path / "GSASIIfiles.py").write_text("# of 2024\n")
     old = gsasii.Installation(tmp_path, "", "on sys.path", "5.0.0")
     monkeypatch.setattr(gsasii, "find", lambda: old)
@@ -121,8 +124,8 @@ DRIVER = """
 import contextlib, io, json, sys, types
 from pathlib import Path
 from types import ModuleType
-told = io.StringIO()
-with contextlib.redirect_stdout(told):
+printed = io.StringIO()
+with contextlib.redirect_stdout(printed):
     from GSASII import GSASIIscriptable as G2sc
     project = G2sc.G2Project(newgpx="driven.gpx")
     G2sc.LoadG2fil()
@@ -175,7 +178,7 @@ with contextlib.redirect_stdout(told):
     project.save()
     again = G2sc.G2Project(gpxfile="driven.gpx")
     seen["saved"] = [phase.name for phase in again.phases()]
-seen["told"] = told.getvalue()
+seen["printed"] = printed.getvalue()
 print(json.dumps(seen))
 """
 
@@ -198,9 +201,9 @@ def driven(tmp_path_factory):
 
 @pytest.mark.gsasii
 def test_gsasii_lists_it_in_the_menu(driven):
-    name, told, extensions, strict = driven["menu"]
+    name, printed, extensions, strict = driven["menu"]
     assert name == "(user) AlphaDiffract result"
-    assert "alphadiffract-plugin index" in told
+    assert "alphadiffract-plugin index" in printed
     assert (extensions, strict) == ([".json", ".jsonl"], True)
 
 
@@ -269,13 +272,13 @@ def test_of_a_single_cell_nobody_is_asked_and_nothing_ticked_is_no_phase(driven)
         ("odd.json", "candidate 1 of pbso4 has a form that this importer does not know"),
     ],
 )
-def test_what_is_no_answer_is_refused_with_the_mend_and_no_traceback(driven, name, said):
+def test_what_is_no_answer_is_refused_with_how_to_fix_it_and_no_traceback(driven, name, said):
     good, errors, warnings = driven["refused"][name]
     assert not good
     assert said in errors
     assert warnings == errors  # GSAS-II shows the one in a window, and prints the other
     assert said in driven["scripted"][name][0]
-    assert "Traceback" not in driven["told"]
+    assert "Traceback" not in driven["printed"]
 
 
 @pytest.mark.gsasii
@@ -288,17 +291,17 @@ def test_a_cell_that_its_space_group_forbids_is_no_phase(driven):
 def test_doctor_tries_gsasii_when_asked(cli):
     shown = cli("doctor", "--gsasii")
     assert shown.code == 0
-    [line] = [line for line in shown.out.splitlines() if "GSAS-II at work" in line]
+    [line] = [line for line in shown.out.splitlines() if "GSAS-II in use" in line]
     assert line.startswith("ok ")
     assert "made, saved, opened again and calculated in" in line
 
 
 def test_doctor_does_not_try_it_unasked(cli, monkeypatch):
     monkeypatch.setattr(doctor.subprocess, "run", lambda *_, **__: pytest.fail("a process was started"))
-    assert "GSAS-II at work" not in cli("doctor").out
+    assert "GSAS-II in use" not in cli("doctor").out
 
 
-def test_doctor_says_what_fails_in_a_broken_gsasii_and_the_mend(cli, tmp_path, monkeypatch):
+def test_doctor_says_what_fails_in_a_broken_gsasii_and_how_to_fix_it(cli, tmp_path, monkeypatch):
     (tmp_path / "GSASII").mkdir()
     (tmp_path / "GSASII" / "__init__.py").write_text("")
     (tmp_path / "GSASII" / "GSASIIscriptable.py").write_text("raise ImportError('no binaries for this Python')\n")
@@ -306,7 +309,7 @@ def test_doctor_says_what_fails_in_a_broken_gsasii_and_the_mend(cli, tmp_path, m
     shown = cli("doctor", "--gsasii")
     assert shown.code == 0
     lines = shown.out.splitlines()
-    [row] = [row for row, line in enumerate(lines) if "GSAS-II at work" in line]
+    [row] = [row for row, line in enumerate(lines) if "GSAS-II in use" in line]
     assert lines[row].startswith("missing ")
     assert "importing it failed: " in lines[row]
     assert "no binaries for this Python" in lines[row]
@@ -315,7 +318,7 @@ def test_doctor_says_what_fails_in_a_broken_gsasii_and_the_mend(cli, tmp_path, m
 
 def test_doctor_says_that_there_is_none_to_try(cli, monkeypatch):
     monkeypatch.setattr(gsasii, "find", lambda: None)
-    assert "there is none to try" in cli("doctor", "--gsasii").out
+    assert "GSAS-II was not found" in cli("doctor", "--gsasii").out
 
 
 def test_doctor_does_not_wait_for_ever(cli, tmp_path, monkeypatch):
@@ -328,15 +331,15 @@ def test_doctor_does_not_wait_for_ever(cli, tmp_path, monkeypatch):
     assert re.search("(starting|importing it) failed: no end after 3 s", shown), "starting, where the machine is busy"
 
 
-@pytest.mark.parametrize("told", [b"saving it\n", "saving it\n", None])
-def test_doctor_names_the_step_that_does_not_end_on_windows_too(cli, monkeypatch, told):
+@pytest.mark.parametrize("printed", [b"saving it\n", "saving it\n", None])
+def test_doctor_names_the_step_that_does_not_end_on_windows_too(cli, monkeypatch, printed):
     def late(command, *, stdin, timeout, **more):
         assert stdin == subprocess.DEVNULL
-        raise subprocess.TimeoutExpired(command, timeout, output=told)
+        raise subprocess.TimeoutExpired(command, timeout, output=printed)
 
     monkeypatch.setattr(gsasii, "find", lambda: gsasii.Installation(Path(), "", "on sys.path", "5.0.0"))
     monkeypatch.setattr(doctor.subprocess, "run", late)
-    step = "saving it" if told else "starting"
+    step = "saving it" if printed else "starting"
     assert f"{step} failed: no end after 120 s" in cli("doctor", "--gsasii").out
 
 
@@ -361,7 +364,9 @@ def test_the_importer_understands_the_answers_of_this_version(tmp_path):
 
 def test_the_importer_also_loads_into_a_gsasii_whose_modules_lie_side_by_side(tmp_path, monkeypatch):
     fakes = {name: ModuleType(name) for name in ("GSASIIlattice", "GSASIIobj", "GSASIIspc")}
-    fakes["GSASIIobj"].ImportPhase = type("ImportPhase", (), {"__init__": lambda self, **told: vars(self).update(told)})
+    fakes["GSASIIobj"].ImportPhase = type(
+        "ImportPhase", (), {"__init__": lambda self, **printed: vars(self).update(printed)}
+    )
     for name, module in fakes.items():
         monkeypatch.setitem(sys.modules, name, module)
     reader = runpy.run_path(str(IMPORTER))["AlphaDiffractReader"]()

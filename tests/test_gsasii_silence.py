@@ -68,7 +68,7 @@ def test_le_bail_in_the_first_refinement_fails_without_an_exception_in_gsasii_bu
         phase.set_refinements({"LeBail": True})
         project.set_Controls("cycles", 0)
         assert project.refine() is None
-    assert histogram.get_wR() is None, "nothing was fitted, and nobody was told"
+    assert histogram.get_wR() is None, "nothing was fitted, and no error was raised"
     assert gsasii.refine(project, histogram, phase, result, cycles=1, control=KNOWN) == dataclasses.replace(
         fitted[3], target=str(project.filename)
     )
@@ -133,7 +133,7 @@ def test_a_cell_of_five_numbers_leaves_no_half_made_phase(lab6_lab, result, tmp_
     assert str(project.data) == before
 
 
-def test_an_instrument_without_a_wavelength_is_told_before_anything_is_indexed(lab6_lab, tmp_path):
+def test_an_instrument_without_a_wavelength_is_refused_before_anything_is_indexed(lab6_lab, tmp_path):
     _, histogram = loaded(lab6_lab, tmp_path)
     (tmp_path / "bare.instprm").write_text("#GSAS-II instrument parameter file\nType:PXC\nBank:1\nZero:0.0\n")
     with gsasii.quiet():
@@ -162,7 +162,7 @@ def test_a_pattern_named_dat_keeps_its_points(lab6_lab, result, tmp_path, monkey
     assert np.allclose(np.ma.getdata(ours.getdata("x")), lab6_lab.two_theta)
 
 
-def test_esds_of_a_cell_that_was_never_refined_are_told_as_unknown_not_as_zero(fitted, lab6_lab, result, tmp_path):
+def test_esds_of_a_cell_that_was_never_refined_are_reported_as_unknown_not_as_zero(fitted, lab6_lab, result, tmp_path):
     project, histogram = loaded(lab6_lab, tmp_path)
     (phase,) = gsasii.seed(project, histogram, result, control=KNOWN)
     with gsasii.quiet():

@@ -384,7 +384,7 @@ def with_array(code):
     return forge
 
 
-FORGED = {
+MALICIOUS = {
     "a multiplier": lambda code: with_constraint(code),
     "constraints in a tuple": lambda code: with_constraint(code, all_of=tuple),
     "a constraint that is a tuple": lambda code: with_constraint(code, one=tuple),
@@ -399,13 +399,13 @@ FORGED = {
 
 
 @pytest.mark.gsasii
-@pytest.mark.parametrize("how", FORGED)
-def test_a_forged_project_that_gsasii_would_run_in_a_refinement_is_refused(lab6_project, tmp_path, how):
+@pytest.mark.parametrize("how", MALICIOUS)
+def test_a_malicious_project_that_gsasii_would_run_in_a_refinement_is_refused(lab6_project, tmp_path, how):
     ran, path = tmp_path / "ran", tmp_path / "theirs.gpx"
     code = f"[1.0,open({str(ran)!r},'w')][0]"
     with gsasii.quiet():
         project = gsasii.scriptable().G2Project(gpxfile=str(lab6_project))
-        FORGED[how](code)(project)
+        MALICIOUS[how](code)(project)
         project.filename = str(path)
         project.save()
     with pytest.raises(UntrustedFileError, match="this project"):

@@ -455,7 +455,7 @@ def test_a_rocking_curve_is_no_powder_pattern(points, tmp_path):
         histogram_from_file(tmp_path / "omega.xrdml")
 
 
-def test_a_format_is_told_from_the_content_not_from_the_name(points, tmp_path):
+def test_a_format_is_recognised_by_the_content_not_from_the_name(points, tmp_path):
     (tmp_path / "pbso4.dat").write_text(xrdml(points))
     (tmp_path / "pbso4.xy").write_text(gsas("STD", points))
     assert "xrdml" in histogram_from_file(tmp_path / "pbso4.dat").source

@@ -240,7 +240,7 @@ print(len(bundle.seed(histogram, result, Path(folder) / "bundle", Settings()).fi
 """
 
 
-def test_without_gsasii_the_bundle_is_made_and_the_project_says_the_mend(examples, anglesite, tmp_path):
+def test_without_gsasii_the_bundle_is_made_and_the_project_says_how_to_fix_it(examples, anglesite, tmp_path):
     answer = tmp_path / "answer.json"
     answer.write_text(anglesite.to_json())
     arguments = [sys.executable, "-c", WITHOUT, str(examples / "pbso4_xray.xye"), str(answer), str(tmp_path)]
@@ -294,7 +294,7 @@ def test_a_gsasii_that_fails_to_import_says_why(fake_gsasii):
         gsasii.scriptable()
 
 
-def test_a_pattern_without_esds_is_weighed_by_its_scatter(lab6_lab, lab6_ssrl):
+def test_a_pattern_without_esds_gets_weights_from_its_scatter(lab6_lab, lab6_ssrl):
     bare = dataclasses.replace(lab6_lab, esd=None)
     counts = np.round(bare.intensity)
     esd = with_esd(dataclasses.replace(bare, intensity=counts)).esd
