@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from alphadiffract_plugin import gsasii, pipeline
+from alphadiffract_plugin import pipeline
+from alphadiffract_plugin.gsasii import installation
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
-BLOCK = re.compile(r"^```(python|console)\n(.*?)^```$", re.M | re.S)
+BLOCK = re.compile(r"^```(python|console|toml)\n(.*?)^```$", re.M | re.S)
 WITH_CODE = [page for page in sorted(DOCS.rglob("*.md")) if BLOCK.search(page.read_text(encoding="utf-8"))]
 RUN = ("index", "seed")
 """Commands that are run; the others install something, or take long and have tests of their own."""
@@ -44,12 +45,16 @@ def clone(tmp_path, monkeypatch) -> Path:
 
 
 def run(page: Path, cli) -> dict[str, object]:
-    """Run a page from top to bottom; the names that its Python leaves behind."""
+    """Run a page from top to bottom; the names that its Python leaves behind.
+
+    A block of TOML whose first line is ``# NAME.toml`` becomes that file.
+    """
     text, names = page.read_text(encoding="utf-8"), {}
     for kind, block in BLOCK.findall(text):
         if kind == "python":
             exec(compile(block, page.name, "exec"), names)
-            continue
+        elif kind == "toml":
+            Path(block.split()[1]).write_text(block, encoding="utf-8")
         for line in re.findall(r"^\$ alphadiffract-plugin (.*)$", block, re.M):
             command = shlex.split(line)
             if command[0] in RUN:
@@ -62,7 +67,7 @@ def run(page: Path, cli) -> dict[str, object]:
 def test_the_code_of_the_page_runs(page, remembered, clone, cli, monkeypatch, request):
     if page.name == "gsasii.md" and page.parent == DOCS:
         pytest.skip("has a test of its own, which needs GSAS-II")
-    monkeypatch.setattr(gsasii, "find", lambda: None)
+    monkeypatch.setattr(installation, "find", lambda: None)
     if page.name == "next-steps.md":
         cli(*FIRST.split())
     names = run(page, cli)
@@ -97,7 +102,7 @@ def test_the_table_shown_is_what_the_command_prints(page, remembered, clone, cli
 
     text = (ROOT / page).read_text(encoding="utf-8")
     command = re.search(r"alphadiffract-plugin (index [^\n]*)", text)[1]
-    monkeypatch.setattr(gsasii, "find", lambda: None)
+    monkeypatch.setattr(installation, "find", lambda: None)
     monkeypatch.setattr(tables, "stdout", lambda: Console(width=88, highlight=False, markup=False, emoji=False))
     printed = cli(*command.split())
     assert printed.code == 0
