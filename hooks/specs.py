@@ -1,6 +1,6 @@
 """The whole contract: a pluggy project and an entry-point group, both named ``rietveld``, and three hooks.
 
-Hooks yield typed records; the host lists them and selects by name, so no plugin races another.
+Hooks yield records, from which the host chooses by name; the order in which plugins are found does not matter.
 """
 
 from __future__ import annotations
@@ -25,39 +25,42 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 
 @dataclass(frozen=True)
 class Indexer:
-    """A way from a histogram to ranked cells and space groups."""
+    """A method that finds ranked cells and space groups of a histogram."""
 
     name: str
-    """What a user types after ``--indexer``: lower case, words joined by hyphens."""
+    """Name to give after ``--indexer``, in lower case with hyphens between words."""
     summary: str
-    """One line for ``alphadiffract-plugin plugins``."""
+    """One line of description for ``alphadiffract-plugin plugins``."""
     index: Callable[[Histogram, Settings], IndexingResult]
-    """Called once a histogram, in the process that asked; heavy imports belong inside it. Returns a result with no
-    candidates if it has no answer; raises an error that says how to fix it if the histogram is not for it."""
+    """Function that the host calls once for each histogram, in its own process; slow imports belong inside it. It
+    returns a result without candidates if it finds no answer, and raises an error that says how to fix it if the
+    histogram cannot be used."""
 
 
 @dataclass(frozen=True)
 class Seeder:
-    """A way from ranked answers to the start of a refinement."""
+    """A method that turns ranked answers into the start of a refinement."""
 
     name: str
-    """What a user types after ``--seed``."""
+    """Name to give after ``--seed``."""
     summary: str
-    """One line for ``alphadiffract-plugin plugins``."""
+    """One line of description for ``alphadiffract-plugin plugins``."""
     seed: Callable[[Histogram, IndexingResult, Path, Settings], SeedReport]
-    """Called with the folder to write into (it exists); must leave nothing half-written behind."""
+    """Function that the host calls with the existing folder to write into; it must not leave incomplete files."""
 
 
 @hookspec
 def rietveld_indexers() -> Iterable[Indexer]:
-    """Yield the indexers that this plugin offers; called once, when a host first lists or selects one."""
+    """Yield the indexers of this plugin; the host calls it once, when it first lists or chooses an indexer."""
+    return ()
 
 
 @hookspec
 def rietveld_seeders() -> Iterable[Seeder]:
-    """Yield the seeders that this plugin offers; called once, when a host first lists or selects one."""
+    """Yield the seeders of this plugin; the host calls it once, when it first lists or chooses a seeder."""
+    return ()
 
 
 @hookspec
 def rietveld_commands(app: typer.Typer) -> None:
-    """Add commands to the host's command line; called once, before it parses its arguments."""
+    """Add commands to the command line of the host; the host calls it once, before it parses its arguments."""

@@ -1,1 +1,1 @@
-"""The network and what it learned: architectures, checkpoint folders, catalogue. torch is imported inside functions."""
+"""The networks: architectures, model folders, catalogue, the simulation that they learn from, and their training."""

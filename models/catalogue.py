@@ -1,22 +1,24 @@
 """Which models there are, by name: those in the package and the user's own.
 
-The user's models lie in a data folder as the platform has it, or where the environment variable
-``ALPHADIFFRACT_MODELS`` says. Wherever a model is asked for, the path of a model folder does as well.
+The user's models lie in the data folder of the platform (on Linux ``~/.local/share/alphadiffract-plugin/models``), or
+where the environment variable ``ALPHADIFFRACT_MODELS`` says. Every command that takes the name of a model also takes
+the path of a model folder.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
-import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from alphadiffract_plugin.errors import ModelError, OutputError
+from alphadiffract_plugin.errors import ModelError
+from alphadiffract_plugin.output import writing
 
 DEFAULT = "compact-duo-2026-11"
-"""What ``default`` stands for."""
+"""Name of the model that ``default`` stands for."""
 RELEASED = Path(__file__).parent / "released"
 """Folder of the models that come with the package."""
 _FILES = ("config.json", "model.safetensors", "card.md", "README.md", "LICENSE", "maxsub.json")
@@ -27,19 +29,19 @@ class ModelInfo:
     """One model that can be asked for by name."""
 
     name: str
-    """What to type."""
+    """Name to give on the command line."""
     folder: Path
-    """Where it lies."""
+    """Its folder."""
     packaged: bool
-    """Whether it came with the package."""
+    """Whether it comes with the package."""
     default: bool
     """Whether ``default`` stands for it."""
     architecture: str
     """``compact`` or ``open``."""
     size: int
-    """Bytes of its weights, over all members."""
+    """Size of the weights of all its members, in bytes."""
     members: int = 1
-    """Networks whose answers are averaged."""
+    """Number of networks whose answers are averaged."""
 
 
 @dataclass(frozen=True)
@@ -48,28 +50,24 @@ class ModelDetails:
 
     info: ModelInfo
     """Its line in the list."""
-    config: dict
-    """Its ``config.json``; of an ensemble, ``members`` with that of each by name."""
+    config: dict[str, Any]
+    """Its ``config.json``; for an ensemble, ``{"members": {name: config.json}}``."""
     card: str
     """Its model card (Markdown); empty if it has none."""
 
 
 def user_folder() -> Path:
-    """Where the user's models lie; the folder need not exist."""
+    """The folder of the user's models; it need not exist."""
     chosen = os.environ.get("ALPHADIFFRACT_MODELS")
     if chosen:
         return Path(chosen).expanduser()
-    if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Application Support"
-    else:
-        base = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
-    return base / "alphadiffract-plugin" / "models"
+    from platformdirs import user_data_path
+
+    return user_data_path("alphadiffract-plugin", appauthor=False) / "models"
 
 
 def list_models() -> list[ModelInfo]:
-    """Every model known by name: packaged ones first, then by name. Folders without a readable config are left out."""
+    """Every model known by name, those of the package first; folders without a readable config are left out."""
     found = []
     for root, packaged in ((RELEASED, True), (user_folder(), False)):
         for folder in sorted(root.iterdir()) if root.is_dir() else ():
@@ -81,7 +79,7 @@ def list_models() -> list[ModelInfo]:
 
 
 def show(model: str) -> ModelDetails:
-    """Config and card of a model given by name or path.
+    """The config and the card of a model given by name or path.
 
     Raises
     ------
@@ -117,13 +115,13 @@ def resolve(model: str) -> Path:
         return folder.resolve()
     known = ", ".join(sorted(info.name for info in list_models())) or "none"
     raise ModelError(
-        f"no model {model!r}",
-        fix=f"known are: {known}; or give the path of a model folder, or `alphadiffract-plugin models add` one",
+        f"there is no model called {model!r}",
+        fix=f"give one of {known}; or give the path of a model folder, or add one by `alphadiffract-plugin models add`",
     )
 
 
 def add(source: str) -> ModelInfo:
-    """Copy a model folder, or fetch one from the Hugging Face hub, to the user's models; whole or not at all.
+    """Copy a model folder, or one from the Hugging Face hub, to the user's models; a failed copy leaves nothing behind.
 
     Parameters
     ----------
@@ -131,7 +129,7 @@ def add(source: str) -> ModelInfo:
 
     Raises
     ------
-    ModelError : the model does not load strictly, its name is taken, or the hub cannot be reached.
+    ModelError : the model does not load, its name is taken, or the hub cannot be reached.
     OutputError : the user's folder cannot be written.
     """
     from .checkpoint import load_members
@@ -145,8 +143,8 @@ def add(source: str) -> ModelInfo:
         target = user_folder() / folder.name
         if target.exists() or (RELEASED / folder.name).exists():
             raise ModelError(
-                f"there is a model named {folder.name!r} already",
-                fix="rename the folder that you add, or remove the one that is there",
+                f"there is already a model called {folder.name!r}",
+                fix="rename the folder that you add, or remove the existing one",
                 where=target,
             )
         _copy(folder, target)
@@ -154,10 +152,11 @@ def add(source: str) -> ModelInfo:
 
 
 def _copy(folder: Path, target: Path) -> None:
-    """Copy the files of a model and its members beside the target, then rename in one step."""
+    """Copy the files of a model and its members beside the target, then rename the copy in one step."""
     from .checkpoint import members
 
-    try:
+    fix = "make the folder writable, or set ALPHADIFFRACT_MODELS to another folder"
+    with writing(target.parent, fault="the model cannot be written here", fix=fix):
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=".adding-") as scratch:
             whole = Path(scratch) / target.name
@@ -169,12 +168,6 @@ def _copy(folder: Path, target: Path) -> None:
                     if (part / name).is_file():
                         shutil.copyfile(part / name, into / name)
             whole.rename(target)
-    except OSError as error:
-        raise OutputError(
-            f"the model cannot be written ({error.strerror or error})",
-            fix="make the folder writable, or point ALPHADIFFRACT_MODELS to another one",
-            where=target.parent,
-        ) from error
 
 
 def _fetch(hub_id: str, folder: Path) -> Path:
@@ -182,15 +175,15 @@ def _fetch(hub_id: str, folder: Path) -> Path:
         from huggingface_hub import snapshot_download
     except ImportError as error:
         raise ModelError(
-            f"{hub_id!r} is no folder here, and huggingface_hub, which fetches from the hub, is not installed",
-            fix="pip install huggingface_hub, or download the files yourself and give their folder",
+            f"{hub_id!r} is not a local folder, and huggingface_hub, which is needed to download it, is not installed",
+            fix="run `pip install huggingface_hub`, or download the files yourself and give their folder",
         ) from error
     try:
         snapshot_download(hub_id, local_dir=folder, allow_patterns=[*_FILES, *(f"member-*/{name}" for name in _FILES)])
     except Exception as error:  # the hub client raises many kinds: no such repository, no network, no permission
         raise ModelError(
-            f"{hub_id!r} could not be fetched from the hub ({type(error).__name__}: {error})".splitlines()[0],
-            fix="check the name and the network, or download the files yourself and give their folder",
+            f"{hub_id!r} could not be downloaded from the hub ({type(error).__name__}: {error})".splitlines()[0],
+            fix="check the name and the network connection, or download the files yourself and give their folder",
         ) from error
     return folder
 

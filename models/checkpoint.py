@@ -1,13 +1,14 @@
 """A model folder: ``config.json``, ``model.safetensors`` and ``card.md``.
 
-``config.json`` rebuilds the network and says where and how its input lies; see ``FORMAT`` and :func:`save`. A folder
+``config.json`` holds all that is needed to rebuild the network and to prepare its input; see :func:`save`. A folder
 of a released OpenAlphaDiffract model (arXiv:2603.23367) loads unchanged: what its config lacks, its grid and its
-wavelength, is filled in from the paper. An ensemble is a folder whose subfolders ``member-*`` are model folders.
+wavelength, is taken from the paper. An ensemble is a folder whose subfolders ``member-*`` are model folders.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import platform
 from collections.abc import Mapping
@@ -23,12 +24,10 @@ from .grid import COMPACT_NORMALISATION, OPEN_NORMALISATION, Grid, Normalisation
 from .model_config import ARCHITECTURES, FORMAT, FROM_WHERE, parse_config, read_config
 
 if TYPE_CHECKING:
-    from torch import nn
-import hashlib
-from typing import TYPE_CHECKING
+    from .compact_network import CompactNetwork
+    from .open_network import OpenNetwork
 
-if TYPE_CHECKING:
-    pass
+    Network = CompactNetwork | OpenNetwork
 
 LATTICE_CONVENTION = {
     "compact": "free parameters of the Cholesky factor of the conventional cell's reciprocal metric, per lattice type",
@@ -38,13 +37,13 @@ LATTICE_CONVENTION = {
 
 @dataclass(frozen=True)
 class Model:
-    """A network with all that is needed to use it."""
+    """A trained network with all that is needed to use it."""
 
     name: str
-    """Name of its folder."""
+    """The name of its folder."""
     architecture: str
     """One of ``ARCHITECTURES``."""
-    network: nn.Module
+    network: Network
     """In evaluation mode, float32, on the CPU."""
     grid: Grid
     """Where its input lies."""
@@ -54,8 +53,8 @@ class Model:
     """``config.json`` as it stands."""
 
 
-def build(architecture: str, settings: Mapping[str, Any], *, where: Path | None = None) -> nn.Module:
-    """An untrained network of an architecture and the fields of its config.
+def build(architecture: str, settings: Mapping[str, Any], *, where: Path | None = None) -> Network:
+    """An untrained network, from its architecture and the fields of its config.
 
     Raises
     ------
@@ -66,24 +65,27 @@ def build(architecture: str, settings: Mapping[str, Any], *, where: Path | None 
 
     if architecture not in ARCHITECTURES:
         raise ModelError(
-            f"unknown architecture {architecture!r}",
-            fix=f"known are {', '.join(ARCHITECTURES)}; a newer alphadiffract-plugin may know more",
+            f"there is no architecture {architecture!r}",
+            fix=f"choose one of {', '.join(ARCHITECTURES)}; a newer alphadiffract-plugin may have more",
             where=where,
         )
-    config_class, network_class = {"compact": (CompactConfig, CompactNetwork), "open": (OpenConfig, OpenNetwork)}[
-        architecture
-    ]
     if not isinstance(settings, Mapping):
-        raise ModelError("the field network of its config is no object", fix=FROM_WHERE, where=where)
+        raise ModelError("the field network of the config is not an object", fix=FROM_WHERE, where=where)
+    fields: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in settings.items()
+    }
     try:
-        config = config_class(**{k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()})
-        return network_class(config)
+        if architecture == "compact":
+            return CompactNetwork(CompactConfig(**fields))
+        return OpenNetwork(OpenConfig(**fields))
     except (TypeError, ValueError, LookupError, AttributeError, RuntimeError, ArithmeticError) as error:
-        raise ModelError(f"its config makes no {architecture} network: {error}", fix=FROM_WHERE, where=where) from error
+        raise ModelError(
+            f"no {architecture} network can be built from the config: {error}", fix=FROM_WHERE, where=where
+        ) from error
 
 
 def save(
-    network: nn.Module,
+    network: Network,
     grid: Grid,
     folder: Path,
     *,
@@ -92,10 +94,10 @@ def save(
     half: bool = False,
     calibration: Mapping[str, Any] | None = None,
 ) -> Path:
-    """Write a model folder (made if need be); the weights as float16 if ``half``.
+    """Write a model folder, with the weights as float16 if ``half``.
 
-    ``provenance`` says how the weights came to be; the versions used now are added to it. ``calibration`` holds the
-    ``temperature`` of its probabilities and how that was found; None for 1.
+    ``provenance`` says how the weights were made; the versions of torch and Python are added to it. ``calibration``
+    holds the ``temperature`` of the probabilities and how it was found; without it the temperature is 1.
     """
     import torch
     from safetensors.torch import save as packed
@@ -126,12 +128,12 @@ def save(
 
 
 def members(folder: Path) -> tuple[Path, ...]:
-    """The model folders of an ensemble, by name; a model folder itself is the one member of its own."""
+    """The model folders of an ensemble, sorted by name; for a model folder, itself alone."""
     return tuple(sorted(path for path in Path(folder).glob("member-*") if path.is_dir())) or (Path(folder),)
 
 
 def load_members(folder: Path) -> tuple[Model, ...]:
-    """The model of a folder, or the models of an ensemble, which all take the same input.
+    """The model of a folder, or the models of an ensemble, all of which take the same input.
 
     Raises
     ------
@@ -142,15 +144,15 @@ def load_members(folder: Path) -> tuple[Model, ...]:
         for name in ("architecture", "grid", "normalisation"):
             if getattr(model, name) != getattr(models[0], name):
                 raise ModelError(
-                    f"the {name} of its members differ: {getattr(models[0], name)} and {getattr(model, name)}",
-                    fix="an ensemble's members take the same input: keep alike ones together, or train this one again",
+                    f"its {name} is {getattr(model, name)}, that of the first member {getattr(models[0], name)}",
+                    fix="combine only models of the same architecture, grid and normalisation",
                     where=member,
                 )
     return models
 
 
 def load(folder: Path) -> Model:
-    """The model of a folder, strictly: every weight there, none left over, every shape as the config says.
+    """The model of a folder; its weights must be exactly those that the network of its config has.
 
     Raises
     ------
@@ -164,19 +166,19 @@ def load(folder: Path) -> Model:
     config = read_config(folder)
     file = folder / "model.safetensors"
     if not file.is_file():
-        raise ModelError("the weights are missing", fix=FROM_WHERE, where=file)
+        raise ModelError("there is no file of weights", fix=FROM_WHERE, where=file)
     try:
         weights = load_file(file)
     except (SafetensorError, OSError, ValueError) as error:
         raise ModelError(
-            f"this is no whole safetensors file ({error})", fix="fetch or copy the model again", where=file
+            f"this is not a complete safetensors file ({error})", fix="download or copy the model again", where=file
         ) from error
-    architecture, settings, grid, normalisation = parse_config(config, weights, folder)
-    network = build(architecture, settings, where=folder / "config.json")
-    if network.config.input_length != grid.length:
+    parsed = parse_config(config, weights, folder)
+    network = build(parsed.architecture, parsed.network, where=folder / "config.json")
+    if network.config.input_length != parsed.grid.length:
         raise ModelError(
-            f"the network takes {network.config.input_length} points, its grid has {grid.length}",
-            fix="take the config.json that came with the weights",
+            f"the network takes {network.config.input_length} points, but its grid has {parsed.grid.length}",
+            fix="use the config.json that came with the weights",
             where=folder / "config.json",
         )
     try:
@@ -184,15 +186,15 @@ def load(folder: Path) -> Model:
     except RuntimeError as error:
         lines = str(error).strip().splitlines()
         raise ModelError(
-            f"the weights don't fit the config: {(lines[1] if len(lines) > 1 else lines[0]).strip()}",
-            fix="take config.json and model.safetensors from the same model",
+            f"the weights do not fit the config: {(lines[1] if len(lines) > 1 else lines[0]).strip()}",
+            fix="use config.json and model.safetensors of the same model",
             where=file,
         ) from error
     if not all(torch.isfinite(p).all() for p in network.parameters()):
-        raise ModelError("some weights are not finite", fix="fetch or copy the model again", where=file)
-    return Model(folder.name, architecture, network.eval(), grid, normalisation, config)
+        raise ModelError("some weights are NaN or infinite", fix="download or copy the model again", where=file)
+    return Model(folder.name, parsed.architecture, network.eval(), parsed.grid, parsed.normalisation, config)
 
 
 def weights_sha256(folder: Path) -> str:
-    """Of the weights of one model folder."""
+    """SHA-256 of the weights file of a model folder, in hexadecimal."""
     return hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()

@@ -1,10 +1,10 @@
-"""``compact``: our own small network, for two CPU cores.
+"""``compact``: a small network of our own, which trains on two CPU cores.
 
-A one-dimensional ConvNeXt (Liu et al., arXiv:2201.03545) over patches of the pattern, with what AlphaDiffract
-(arXiv:2603.23367) lacks: an axis of ln d, on which a cell that grows shifts its pattern as a whole; a coverage mask
-as a second channel, LayerNorm, a learned embedding of the position; a crystal system that is derived from the space
-group by summing, so that the two never disagree; and a lattice head per lattice type on the Cholesky factor of the
-reciprocal metric, with a standard deviation (:mod:`.lattice`).
+A one-dimensional ConvNeXt (Liu et al., arXiv:2201.03545) over patches of the pattern, with additions to AlphaDiffract
+(arXiv:2603.23367): an axis of ln d, on which the pattern of a larger cell is the same pattern shifted; a mask of the
+measured range as a second channel; LayerNorm; a learned embedding of the position; the probability of a crystal system
+as the sum over its space groups, so that the two never disagree; and for each lattice type a head that predicts the
+Cholesky factor of the reciprocal metric with its standard deviation (:mod:`.lattice`).
 
 Shapes: N patterns, C channels, L positions along the pattern.
 """
@@ -35,11 +35,11 @@ class CompactConfig:
     two_theta: tuple[float, float] = (5.0, 80.0)
     """First and last point in degrees."""
     axis: str = "ln_d"
-    """What the points inside are equally spaced in: ``ln_d`` or ``two_theta``."""
+    """Quantity in which the points inside the network are equally spaced: ``ln_d`` or ``two_theta``."""
     warped_length: int = 8192
-    """Points of the same range inside."""
+    """Points of the same range inside the network."""
     patch: int = 32
-    """Warped points a patch; the stem looks at two patches at a time."""
+    """Points inside the network that make a patch; the first convolution covers two patches."""
     channels: tuple[int, ...] = (96, 160, 256)
     """Width of each stage; every stage after the first halves the length."""
     blocks: tuple[int, ...] = (2, 2, 3)
@@ -47,9 +47,9 @@ class CompactConfig:
     kernel: int = 7
     """Length of the depthwise convolution."""
     expansion: int = 2
-    """Hidden width of a block over its channels; ConvNeXt has 4, 2 learns more in an hour of one core."""
+    """Hidden width of a block over its channels. ConvNeXt has 4; with 2 more is learned in an hour on one core."""
     segments: int = 16
-    """The last stage is averaged to so many segments, which are kept apart: position matters in diffraction."""
+    """Parts of the pattern over which the last stage is averaged; more than one, because positions matter."""
     hidden: int = 384
     """Width of the layer before the heads."""
     dropout: float = 0.1
@@ -57,11 +57,11 @@ class CompactConfig:
 
     def __post_init__(self) -> None:
         if self.axis not in AXES:
-            raise SettingsError(f"axis is {self.axis!r}", fix=f"choose one of {', '.join(AXES)}")
+            raise SettingsError(f"axis is {self.axis!r}, which is not known", fix=f"choose one of {', '.join(AXES)}")
 
 
 class Answer(NamedTuple):
-    """What the network says of N patterns."""
+    """What the network predicts for N patterns."""
 
     space_group_logits: Tensor
     """(N, 230)."""
@@ -72,10 +72,14 @@ class Answer(NamedTuple):
 
 
 class Warp(nn.Module):
-    """From points equally spaced in two_theta to ones equally spaced in ln d, or others: (N, 2, L) to (N, 2, L').
+    """Resample patterns from equal steps of two_theta to equal steps of ln d or two_theta: (N, 2, L) to (N, 2, L').
 
-    Each new point is the mean over its cell, from differences of the cumulative sum.
+    Each new point is the mean over its interval, a difference of the cumulative sum.
     """
+
+    left: Tensor
+    part: Tensor
+    width: Tensor
 
     def __init__(self, length: int, two_theta: tuple[float, float], warped: int, axis: str = "ln_d") -> None:
         super().__init__()
@@ -90,14 +94,15 @@ class Warp(nn.Module):
         self.register_buffer("width", torch.as_tensor(np.diff(place), dtype=torch.float32), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """The warped pattern."""
+        """The resampled patterns."""
         total = functional.pad(x.cumsum(-1), (1, 0))
         upto = torch.lerp(total[..., self.left], total[..., self.left + 1], self.part)
-        return upto.diff() / self.width
+        resampled: Tensor = upto.diff() / self.width
+        return resampled
 
 
 class Block(nn.Module):
-    """Depthwise convolution, LayerNorm, pointwise network with a wider hidden layer, shortcut. (N, L, C) to same."""
+    """Depthwise convolution, LayerNorm and a pointwise network, with a shortcut: (N, L, C) to the same shape."""
 
     def __init__(self, channels: int, kernel: int, expansion: int) -> None:
         super().__init__()
@@ -109,11 +114,12 @@ class Block(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """One block."""
         y = self.depthwise(x.transpose(1, 2)).transpose(1, 2)
-        return x + self.contract(functional.hardswish(self.expand(self.norm(y))))
+        added: Tensor = self.contract(functional.hardswish(self.expand(self.norm(y))))
+        return x + added
 
 
 class Halve(nn.Module):
-    """LayerNorm, then two neighbours become one of another width: (N, L, C) to (N, L/2, C')."""
+    """LayerNorm, then one vector from each two neighbours: (N, L, C) to (N, L/2, C')."""
 
     def __init__(self, channels: int, wider: int) -> None:
         super().__init__()
@@ -122,11 +128,15 @@ class Halve(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """One halving."""
-        return self.merge(self.norm(x).reshape(len(x), x.shape[1] // 2, -1))
+        halved: Tensor = self.merge(self.norm(x).reshape(len(x), x.shape[1] // 2, -1))
+        return halved
 
 
 class CompactNetwork(nn.Module):
-    """The network of this module's docstring."""
+    """The network that the docstring of this module describes."""
+
+    lattice_offset: Tensor
+    lattice_scale: Tensor
 
     def __init__(self, config: CompactConfig) -> None:
         super().__init__()
@@ -150,7 +160,7 @@ class CompactNetwork(nn.Module):
         self.register_buffer("lattice_scale", torch.ones(len(lattice.LATTICE_TYPES), 6))
 
     def forward(self, x: Tensor) -> Answer:
-        """Answer for patterns (N, 2, L): intensity on the model's grid (0 where not measured) and coverage 0 or 1."""
+        """Predictions for patterns (N, 2, L): intensity on the grid, 0 where not measured, and coverage, 0 or 1."""
         y = self.stem(self.warp(x)).transpose(1, 2) + self.position  # (N, L/patch, C)
         y = self.norm(self.body(y))
         y = y.reshape(len(y), self.config.segments, -1, y.shape[-1]).mean(2).flatten(1)  # (N, segments * C)
@@ -164,7 +174,7 @@ class CompactNetwork(nn.Module):
 
 
 def set_lattice_scale(network: CompactNetwork, parameters: np.ndarray, kinds: np.ndarray) -> None:
-    """Give the lattice heads the mean and the standard deviation of the structures' q (S, 6) per type (S,)."""
+    """Scale the lattice heads by mean and standard deviation of q (S, 6) of structures of these types (S,)."""
     for k in range(len(lattice.LATTICE_TYPES)):
         q = parameters[kinds == k]
         if len(q) > 1:

@@ -1,4 +1,4 @@
-"""Where a network's inputs lie and how they are scaled; both stand in a model folder's ``config.json``."""
+"""Where the input of a network lies and how it is scaled; ``config.json`` of a model folder holds both."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ class Grid:
 
 @dataclass(frozen=True)
 class Normalisation:
-    """What is done to background-free intensities, in this order."""
+    """How intensities are scaled once the background is subtracted, in the order of the fields."""
 
     floor: float = 0.0
-    """Intensities below are raised to it."""
+    """Lower intensities are raised to this value."""
     subtract_minimum: bool = False
-    """Whether the smallest measured intensity becomes 0."""
+    """Whether the smallest measured intensity is subtracted."""
     top: float = 1.0
-    """The largest measured intensity becomes this."""
+    """Value to which the largest measured intensity is scaled."""
     square_root: bool = True
-    """Whether the square root is taken at the end: weak lines matter."""
+    """Whether the square root of the intensities relative to the largest is taken, which raises weak lines."""
 
 
 COMPACT_GRID = Grid(wavelength=1.540593, two_theta_min=5.0, two_theta_max=80.0, length=4096)
-"""Of ``compact``: Cu Kα1, d from 17.66 to 1.198 Å."""
+"""Grid of ``compact``: Cu Kα1, d from 17.66 to 1.198 Å."""
 COMPACT_NORMALISATION = Normalisation()
 
 OPEN_GRID = Grid(wavelength=0.6199, two_theta_min=5.0, two_theta_max=20.0, length=8192)
-"""Of AlphaDiffract (arXiv:2603.23367): 20 keV, d from 7.106 to 1.785 Å. Its released config lacks it."""
+"""Grid of AlphaDiffract (arXiv:2603.23367): 20 keV, d from 7.106 to 1.785 Å; its released config does not give it."""
 OPEN_NORMALISATION = Normalisation(subtract_minimum=True, top=100.0, square_root=False)

@@ -7,23 +7,27 @@ A lattice type is a crystal system with a centring. A conventional cell is descr
 
 of which symmetry leaves one (cubic) to six (triclinic) free: p = constant + tie · q. The network predicts the free
 ``q``, so that a cubic proposal is cubic. Reciprocal metrics suit powder data: 1/d² is linear in them.
-A Cholesky factor as target: as published for other indexing networks; the tie to the lattice type is our own.
+Other published indexing networks predict a Cholesky factor too; tying it to the lattice type is our own addition.
 """
 
 from __future__ import annotations
 
 import functools
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from alphadiffract_plugin.crystal.symmetry import crystal_system_from_space_group
 from alphadiffract_plugin.records import CRYSTAL_SYSTEMS
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 LATTICE_TYPES = ("aP", "mP", "mC", "oP", "oC", "oI", "oF", "tP", "tI", "rP", "rR", "hP", "cP", "cI", "cF")
-"""Crystal system (a triclinic, m, o, t, r trigonal, h hexagonal, c) and centring. oC also stands for A centring."""
+"""Crystal system (a triclinic, m, o, t, r trigonal, h hexagonal, c) and centring; oC includes A centring."""
 
 TRICLINIC, MONOCLINIC, ORTHORHOMBIC, TETRAGONAL, TRIGONAL, HEXAGONAL, CUBIC = range(len(CRYSTAL_SYSTEMS))
-"""Indices of the crystal systems; what is true from one on is asked by ``>=``."""
+"""Indices of the crystal systems, in the order of ascending symmetry, so that ``>= TETRAGONAL`` means a = b."""
 
 SYSTEM_LETTERS = "amotrhc"
 """First letter of the lattice type, in the order of ``records.CRYSTAL_SYSTEMS``."""
@@ -58,7 +62,7 @@ def system_of_type() -> np.ndarray:
 
 @functools.cache
 def ties() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """What symmetry leaves free: ``tie`` (15, 6, 6), ``constant`` (15, 6), ``free`` (15, 6; 1 where q is used)."""
+    """``tie`` (15, 6, 6), ``constant`` (15, 6) of p = constant + tie · q, and ``free`` (15, 6): 1 where q is used."""
     tie, constant, free = np.zeros((15, 6, 6)), np.zeros((15, 6)), np.zeros((15, 6))
     columns = {  # for each free parameter q_j, the parameters p_i that follow it
         "a": ([0], [1], [2], [3], [4], [5]),
@@ -87,6 +91,11 @@ def cell_from_parameters(q: np.ndarray, lattice_type: int) -> np.ndarray:
     lower[:, range(3), range(3)] = d
     lower[:, 1, 0], lower[:, 2, 0], lower[:, 2, 1] = p[:, 3] * d[:, 0], p[:, 4] * d[:, 0], p[:, 5] * d[:, 1]
     return cell_from_metric(np.linalg.inv(lower @ lower.transpose(0, 2, 1)))
+
+
+def has_hexagonal_axes(system: Tensor) -> Tensor:
+    """Whether crystals of these systems (indices, any shape) have hexagonal axes: trigonal and hexagonal ones do."""
+    return (system == TRIGONAL) | (system == HEXAGONAL)
 
 
 def cell_from_metric(metric: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""``config.json`` of a model folder, read and understood: our own, or that of a released OpenAlphaDiffract model."""
+"""The ``config.json`` of a model folder, in our own format or in that of released OpenAlphaDiffract models."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import dataclasses
 import json
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +17,14 @@ from . import lattice
 from .grid import OPEN_GRID, OPEN_NORMALISATION, Grid, Normalisation
 
 FORMAT = 1
-"""Version of ``config.json``."""
+"""Version of the format of ``config.json``."""
 ARCHITECTURES = ("compact", "open")
-"""Those that :func:`.checkpoint.build` knows."""
+"""Architectures that :func:`.checkpoint.build` can build."""
 FROM_WHERE = "give a folder with config.json and model.safetensors, or a name from `alphadiffract-plugin models list`"
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """``config.json`` of a model folder.
+    """The content of ``config.json`` of a model folder.
 
     Raises
     ------
@@ -31,39 +32,53 @@ def read_config(folder: Path) -> dict[str, Any]:
     """
     file = Path(folder) / "config.json"
     if not Path(folder).is_dir():
-        raise ModelError("no such model folder", fix=FROM_WHERE, where=folder)
+        raise ModelError("there is no such model folder", fix=FROM_WHERE, where=folder)
     try:
         config = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise ModelError("config.json is missing", fix=FROM_WHERE, where=file) from error
+        raise ModelError("the model has no config.json", fix=FROM_WHERE, where=file) from error
     except (OSError, ValueError) as error:
-        raise ModelError(f"this is no JSON ({error})", fix="fetch or copy the model again", where=file) from error
+        raise ModelError(
+            f"this file is not valid JSON ({error})", fix="download or copy the model again", where=file
+        ) from error
     if not isinstance(config, dict):
-        raise ModelError("this is no model config", fix=FROM_WHERE, where=file)
+        raise ModelError("this file is not the config of a model", fix=FROM_WHERE, where=file)
     return config
 
 
-def parse_config(
-    config: dict[str, Any], weights: Mapping[str, Any], folder: Path
-) -> tuple[str, dict[str, Any], Grid, Normalisation]:
-    """Architecture, the fields of its config, grid and normalisation, from our own config or a released one's.
+@dataclass(frozen=True)
+class ParsedConfig:
+    """What a ``config.json`` says of a network."""
+
+    architecture: str
+    """One of ``ARCHITECTURES``."""
+    network: dict[str, Any]
+    """The fields of the architecture's config."""
+    grid: Grid
+    """Where its input lies."""
+    normalisation: Normalisation
+    """How its input is scaled."""
+
+
+def parse_config(config: dict[str, Any], weights: Mapping[str, Any], folder: Path) -> ParsedConfig:
+    """The network that a config describes, in our format or in that of a released OpenAlphaDiffract model.
 
     Parameters
     ----------
-    config : what :func:`read_config` found.
-    weights : by name; a released config does not say whether the network holds the distances of GEMD.
-    folder : where the config lies, for messages.
+    config : what :func:`read_config` returned.
+    weights : the weights by name: a released config does not say whether they include the GEMD distances.
+    folder : the model folder, for error messages.
 
     Raises
     ------
-    ModelError : the config is neither ours nor a released one, of another format, or its input makes no sense.
+    ModelError : the config has neither format or a later version of ours, or its input grid is impossible.
     """
     try:
         if "architecture" in config:
             if config["format"] != FORMAT:
                 raise ModelError(
-                    f"config.json is of format {config['format']}; {FORMAT} is known",
-                    fix="use the alphadiffract-plugin that wrote it, or a newer one",
+                    f"config.json has format {config['format']}, but this version reads format {FORMAT}",
+                    fix="use the version of alphadiffract-plugin that wrote it, or a newer one",
                     where=folder / "config.json",
                 )
             if config["architecture"] in ARCHITECTURES:
@@ -76,40 +91,40 @@ def parse_config(
             architecture, settings = "open", _released_settings(config, gemd="gemd_distance_matrix" in weights)
             grid, normalisation = _released_input(config)
         _check_input(grid, normalisation)
-        return architecture, settings, grid, normalisation
+        return ParsedConfig(architecture, settings, grid, normalisation)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ModelError(
-            f"this is neither a config of ours nor one of OpenAlphaDiffract: {type(error).__name__} {error}",
+            f"this config is neither of this package nor of OpenAlphaDiffract: {type(error).__name__} {error}",
             fix=FROM_WHERE,
             where=folder / "config.json",
         ) from error
 
 
 def _refuse_other_classes(config: dict[str, Any], where: Path) -> None:
-    """Refuse a network whose classes stand in another order than ours, or are other ones."""
+    """Refuse a network whose classes differ from ours, or stand in another order."""
     types = list(lattice.LATTICE_TYPES) if config["architecture"] == "compact" else []
     ours = {"crystal_systems": list(CRYSTAL_SYSTEMS), "first_space_group": 1, "lattice_types": types}
     for name, value in ours.items():
         if config[name] != value:
             raise ModelError(
-                f"{name} is not {value}: its answers would be misread",
-                fix="train the network with the classes of this version",
+                f"{name} is not {value}, so the outputs of the network would be assigned to wrong classes",
+                fix="train the network again with this version",
                 where=where,
             )
 
 
 def _check_input(grid: Grid, normalisation: Normalisation) -> None:
-    """Raise TypeError or ValueError for a field of another type, or a value that no input can have."""
+    """Raise TypeError or ValueError for a field of the wrong type, or a value that no input can have."""
     for record in (grid, normalisation):
         for f in dataclasses.fields(record):
-            value = getattr(record, f.name)
-            allowed = {"float": (int, float), "int": (int,), "bool": (bool,)}[f.type]
+            value: Any = getattr(record, f.name)
+            allowed: tuple[type, ...] = {"float": (int, float), "int": (int,), "bool": (bool,)}[str(f.type)]
             if not isinstance(value, allowed) or (isinstance(value, bool) and f.type != "bool"):
-                raise TypeError(f"{f.name} is {value!r}, no {f.type}")
-            if not math.isfinite(value):
+                raise TypeError(f"{f.name} is {value!r}, not {f.type}")
+            if not math.isfinite(getattr(record, f.name)):
                 raise ValueError(f"{f.name} is {value}")
     if not (grid.wavelength > 0 and 0 < grid.two_theta_min < grid.two_theta_max < 180 and grid.length > 1):
-        raise ValueError(f"no patterns lie on {grid}")
+        raise ValueError(f"no pattern can lie on {grid}")
     if not normalisation.top > 0:
         raise ValueError(f"top is {normalisation.top}, not above 0")
 
@@ -134,7 +149,7 @@ def _released_settings(config: dict[str, Any], *, gemd: bool) -> dict[str, Any]:
 
 
 def _released_input(config: dict[str, Any]) -> tuple[Grid, Normalisation]:
-    """The paper's grid, and the scaling that the released config gives."""
+    """The grid of the paper, and the scaling that the released config gives."""
     preprocessing = config["preprocessing"]
     low, high = preprocessing["normalize_range"]
     if low != 0:

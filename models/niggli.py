@@ -12,9 +12,9 @@ from alphadiffract_plugin.crystal.bravais import primitive_basis
 from . import lattice
 
 TOLERANCE = 1e-5
-"""Scalar products that differ by less than this share of V^(2/3) are alike: symmetry makes many alike."""
+"""Scalar products that differ by less than this share of V^(2/3) count as equal: symmetry makes many of them equal."""
 ROUNDS = 200
-"""A lattice takes a few; a cell skewed by hundreds of edges may stay unreduced."""
+"""Most steps of the reduction. Usual cells take fewer than ten; one skewed by hundreds of edges may stay unreduced."""
 
 
 def niggli_from_reciprocal(basis: Tensor, lattice_type: Tensor) -> Tensor:
@@ -23,7 +23,7 @@ def niggli_from_reciprocal(basis: Tensor, lattice_type: Tensor) -> Tensor:
     Parameters
     ----------
     basis : rows a*, b*, c* in 1/Å of the conventional cell on the network's axes, shape (N, 3, 3).
-    lattice_type : index into ``lattice.LATTICE_TYPES``, which tells the centring, shape (N,).
+    lattice_type : index into ``lattice.LATTICE_TYPES``, which gives the centring, shape (N,).
     """
     basis = basis.double()
     change = _primitive(basis.device)[lattice_type]

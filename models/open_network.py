@@ -40,15 +40,15 @@ class OpenConfig:
     lp_hidden: tuple[int, ...] = (512, 256)
     """Hidden widths of the lattice head."""
     lp_bounds_min: tuple[float, ...] = (0.0,) * 6
-    """Least a, b, c (Å), alpha, beta, gamma (degrees)."""
+    """Lower bounds of a, b, c (Å) and alpha, beta, gamma (degrees)."""
     lp_bounds_max: tuple[float, ...] = (500.0, 500.0, 500.0, 180.0, 180.0, 180.0)
-    """Greatest a, b, c (Å), alpha, beta, gamma (degrees)."""
+    """Upper bounds of a, b, c (Å) and alpha, beta, gamma (degrees)."""
     gemd: bool = False
-    """Whether the file also holds the 230 x 230 distances on the maximal-subgroup graph."""
+    """Whether the file of weights also holds the 230 x 230 distances on the maximal-subgroup graph."""
 
 
 class OpenAnswer(NamedTuple):
-    """What the network says of N patterns."""
+    """What the network predicts for N patterns."""
 
     cs_logits: Tensor
     """(N, 7), in the order of ``records.CRYSTAL_SYSTEMS``."""
@@ -59,7 +59,7 @@ class OpenAnswer(NamedTuple):
 
 
 class ConvBlock(nn.Module):
-    """Depthwise convolution and pointwise network with a hidden width of 4 C; no norm. (N, C, L) to the same."""
+    """Depthwise convolution and pointwise network of hidden width 4 C, without a norm: (N, C, L) to the same shape."""
 
     def __init__(self, channels: int, kernel: int, drop_path: float) -> None:
         super().__init__()
@@ -70,8 +70,8 @@ class ConvBlock(nn.Module):
         self.drop_path = drop_path
 
     def forward(self, x: Tensor) -> Tensor:
-        """The block with its shortcut."""
-        y = self.dwconv(nn.functional.pad(x, self.pad)).transpose(1, 2)  # (N, L, C)
+        """One block, with its shortcut."""
+        y: Tensor = self.dwconv(nn.functional.pad(x, self.pad)).transpose(1, 2)  # (N, L, C)
         y = self.pwconv2(nn.functional.gelu(self.pwconv1(y))).transpose(1, 2)
         if self.training and self.drop_path:
             kept = torch.rand(len(x), 1, 1, device=x.device) >= self.drop_path
@@ -80,7 +80,7 @@ class ConvBlock(nn.Module):
 
 
 class Stage(nn.Module):
-    """A change of width where needed, then one block. (N, C, L) to (N, C', L)."""
+    """A change of width where it is needed, then one block: (N, C, L) to (N, C', L)."""
 
     def __init__(self, width: int, channels: int, kernel: int, drop_path: float) -> None:
         super().__init__()
@@ -91,11 +91,12 @@ class Stage(nn.Module):
         """One stage."""
         if self.pwconv is not None:
             x = self.pwconv(x.transpose(1, 2)).transpose(1, 2)
-        return self.block(x)
+        y: Tensor = self.block(x)
+        return y
 
 
 class Backbone(nn.Module):
-    """Three stages, each followed by two averages. (N, 1, L) to (N, C * L')."""
+    """Three stages, each followed by two average poolings: (N, 1, L) to (N, C * L')."""
 
     def __init__(self, config: OpenConfig) -> None:
         super().__init__()
@@ -108,8 +109,9 @@ class Backbone(nn.Module):
         self.net = nn.Sequential(*layers)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Features, channel-major."""
-        return self.net(x).flatten(1)
+        """The features of all channels, one channel after the other."""
+        features: Tensor = self.net(x).flatten(1)
+        return features
 
 
 def _head(width: int, hidden: tuple[int, ...], classes: int, dropout: float) -> nn.Sequential:
@@ -121,7 +123,10 @@ def _head(width: int, hidden: tuple[int, ...], classes: int, dropout: float) -> 
 
 
 class OpenNetwork(nn.Module):
-    """The network of this module's docstring."""
+    """The network that the docstring of this module describes."""
+
+    lp_min: Tensor
+    lp_max: Tensor
 
     def __init__(self, config: OpenConfig) -> None:
         super().__init__()
@@ -140,7 +145,7 @@ class OpenNetwork(nn.Module):
             self.register_buffer("gemd_distance_matrix", torch.zeros(230, 230))
 
     def forward(self, x: Tensor) -> OpenAnswer:
-        """Answer for patterns (N, L), floored at 0 and scaled to [0, 100]."""
+        """Predictions for patterns (N, L) that are scaled to the range 0 to 100."""
         y = self.backbone(x[:, None])  # (N, 560)
         lp = self.lp_min + (self.lp_max - self.lp_min) * torch.sigmoid(self.lp_head(y))
         return OpenAnswer(cs_logits=self.cs_head(y), sg_logits=self.sg_head(y), lp=lp)

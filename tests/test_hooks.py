@@ -102,8 +102,8 @@ def test_the_code_in_the_hooks_page_runs(tmp_path, monkeypatch, lab6_ssrl):
         ("broken_at_import", "ImportError: No module named 'crystal_ball'"),
         ("broken_when_asked", "RuntimeError: the licence server does not answer"),
         ("quits", "SystemExit: 3"),
-        ("yields_a_dict", "rietveld_indexers yielded {'name': 'dict-indexer'}, which is no Indexer"),
-        ("misspelt", "has no effect in rietveld_indexer: there is no such hook"),
+        ("yields_a_dict", "rietveld_indexers yielded {'name': 'dict-indexer'}, which is not of the type Indexer"),
+        ("misspelt", "it implements rietveld_indexer, but there is no such hook"),
         ("not_there_at_all", "ModuleNotFoundError: No module named 'not_there_at_all'"),
     ],
 )
@@ -133,7 +133,7 @@ def test_two_plugins_of_one_name_the_second_is_left_out(installed, monkeypatch):
     monkeypatch.setattr(manager, "entry_points", lambda group: points)
     plugins = RietveldPlugins()
     assert list(plugins.indexers) == ["instant", "speechless"]
-    assert plugins.broken == {"instant": "a second plugin of this name, in crashing, was left out"}
+    assert plugins.broken == {"instant": "another plugin of this name, crashing, was ignored"}
 
 
 def test_the_order_of_installation_does_not_matter(installed):
@@ -151,7 +151,7 @@ def test_an_unknown_name_is_answered_with_the_known_ones_and_the_nearest(install
     plugins = installed("instant", "broken_at_import")
     with pytest.raises(PluginError) as caught:
         plugins.indexer("instnat")
-    assert "no indexer is named 'instnat'. Did you mean 'instant'?" in str(caught.value)
+    assert "there is no indexer called 'instnat'. Did you mean 'instant'?" in str(caught.value)
     assert "How to fix it: choose one of instant, speechless" in str(caught.value)
     assert "broken-at-import (ImportError" in str(caught.value)
 

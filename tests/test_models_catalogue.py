@@ -63,7 +63,7 @@ def test_the_name_of_a_packaged_model_is_taken_too(mine):
 
 def test_a_corrupt_model_is_not_added(mine, users):
     (mine / "model.safetensors").write_bytes(b"torn")
-    with pytest.raises(ModelError, match="no whole safetensors"):
+    with pytest.raises(ModelError, match="not a complete safetensors"):
         catalogue.add(str(mine))
     assert not users.exists()
 

@@ -141,5 +141,5 @@ def test_a_released_config_of_another_shape_is_refused(released):
     config = json.loads(json.dumps(RELEASED_CONFIG))
     config["backbone"]["channels"] = [80, 80, 96]
     (released / "config.json").write_text(json.dumps(config))
-    with pytest.raises(ModelError, match="don't fit the config"):
+    with pytest.raises(ModelError, match="do not fit the config"):
         checkpoint.load(released)

@@ -56,12 +56,12 @@ def test_one_number_is_a_range_of_that_value_and_a_toml_list_is_a_range():
         ({"w": [5, 1]}, "lowest and the highest"),
         ({"w": "wide"}, "0 switches it off"),
         ({"w": [1, 2, 3]}, "lowest and the highest"),
-        ({"noise": [-0.1, 0.1]}, "nothing below 0"),
+        ({"noise": [-0.1, 0.1]}, "values of at least 0"),
         ({"noise": float("nan")}, "a number"),
         ({"size": [0, 1]}, "begins above 0"),
         ({"cut_share": 1.5}, "from 0 to 1"),
-        ({"strain": [-2, 2]}, "beyond 0.5"),
-        ({"b_iso": 1e6}, "beyond 100"),
+        ({"strain": [-2, 2]}, "at most 0.5 in magnitude"),
+        ({"b_iso": 1e6}, "at most 100 in magnitude"),
         ({"kalpha2_wavelength": 0}, "from 1 to 1.1"),
         ({"cut_low": 0.6}, "cut_low"),
         ({"polarisation": [0.5, 1.5]}, "within 0 to 1"),
@@ -69,7 +69,7 @@ def test_one_number_is_a_range_of_that_value_and_a_toml_list_is_a_range():
         ({"texture": True}, "a number"),
     ],
 )
-def test_a_range_that_makes_no_sense_is_refused_by_name_with_the_mend(changes, fix):
+def test_an_impossible_range_is_refused_by_name_and_the_message_says_how_to_fix_it(changes, fix):
     with pytest.raises(SettingsError, match=f"(?s){next(iter(changes))}.*{fix}|{fix}"):
         Effects(**changes)
 
@@ -105,7 +105,7 @@ def test_ranges_are_drawn_log_uniformly_or_uniformly_within_their_ends(log):
     assert counts.min() >= 100 and counts.max() <= 10_000.1
     assert counts.median().item() == pytest.approx(1000 if log else 5050, rel=0.05)
     assert zero.mean().item() == pytest.approx(0.1, abs=0.005)
-    assert draw.met("kalpha2_share").mean().item() == pytest.approx(0.6, abs=0.02)
+    assert draw.occurs("kalpha2_share").mean().item() == pytest.approx(0.6, abs=0.02)
 
 
 def test_ones_own_instrument_fixes_radiation_and_widths_and_leaves_the_sample(tmp_path):

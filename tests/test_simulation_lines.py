@@ -145,7 +145,7 @@ def test_a_file_that_holds_no_lines_is_refused(tmp_path):
     whole = (tmp_path / "whole.npz").read_bytes()
     for content in (b"nothing", b"", whole[: len(whole) // 2]):
         (tmp_path / "no.npz").write_bytes(content)
-        with pytest.raises(InputError, match="no packed lines(.|\n)*packed again"):
+        with pytest.raises(InputError, match="not hold packed lines(.|\n)*made again"):
             lines.LineTable.load(tmp_path / "no.npz")
     with pytest.raises(InputError, match="no such file"):
         lines.LineTable.load(tmp_path / "gone.npz")

@@ -144,7 +144,11 @@ def test_crystals_follow_the_prior(tmp_path):
 
 @pytest.mark.parametrize(
     ("text", "told"),
-    [("[1, 2, 3]", "not 230 weights"), ("{", "no JSON list"), ("[" + "-1," * 229 + "1]", "none negative")],
+    [
+        ("[1, 2, 3]", "must hold 230 weights"),
+        ("{", "not hold a JSON list"),
+        ("[" + "-1," * 229 + "1]", "none of them negative"),
+    ],
 )
 def test_a_prior_that_is_none_is_refused(tmp_path, text, told):
     (tmp_path / "prior.json").write_text(text)

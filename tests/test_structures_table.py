@@ -65,19 +65,19 @@ def test_taking_structures_takes_their_atoms(small):
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        (lambda row: row.update(sg=231), "numbers go from 1 to 230"),
-        (lambda row: row.update(sg=0), "numbers go from 1 to 230"),
-        (lambda row: row.update(hall=530 if row["sg"] != 230 else 1), "no setting of space group"),
-        (lambda row: row.update(a=float("nan")), "its cell nan"),
-        (lambda row: row.update(alpha=170, beta=20, gamma=90), "is none"),
+        (lambda row: row.update(sg=231), "there is no space group"),
+        (lambda row: row.update(sg=0), "there is no space group"),
+        (lambda row: row.update(hall=530 if row["sg"] != 230 else 1), "is not of space group"),
+        (lambda row: row.update(a=float("nan")), "the cell nan"),
+        (lambda row: row.update(alpha=170, beta=20, gamma=90), "is impossible"),
         (lambda row: row.update(x=row["x"] + [0.0]), "differ in length"),
         (lambda row: row.update(y=[float("nan")] * len(row["y"])), "coordinate"),
         (lambda row: row.update(occ=[2.0] * len(row["occ"])), "occupancy"),
         (lambda row: row.update(elem=[0] * len(row["elem"])), "atomic number"),
         (lambda row: row.update(mult=[0] * len(row["mult"])), "multiplicity"),
         (lambda row: row.update({k: [] for k in ("elem", "occ", "x", "y", "z", "mult")}), "no atoms"),
-        (lambda row: row.update(split="holdout"), "none of train, val, test"),
-        (lambda row: row.update(origin="rumour"), "none of experiment"),
+        (lambda row: row.update(split="holdout"), "not one of train, val, test"),
+        (lambda row: row.update(origin="rumour"), "not one of experiment"),
     ],
 )
 def test_a_row_that_is_no_structure_is_named(change, told, changed):
@@ -89,7 +89,7 @@ def test_a_row_that_is_no_structure_is_named(change, told, changed):
 
 def test_a_column_with_a_gap_is_refused(changed):
     path, _ = changed(lambda row: row.update(sg=None))
-    with pytest.raises(StructureError, match="column sg has gaps"):
+    with pytest.raises(StructureError, match="column sg has missing values"):
         read([path])
 
 
@@ -102,9 +102,9 @@ def test_files_that_are_no_structure_files(small, tmp_path):
     for path, told in (
         (lacking, "no column hall, occ"),
         (empty, "holds no structures"),
-        (text, "no parquet file"),
+        (text, "not a parquet file"),
         (tmp_path / "missing.parquet", "no such file"),
-        (tmp_path, "is a folder"),
+        (tmp_path, "this is a folder"),
     ):
         with pytest.raises(StructureError, match=told):
             read([path])

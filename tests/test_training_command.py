@@ -77,7 +77,7 @@ def test_weights_of_another_network_are_refused(trained, tiny, cli):
     text = small((tiny / "tiny.toml").read_text(), start_from=f'"{trained}"').replace("hidden = 192", "hidden = 64")
     (tiny / "misfit.toml").write_text(text)
     answer = cli("train", "--config", tiny / "misfit.toml", "-o", tiny / "misfit", "--device", "cpu")
-    assert answer.code == 2 and "don't fit [network]" in answer.err and not (tiny / "misfit").exists()
+    assert answer.code == 2 and "do not fit [network]" in answer.err and not (tiny / "misfit").exists()
 
 
 def test_structures_that_the_benchmark_knows_are_refused_unless_allowed(tiny, cli, trained):
@@ -120,7 +120,7 @@ def all_in(tiny, examples):
 
 def test_a_folder_of_one_chemical_system_trains_unjudged_or_is_refused_before_the_work(all_in, tiny, cli):
     unjudged = cli("train", "--config", all_in("train"), "-o", tiny / "unjudged", "--device", "cpu")
-    assert unjudged.code == 0 and "no structure is held out" in unjudged.err
+    assert unjudged.code == 0 and "no structure is in the validation split" in unjudged.err
     assert checkpoint.load(tiny / "unjudged" / "model").config["provenance"]["patterns_seen"] == 8
     refused = cli("train", "--config", all_in("val"), "-o", tiny / "untaught", "--device", "cpu")
     assert refused.code == 2 and "other chemical systems" in refused.err and not (tiny / "untaught").exists()
@@ -163,7 +163,7 @@ def test_a_loss_that_is_no_number_stops_and_the_last_good_checkpoint_stays(tiny,
     text = small((tiny / "tiny.toml").read_text(), learning_rate=1e30, checkpoint_minutes=0, warmup=0)
     (tiny / "nan.toml").write_text(text)
     answer = cli("train", "--config", tiny / "nan.toml", "-o", tiny / "nan", "--device", "cpu")
-    assert answer.code == 2 and "no number at step 2, learning rate 9.8" in answer.err and "shard" in answer.err
+    assert answer.code == 2 and "NaN or infinite at step 2, learning rate 9.8" in answer.err and "shard" in answer.err
     state = read_checkpoint(tiny / "nan" / "checkpoint.pt")
     assert state["step"] == 0 and all(torch.isfinite(w).all() for w in state["network"].values())
     assert not (tiny / "nan" / "model").exists()
@@ -181,9 +181,9 @@ def test_a_full_disk_leaves_the_checkpoint_before_it(trained, tmp_path, monkeypa
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OutputError, match="No space left on device; the one before it is intact") as caught:
+    with pytest.raises(OutputError, match="No space left on device; the checkpoint before it is intact") as caught:
         folder.save({"network": {}, "average": {}, "step": 8})
-    assert "free some space" in caught.value.fix
+    assert "free some disk space" in caught.value.fix
     assert folder.load()["step"] == 7 and [p.name for p in tmp_path.iterdir()] == ["checkpoint.pt"]
 
 
@@ -198,7 +198,7 @@ def test_a_damaged_checkpoint_is_told(tmp_path):
 def test_a_run_below_a_file_is_refused_before_the_structures_are_packed(tiny, tmp_path, cli):
     (tmp_path / "notes.txt").write_text("mine")
     answer = cli("train", "--config", tiny / "tiny.toml", "-o", tmp_path / "notes.txt" / "run", "--device", "cpu")
-    assert answer.code == 2 and "notes.txt: is a file" in answer.err
+    assert answer.code == 2 and "notes.txt: this is a file" in answer.err
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
 
 

@@ -57,10 +57,11 @@ def test_the_resolved_file_holds_every_setting_and_reads_back_equal(toml, tmp_pa
 
 
 @pytest.mark.parametrize(
-    ("before", "after", "line", "told"),
+    ("before", "after", "line", "fix"),
     [
         ("learning_rate", "learning_rat", 15, "did you mean 'learning_rate'"),
         ("[training]", "[trainig]", 13, "did you mean 'training'"),
+        ('"laboratory"', '"still"', 10, "ideal was called still before"),
         ("zero", "zeros", 11, "did you mean 'zero'"),
         ("channels", "chanels", 3, "did you mean 'channels'"),
         ('"compact"', '"compat"', 2, "choose one of compact, open"),
@@ -69,7 +70,7 @@ def test_the_resolved_file_holds_every_setting_and_reads_back_equal(toml, tmp_pa
         ("= 1000", "= 0", 14, "give at least 1"),
         ("= [16, 24]", "= 16", 3, "give a list"),
         ("zero = 0", "zero = [2, 1]", 11, "the lowest and the highest"),
-        ("= 1000", "= = 1000", 14, "this is no TOML"),
+        ("= 1000", "= = 1000", 14, "this file is not TOML"),
         ('["mine.parquet"]', "[]", 7, "name parquet files"),
         ("= [16, 24]", "= [16, 0]", 3, "give at least 1"),
         ("blocks = [1, 1]", "blocks = [1]", 1, "as many numbers as channels"),
@@ -81,11 +82,11 @@ def test_the_resolved_file_holds_every_setting_and_reads_back_equal(toml, tmp_pa
         ("blocks = [1, 1]", "warped_length = 9_000_000_000", 4, "give at most 131072"),
     ],
 )
-def test_a_fault_is_told_with_its_file_and_line_and_the_mend(toml, before, after, line, told):
+def test_a_fault_is_reported_with_its_file_and_line_and_how_to_fix_it(toml, before, after, line, fix):
     with pytest.raises(SettingsError) as caught:
         config.read(toml(TINY.replace(before, after, 1)))
     assert caught.value.where.name == "run.toml" and caught.value.line == line
-    assert told in str(caught.value)
+    assert fix in str(caught.value)
 
 
 def test_batches_that_cannot_be_cut_into_shards_are_refused(toml):

@@ -172,18 +172,18 @@ def test_a_run_of_made_up_crystals_alone_is_judged_on_others(tmp_path, cli):
     (tmp_path / "run.toml").write_text('[data]\nrandom = 1\nprior = "flat"\n')
     printed = cli("evaluate", folder, "--run", tmp_path, "--each", 3, "--json")
     [section] = json.loads(printed.out)["sections"]
-    assert section["title"] == "crystals made up at random" and section["about"]["prior"] == "flat"
+    assert section["title"] == "random crystals" and section["about"]["prior"] == "flat"
     assert section["figures"]["all"]["n"] == 21 and len(section["figures"]) > 4
 
 
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        ((), "nothing to judge"),
-        (("--structures", "x.parquet", "--run", "runs/x"), "do not go together"),
+        ((), "no patterns were named"),
+        (("--structures", "x.parquet", "--run", "runs/x"), "--structures and --run exclude each other"),
         (("--structures", "x.parquet", "--effects", "lab"), "laboratory"),
         (("--structures", "x.parquet", "--split", "validation"), "choose one of train, val, test"),
-        (("--run", "nowhere"), "holds no run"),
+        (("--run", "nowhere"), "not the folder of a run"),
         (("--benchmark", "nowhere.csv"), "cannot be read"),
     ],
 )
@@ -196,7 +196,7 @@ def test_a_damaged_model_is_an_error_and_no_row_of_wrong_answers(index, tmp_path
     folder = checkpoint.save(CompactNetwork(SMALL), COMPACT_GRID, tmp_path / "damaged", provenance={})
     (folder / "model.safetensors").write_bytes(b"half a download")
     said = cli("evaluate", folder, "--benchmark", index)
-    assert said.code == 2 and "fetch or copy the model again" in said.err and not said.out
+    assert said.code == 2 and "download or copy the model again" in said.err and not said.out
 
 
 @pytest.mark.parametrize(

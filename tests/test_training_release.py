@@ -133,7 +133,7 @@ def test_a_name_that_is_taken_or_no_name_is_refused_and_nothing_changes(run_of, 
     run = run_of("tiny")
     cli("release", run, "-o", tmp_path / "out", "--name", "mine")
     before = (tmp_path / "out" / "mine" / "model.safetensors").stat().st_mtime_ns
-    for name, told in (("mine", "already there"), ("a/b", "plain name"), ("default", "plain name"), ("..", "plain")):
+    for name, told in (("mine", "already exists"), ("a/b", "plain name"), ("default", "plain name"), ("..", "plain")):
         said = cli("release", run, "-o", tmp_path / "out", "--name", name)
         assert said.code == 2 and told in said.err
     assert (tmp_path / "out" / "mine" / "model.safetensors").stat().st_mtime_ns == before

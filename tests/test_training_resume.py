@@ -60,7 +60,7 @@ def test_an_interrupted_run_says_how_to_go_on_and_goes_on_as_if_it_had_not_been(
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=1800)
     assert process.returncode == 130
-    assert "go on with: alphadiffract-plugin train -o stopped --resume" in err
+    assert "to continue: alphadiffract-plugin train -o stopped --resume" in err
     seen = len(losses(folder / "stopped"))
     assert 5 <= seen < 60
     again = cli("train", "-o", folder / "stopped", "--resume", "--device", "cpu")
@@ -88,9 +88,9 @@ def test_a_session_of_so_many_minutes_leaves_a_model_and_can_be_resumed(folder, 
 
 def test_a_folder_that_holds_a_run_is_not_trained_over_and_one_that_holds_none_not_resumed(folder, uninterrupted, cli):
     second = cli("train", "--config", folder / "micro.toml", "-o", folder / "whole", "--device", "cpu")
-    assert second.code == 2 and "holds a run already" in second.err and "--resume" in second.err
+    assert second.code == 2 and "already holds a run" in second.err and "--resume" in second.err
     none = cli("train", "-o", folder / "nothing", "--resume")
-    assert none.code == 2 and "holds no run" in none.err
+    assert none.code == 2 and "not the folder of a run" in none.err
 
 
 def test_a_run_is_not_resumed_with_other_settings(folder, uninterrupted, cli):

@@ -1,1 +1,1 @@
-"""From crystal structures to patterns as an instrument measures them, in batches, on the device."""
+"""From crystal structures to patterns as an instrument measures them, in batches on a CPU or GPU."""

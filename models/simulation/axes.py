@@ -1,7 +1,8 @@
-"""The change of axes to the one cell that the network learns, for a batch of crystals.
+"""The change to the axes on which the network describes a cell, for a batch of crystals.
 
-Orthorhombic axes ascend as far as the centring lets them, and A centring becomes C; monoclinic cells are reduced in the
-a-c plane, with an obtuse β; others stay as the International Tables have them (triclinic: as given, Niggli-reduced).
+Orthorhombic axes are sorted a ≤ b ≤ c as far as the centring allows, and A centring becomes C. Monoclinic cells are
+reduced in the a-c plane, with an obtuse β. Triclinic cells stay as given (they are Niggli-reduced), and all others stay
+in the standard setting of the International Tables.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ def standard_changes(metric: Tensor, space_group: Tensor) -> Tensor:
 
 
 def _reduced_planes(metric: Tensor, centred: Tensor) -> Tensor:
-    """Shortest a and c of monoclinic cells, b unique; with C centring a changes by even multiples of c."""
+    """Changes to the shortest a and c of monoclinic cells, b unique; with C centring only 2c is added to a."""
     step = torch.where(centred, 2.0, 1.0).to(metric.dtype)
     a = torch.tensor([1.0, 0, 0], dtype=metric.dtype, device=metric.device).expand(len(metric), 3)
     b = torch.tensor([0, 1.0, 0], dtype=metric.dtype, device=metric.device).expand(len(metric), 3)

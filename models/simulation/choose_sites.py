@@ -1,4 +1,4 @@
-"""Which Wyckoff positions the atoms of random crystals occupy, so that each has its space group and no more."""
+"""Wyckoff positions for the atoms of random crystals, chosen so that no crystal has more symmetry than its group."""
 
 from __future__ import annotations
 
@@ -17,34 +17,34 @@ if TYPE_CHECKING:
     from .random_settings import RandomSettings
 
 COPIES = 6
-"""So many atoms may share a position that leaves them free to move."""
+"""Most atoms on one Wyckoff position with free coordinates."""
 ATTEMPTS = 12
-"""Choices that are drawn anew; the budget of atoms grows by a third at each."""
+"""Times that positions are drawn for a crystal; its largest number of atoms grows by a third at each."""
 
 
 @dataclass(frozen=True)
 class Positions:
-    """The Wyckoff positions of the 230 groups, padded to 27."""
+    """The Wyckoff positions of the 230 groups, padded to 27, the largest number."""
 
     multiplicity: Tensor
     """0 where padded, int64, (230, 27)."""
     base: Tensor
     """One point of each, float64, (230, 27, 3)."""
     free: Tensor
-    """Rows: directions in which it may move, zeros beyond ``freedom``; float64, (230, 27, 3, 3)."""
+    """Directions in which it may move, as rows, zeros beyond ``freedom``; float64, (230, 27, 3, 3)."""
     freedom: Tensor
     """0 (a point) to 3 (general), int64, (230, 27)."""
     polar: Tensor
     """Whether one atom alone there has more symmetry than the group, (230, 27)."""
     too_symmetric: Tensor
-    """Sets of positions, as bits, that have more symmetry than the group; padded by 0; int64, (230, J)."""
+    """Sets of positions, as bits, whose symmetry is higher than that of the group; padded by 0; int64, (230, J)."""
     centring: Tensor
     """Lattice points of the conventional cell, int64, (230,)."""
 
 
 @dataclass(frozen=True)
 class Sites:
-    """The sites of N crystals, padded to S; those on points first."""
+    """The sites of N crystals, padded to S; sites without free coordinates come first."""
 
     group: Tensor
     """0 to 229, (N,)."""
@@ -55,14 +55,14 @@ class Sites:
     base: Tensor
     """One point of each position, float64, (N, S, 3)."""
     free: Tensor
-    """Rows: directions in which it may move, float64, (N, S, 3, 3)."""
+    """Directions in which it may move, as rows, float64, (N, S, 3, 3)."""
     freedom: Tensor
     """Number of these directions, int64, (N, S)."""
 
 
 @functools.cache
 def positions(device: str) -> Positions:
-    """The table on a device."""
+    """The Wyckoff positions on a device."""
     groups = table()
     most = max(len(g.too_symmetric) for g in groups)
     pad = [[*g.positions, *[None] * (MOST - len(g.positions))] for g in groups]
@@ -82,7 +82,7 @@ def positions(device: str) -> Positions:
 
 
 def draw_sizes(group: Tensor, settings: RandomSettings, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """How many sites crystals of the groups (N,) shall have (N,), and how many atoms a cell at most (N,)."""
+    """Wanted number of sites (N,) and largest number of atoms in the cell (N,) of crystals of the groups (N,)."""
 
     def log_uniform(low: float, high: float) -> Tensor:
         u = torch.rand(len(group), generator=generator, device=group.device)
@@ -95,9 +95,9 @@ def draw_sizes(group: Tensor, settings: RandomSettings, generator: torch.Generat
 def choose_sites(
     group: Tensor, sizes: tuple[Tensor, Tensor], settings: RandomSettings, generator: torch.Generator
 ) -> Sites:
-    """Sites for crystals of the groups (N,), of the sizes of :func:`draw_sizes` if these can be had.
+    """Sites for crystals of the groups (N,), with the sizes of :func:`draw_sizes` where that is possible.
 
-    Where :data:`ATTEMPTS` choices all have too much symmetry, three atoms in general position are taken.
+    Where :data:`ATTEMPTS` choices all have too much symmetry, the crystal gets three atoms in general position.
     """
     every = positions(str(group.device))
     n, most = len(group), int(settings.sites[1])
@@ -130,7 +130,7 @@ def choose_sites(
 def _attempt(
     group: Tensor, wanted: Tensor, budget: Tensor, most: int, settings: RandomSettings, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """Positions (N, most) in random order, without those taken already, and which are within the budget."""
+    """Positions (N, most) in random order, none of them twice, and whether the budget of atoms allows each."""
     every = positions(str(group.device))
     multiplicity = every.multiplicity[group]
     smallest = multiplicity.masked_fill(multiplicity == 0, 10_000).amin(1)
@@ -156,7 +156,7 @@ def _attempt(
 
 
 def _too_symmetric(group: Tensor, chosen: Tensor, used: Tensor) -> Tensor:
-    """Whether crystals with these positions have more symmetry than their groups, (N,)."""
+    """Whether crystals with these positions have more symmetry than their groups, shape (N,)."""
     every = positions(str(group.device))
     bit = torch.where(used, torch.ones_like(chosen) << chosen, 0)
     held = torch.zeros(len(group), dtype=torch.long, device=group.device)

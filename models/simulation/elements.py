@@ -1,4 +1,4 @@
-"""How often elements occur, and how much room their atoms take: what random crystals need to know of chemistry.
+"""How often the elements occur and what volume their atoms take: the chemistry of random crystals.
 
     python -m alphadiffract_plugin.models.simulation.elements ELEMENTS.json STRUCTURES.parquet...
 
@@ -16,13 +16,13 @@ from pathlib import Path
 
 import numpy as np
 
-from alphadiffract_plugin.crystal.cells import direct_metric_from_cell
+from alphadiffract_plugin.crystal.cells import volume_from_cell
 
 from ..structures.columns import HEAVIEST
 from ..structures.table import Structures, read
 
 LEAST_VOLUME = 4.0
-"""Å³; hydrogen and small cations take hardly any room by the fit."""
+"""Least volume of an atom in Å³: the fit gives almost none to hydrogen and small cations."""
 
 
 @dataclass(frozen=True)
@@ -32,9 +32,9 @@ class Elements:
     frequency: np.ndarray
     """Share of the structures that hold it, shape (98,)."""
     abundance: np.ndarray
-    """Mean share of the atoms where it occurs, shape (98,)."""
+    """Mean share of the atoms in structures that hold it, shape (98,)."""
     volume: np.ndarray
-    """Room that an atom takes, Å³, shape (98,)."""
+    """Volume that an atom takes in Å³, shape (98,)."""
 
 
 @functools.cache
@@ -45,14 +45,17 @@ def elements() -> Elements:
 
 
 def derive(structures: Structures) -> Elements:
-    """The table of real structures; volumes by least squares, none negative, relative to each structure's own."""
+    """The table derived from real structures.
+
+    Volumes come from non-negative least squares, in which each structure counts relative to its own volume.
+    """
     from scipy.optimize import nnls
 
     n = len(structures.space_group)
     owner = np.repeat(np.arange(n), np.diff(structures.start))
     atoms = np.zeros((n, HEAVIEST))
     np.add.at(atoms, (owner, structures.number - 1), structures.occupancy * structures.multiplicity)
-    volume = np.sqrt(np.linalg.det(np.moveaxis(direct_metric_from_cell(structures.cell.T), -1, 0)))
+    volume = volume_from_cell(structures.cell)
     holds = (atoms > 0).sum(0)
     share = atoms / atoms.sum(1, keepdims=True)
     room, _ = nnls(atoms / volume[:, None], np.ones(n))
@@ -64,9 +67,7 @@ def derive(structures: Structures) -> Elements:
 def main() -> None:
     """Write the table."""
     found = derive(read([Path(name) for name in sys.argv[2:]]))
-    what = (
-        f"Elements 1 to {HEAVIEST}: share of structures that hold one, mean share of their atoms, room of an atom in Å³"
-    )
+    what = f"Elements 1 to {HEAVIEST}: share of structures that hold one, mean share of their atoms, volume in Å³"
     document = {"what": what} | {key: [round(float(x), 5) for x in value] for key, value in vars(found).items()}
     Path(sys.argv[1]).write_text(json.dumps(document, indent=1).replace(",\n  ", ", ").replace("[\n  ", "[") + "\n")
 

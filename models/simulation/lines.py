@@ -1,13 +1,14 @@
-"""The lines of many structures, packed once: hkl and |F|²·m of every line down to a smallest d, in one ``.npz``.
+"""The line lists of many structures: hkl and |F|²·m of every line down to a smallest d, in one ``.npz`` file.
 
-Lines hold no wavelength and no profile; :mod:`.patterns` turns them into patterns. Structures have no displacement
-parameters, so their atoms are at rest; the simulation adds an overall displacement factor.
+Lines do not depend on the wavelength or the profile; :mod:`.patterns` turns them into patterns. Structure files have no
+displacement parameters, so atoms are at rest here; the simulation adds an overall displacement factor.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
@@ -23,17 +24,17 @@ from .records import Atoms, LineList
 from .structure_factors import D_MIN, lines_from_atoms
 
 BATCH = 1024
-"""Structures that are packed at a time."""
+"""Structures whose lines are calculated at a time."""
 
 
 @dataclass(frozen=True)
 class LineTable:
-    """The lines of S structures, one after the other; T lines in all."""
+    """The lines of S structures, T lines in all, one structure after the other."""
 
     hkl: np.ndarray
-    """Miller indices on the axes that the network learns (:mod:`.axes`), int8, shape (T, 3)."""
+    """Miller indices on the axes of the network (:mod:`.axes`), int8, shape (T, 3)."""
     intensity: np.ndarray
-    """|F|²·m, the strongest of a structure at 1, float32, shape (T,)."""
+    """|F|²·m, relative to the strongest line of the structure, float32, shape (T,)."""
     start: np.ndarray
     """First line of each structure, and T, int64, shape (S + 1,)."""
     reciprocal_metric: np.ndarray
@@ -43,11 +44,12 @@ class LineTable:
     origin: np.ndarray
     """Index into ``columns.ORIGINS``, shape (S,)."""
     split: np.ndarray
-    """Index into ``table.SPLITS``, shape (S,)."""
+    """Index into ``columns.SPLITS``, shape (S,)."""
 
     def save(self, path: Path) -> None:
-        """Write one ``.npz``."""
-        np.savez(path, **{f.name: getattr(self, f.name) for f in fields(self)})
+        """Write one ``.npz`` file."""
+        arrays: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self)}
+        np.savez(path, **arrays)
 
     @classmethod
     def load(cls, path: Path) -> LineTable:
@@ -55,18 +57,18 @@ class LineTable:
 
         Raises
         ------
-        InputError : the file is no such table.
+        InputError : the file is missing or damaged.
         """
         try:
             with np.load(path) as stored:
                 return cls(**{f.name: stored[f.name] for f in fields(cls)})
         except (OSError, EOFError, ValueError, KeyError, BadZipFile) as error:
-            told = "this holds no packed lines" if Path(path).exists() else "there is no such file"
-            raise InputError(told, fix="remove it: it is packed again from the structure files", where=path) from error
+            what = "this file does not hold packed lines" if Path(path).exists() else "there is no such file"
+            raise InputError(what, fix="delete it; it is made again from the structure files", where=path) from error
 
 
 def atoms_from_structures(structures: Structures, which: np.ndarray, device: torch.device | str = "cpu") -> Atoms:
-    """The chosen structures (indices, shape (N,)) as a batch on a device; atoms at rest."""
+    """Some of the structures (indices, shape (N,)) as a batch on a device; their atoms are at rest."""
     counts = np.diff(structures.start)[which]
     crystal = np.repeat(np.arange(len(which)), counts)
     atom = np.arange(len(crystal)) - np.repeat(np.cumsum(counts) - counts, counts) + structures.start[which][crystal]
@@ -88,7 +90,7 @@ def atoms_from_structures(structures: Structures, which: np.ndarray, device: tor
 
 
 def pack(structures: Structures, *, d_min: float = D_MIN, device: torch.device | str = "cpu") -> LineTable:
-    """The lines of every structure; each at most ``structure_factors.MOST_LINES``, the strongest.
+    """The lines of every structure, of each at most the ``structure_factors.MOST_LINES`` strongest.
 
     Parameters
     ----------
@@ -102,10 +104,11 @@ def pack(structures: Structures, *, d_min: float = D_MIN, device: torch.device |
     """
     n = len(structures.space_group)
     if not n:
-        raise InputError("there are no structures to pack", fix="name a file that holds some")
+        raise InputError("there are no structures", fix="name a structure file that holds some")
     batches = np.array_split(np.arange(n), -(-n // BATCH))
-    parts, metric = [], []
-    for which in progress.track(batches, "packing lines"):
+    parts: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+    metric: list[np.ndarray] = []
+    for which in progress.track(batches, "calculating lines"):
         atoms = atoms_from_structures(structures, which, device)
         parts.append(_unpadded(lines_from_atoms(atoms, d_min=d_min)))
         change = standard_changes(atoms.metric, atoms.space_group)

@@ -1,9 +1,8 @@
-"""Lines to measured-looking patterns on the model's grid: batched, on the device, random only through a generator.
+"""Line lists to patterns that look measured, on the grid of a network: in batches, random only through a generator.
 
-Each pattern is its lines with the areas and places that sample and instrument give them, in profiles
-(:mod:`.profiles`), then with what counting adds. What is drawn, and from which range, stands in :mod:`.effects`. All
-draws are made whatever is switched off, in one order (:mod:`.draws`), so that switching off one effect changes nothing
-but that effect.
+Sample and instrument give each line its area, its position and its profile (:mod:`.profiles`); background and noise
+are added. :mod:`.effects` says which effects there are and from which ranges they are drawn. All random numbers are
+drawn in one order, even for effects that are off (:mod:`.draws`), so that switching one off changes nothing else.
 """
 
 from __future__ import annotations
@@ -25,12 +24,13 @@ from .records import LineList
 
 
 def strain(lines: LineList, effects: Effects, generator: torch.Generator) -> LineList:
-    """The same lines of cells that are strained at random, each within its crystal system."""
+    """The same lines, of cells that are strained at random within their crystal systems."""
     basis, system = lines.basis, _systems(str(lines.basis.device))[lines.space_group]
     n = len(basis)
     unit = torch.rand(n, 7, generator=generator, device=basis.device, dtype=basis.dtype)
-    e = effects.strain[0] + (effects.strain[1] - effects.strain[0]) * unit[:, :6]
-    dilation = effects.dilation[0] + (effects.dilation[1] - effects.dilation[0]) * unit[:, 6, None, None]
+    (low, high), (least, most) = effects.range_of("strain"), effects.range_of("dilation")
+    e = low + (high - low) * unit[:, :6]
+    dilation = least + (most - least) * unit[:, 6, None, None]
     xx, yy, zz, yz, xz, xy = e.unbind(1)
     yy = torch.where(system >= TETRAGONAL, xx, yy)
     zz = torch.where(system == CUBIC, xx, zz)
@@ -42,13 +42,14 @@ def strain(lines: LineList, effects: Effects, generator: torch.Generator) -> Lin
 
 
 def simulate(lines: LineList, grid: Grid, effects: Effects, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Patterns on the grid.
+    """Simulated patterns on the grid.
 
     Parameters
     ----------
-    lines : of N crystals, strained already if they are to be.
-    grid, effects : where, and what to draw.
-    generator : all randomness, on the device of ``lines``.
+    lines : of N crystals; see :func:`strain`.
+    grid : where the patterns lie.
+    effects : ranges of the effects that are drawn.
+    generator : source of all random numbers, on the device of ``lines``.
 
     Returns
     -------
@@ -70,9 +71,9 @@ def simulate(lines: LineList, grid: Grid, effects: Effects, generator: torch.Gen
     y = _scaled(render(*_doublet(sine, area, grid, scale, draw), grid, scale, draw))
 
     if n > 1:
-        y = y + y.roll(1, 0) * (draw("impurity") * draw.met("impurity_share"))
+        y = y + y.roll(1, 0) * (draw("impurity") * draw.occurs("impurity_share"))
     y = y + _background(grid, draw)
-    if effects.counts[1] > 0:
+    if effects.range_of("counts")[1] > 0:
         counts = draw("counts")
         y = torch.poisson(y * counts, generator=generator) / counts
     noise = draw("noise")
@@ -82,7 +83,7 @@ def simulate(lines: LineList, grid: Grid, effects: Effects, generator: torch.Gen
 
 
 def march_dollase(cos2: Tensor, r: Tensor) -> Tensor:
-    """Factor of intensity at an angle to the axis of orientation whose cos² is given (March 1932, Dollase 1986)."""
+    """Intensity factor (r² cos²α + sin²α / r)^(-3/2) at an angle α to the texture axis (March 1932, Dollase 1986)."""
     return (r * r * cos2 + (1 - cos2).clamp_min(0) / r) ** -1.5
 
 
@@ -96,36 +97,37 @@ def _scaled(y: Tensor) -> Tensor:
 
 
 def _texture(vector: Tensor, inv_d2: Tensor, lines: LineList, draw: Draw) -> Tensor:
-    """March-Dollase about a*, b* or c*; about c* alone from tetragonal on.
+    """March-Dollase factor about a*, b* or c*, and about c* alone in tetragonal and higher systems.
 
-    So all reflections of a line lie at the same angle to the axis, except in cubic cells, where it is a mere jitter.
+    All reflections of a line then lie at the same angle to the axis. Cubic cells are the exception; there the factor
+    acts like a random change of the intensities.
     """
-    if draw.effects.texture[1] == 0 or draw.effects.texture_share == 0:
+    if draw.effects.range_of("texture")[1] == 0 or draw.effects.texture_share == 0:
         return torch.ones_like(inv_d2)
     basis, system = lines.basis, _systems(str(inv_d2.device))[lines.space_group]
     which = torch.where(system >= TETRAGONAL, 2, (draw.unit("axis") * 3).long().squeeze(1).clamp_max(2))
     axis = basis[torch.arange(len(basis), device=basis.device), which]
     cos2 = (vector @ axis[:, :, None]).squeeze(-1).square() / (inv_d2 * axis.square().sum(1, keepdim=True))
-    return march_dollase(cos2, torch.where(draw.met("texture_share") > 0, draw("texture"), 1.0))
+    return march_dollase(cos2, torch.where(draw.occurs("texture_share") > 0, draw("texture"), 1.0))
 
 
 def _lorentz_polarisation(sine: Tensor, scale: float, draw: Draw) -> Tensor:
     """Lorentz and polarisation factor at sin θ on the grid.
 
-    Patterns are moved to the grid with their heights, which changes areas: the Lorentz factor of the grid's wavelength
-    does just that. Polarisation is that at the instrument's wavelength.
+    A pattern moves to the wavelength of the grid with its heights, which changes areas by the ratio of the Lorentz
+    factors: so the Lorentz factor is that of the grid's wavelength, and polarisation that of the instrument's.
     """
-    polarised = draw.met("synchrotron_share")
+    polarised = draw.occurs("synchrotron_share")
     p = polarised + (1 - polarised) * draw("polarisation")
     s2 = sine.square().clamp(1e-5, 0.998)
     return (p + (1 - p) * (1 - 2 * scale * scale * s2).square()) / (s2 * (1 - s2).sqrt())
 
 
 def _doublet(sine: Tensor, area: Tensor, grid: Grid, scale: float, draw: Draw) -> tuple[Tensor, Tensor]:
-    """Places in two_theta on the grid and areas of all lines: Kα1, Kα2 and foreign, shifted; (N, 2K + 3) each."""
+    """Shifted two_theta on the grid, and areas, of all lines: Kα1, Kα2 and foreign ones, shape (N, 2K + 3) each."""
     effects = draw.effects
-    ratio = torch.where(draw.met("kalpha2_share") > 0, draw("kalpha2_ratio"), draw("kalpha2_rest"))
-    if effects.kalpha2_share or effects.kalpha2_rest[1]:
+    ratio = torch.where(draw.occurs("kalpha2_share") > 0, draw("kalpha2_ratio"), draw("kalpha2_rest"))
+    if effects.kalpha2_share or effects.range_of("kalpha2_rest")[1]:
         sine = torch.cat((sine, sine * effects.kalpha2_wavelength), 1)
         area = torch.cat((area, area * ratio), 1)
     theta = (scale * sine).clamp_max(0.999).asin()
@@ -133,17 +135,17 @@ def _doublet(sine: Tensor, area: Tensor, grid: Grid, scale: float, draw: Draw) -
     if scale != 1:
         theta = (theta.sin() / scale).clamp_max(0.999).asin()
     two_theta = torch.rad2deg(2 * theta)
-    if effects.foreign_share and effects.foreign[1]:
+    if effects.foreign_share and effects.range_of("foreign")[1]:
         places = torch.cat([draw.unit(f"place_{i}") for i in range(FOREIGN)], 1)
         areas = torch.cat([draw.unit(f"area_{i}") for i in range(FOREIGN)], 1).square()
-        top = area.amax(1, keepdim=True) * draw("foreign") * draw.met("foreign_share")
+        top = area.amax(1, keepdim=True) * draw("foreign") * draw.occurs("foreign_share")
         two_theta = torch.cat((two_theta, grid.two_theta_min + grid.step * (grid.length - 1) * places), 1)
         area = torch.cat((area, areas * top), 1)
     return two_theta, area
 
 
 def _background(grid: Grid, draw: Draw) -> Tensor:
-    """A smooth background (N, L): a hump, a level and what a low-angle tail leaves."""
+    """A smooth background (N, L): a hump, a constant and a tail at low angles."""
     x = torch.linspace(0, 1, grid.length, device=draw.units.device)
     hump = (-0.5 * ((x - draw.unit("hump_centre")) / (0.05 + 0.35 * draw.unit("hump_width"))).square()).exp()
     tail = (-x / (0.03 + 0.27 * draw.unit("tail_length"))).exp()
@@ -152,9 +154,9 @@ def _background(grid: Grid, draw: Draw) -> Tensor:
 
 
 def _coverage(grid: Grid, scale: float, draw: Draw) -> Tensor:
-    """1 where measured, (N, L): not beyond the cuts, nor where the instrument's wavelength cannot reach."""
+    """1 where measured, else 0, (N, L): between the cuts, and where the wavelength of the instrument can reach."""
     x = torch.linspace(0, 1, grid.length, device=draw.units.device)
     reach = math.degrees(2 * math.asin(min(1.0, 0.999 / scale)))
     last = min(1.0, (reach - grid.two_theta_min) / (grid.step * (grid.length - 1)))
-    cut = draw.met("cut_share")
+    cut = draw.occurs("cut_share")
     return ((x >= cut * draw("cut_low")) & (x <= (1 - cut * draw("cut_high")).clamp_max(last))).float()

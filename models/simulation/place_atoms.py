@@ -1,8 +1,9 @@
-"""Where the atoms of random crystals lie within their Wyckoff positions: each as far from the others as can be."""
+"""Coordinates for the atoms of random crystals: within its Wyckoff position, each atom lies far from the others."""
 
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import torch
@@ -18,10 +19,13 @@ if TYPE_CHECKING:
     from .random_settings import RandomSettings
 
 SAME = 1e-4
-"""Å; images closer than this are one atom."""
+"""Images closer than this, in Å, are one atom."""
 FAR = 9.9
+"""Upper limit of the closeness, which a single atom in a large cell reaches."""
 CHUNK = 300_000
-"""Distances that are held at a time."""
+"""Distances that are calculated at a time, which limits the memory."""
+OBLIQUE = ("triclinic", "monoclinic", "trigonal", "hexagonal")
+"""Crystal systems whose axes are not all at right angles."""
 
 
 @functools.cache
@@ -40,7 +44,7 @@ def _operations(device: str) -> tuple[Tensor, Tensor, Tensor]:
 def place_atoms(
     sites: Sites, metric: Tensor, radius: Tensor, settings: RandomSettings, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """Positions and how well they fit.
+    """The best of the random places for each atom, one atom after the other, and how much room they leave.
 
     Parameters
     ----------
@@ -60,17 +64,8 @@ def place_atoms(
     step = torch.rand(n, most, settings.trials, 3, generator=generator, device=device, dtype=torch.float64)
     tried = sites.base[:, :, None] + step @ sites.free  # (N, S, T, 3)
     rotation, translation, count = _operations(str(device))
-    oblique = torch.as_tensor(
-        [name in ("triclinic", "monoclinic", "trigonal", "hexagonal") for name in CRYSTAL_SYSTEMS]
-    )
-    system = torch.as_tensor(lattice.system_of_group(), device=device)[sites.group]
-    sort = (count[sites.group] * 2 + oblique.to(device)[system]) * 100 + sites.used.sum(1)
-    order = sort.argsort(stable=True)
-    kind = sort[order] // 100
-    cost = (settings.trials * (kind // 2) * 4 * sites.used.sum(1)[order]).cumsum(0) // CHUNK
-    _, lengths = (cost + kind * 100_000).unique_consecutive(return_counts=True)
     position, closeness = torch.zeros(n, most, 3, dtype=torch.float64, device=device), torch.ones(n, device=device)
-    for which in order.split(lengths.tolist()):
+    for which, oblique in _alike(sites, settings.trials):
         group = sites.group[which]
         operations = int(count[group[0]])
         slots = int(sites.used[which].sum(1).max())
@@ -80,20 +75,39 @@ def place_atoms(
             radius[which, :slots] * settings.contact,
             metric[which].float(),
             (rotation[group, :operations], translation[group, :operations]),
-            bool(oblique[int(system[which[0]])]),
+            oblique,
         )
     return position, closeness
+
+
+def _alike(sites: Sites, trials: int) -> Iterator[tuple[Tensor, bool]]:
+    """Crystals (indices) of one number of operations, of right or of oblique axes, and which of the two.
+
+    Those with as many sites stand together, at most about :data:`CHUNK` distances at a time.
+    """
+    device = sites.group.device
+    operations = _operations(str(device))[2][sites.group]
+    systems = torch.tensor([name in OBLIQUE for name in CRYSTAL_SYSTEMS], device=device)
+    oblique = systems[torch.as_tensor(lattice.system_of_group(), device=device)[sites.group]]
+    count = sites.used.sum(1)
+    order = ((operations * 2 + oblique) * 100 + count).argsort(stable=True)
+    kind = (operations * 2 + oblique)[order]
+    chunk = (trials * operations[order] * 4 * count[order]).cumsum(0) // CHUNK
+    _, lengths = torch.unique_consecutive(chunk + kind * 100_000, return_counts=True)
+    for which in torch.split(order, lengths.tolist()):
+        yield which, bool(oblique[which[0]])
 
 
 def _placed(
     tried: Tensor, used: Tensor, radius: Tensor, metric: Tensor, operations: tuple[Tensor, Tensor], oblique: bool
 ) -> tuple[Tensor, Tensor]:
-    """The best of the tried places (N, S, T, 3), one site after the other."""
+    """The best of the tried places (N, S, T, 3), one site after the other: positions (N, S, 3), closeness (N,)."""
     n, slots = used.shape
     row = torch.arange(n, device=used.device)
     edge = metric.diagonal(dim1=1, dim2=2).amin(1).sqrt()
     closeness = (edge / (2 * torch.where(used, radius, 0.0).amax(1))).clamp_max(FAR)
-    images, placed = [], []
+    images: list[Tensor] = []
+    placed: list[Tensor] = []
     for slot in range(slots):
         place = tried[:, slot]  # (N, T, 3)
         own = _images(place, operations).float()  # (N, T, O, 3)
@@ -119,7 +133,7 @@ def _images(place: Tensor, operations: tuple[Tensor, Tensor]) -> Tensor:
 def _distances(apart: Tensor, metric: Tensor, oblique: bool) -> Tensor:
     """Shortest distances (N, ...) in Å between the lattices of points that are apart (N, ..., 3).
 
-    An atom and itself count as far apart. In an oblique cell the nearest image need not be that of the smallest
+    A point and itself count as far apart. In an oblique cell the nearest image need not be the one with the smallest
     coordinates.
     """
     apart = apart - apart.round()

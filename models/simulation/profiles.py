@@ -1,8 +1,8 @@
-"""Lines on a grid, convolved with their profiles: the Voigt function and a tail towards low angles.
+"""Lines on a grid, convolved with their profiles: a Voigt function with a tail towards low angles.
 
 Each line is split linearly between its two neighbours on the grid, and profiles are convolved in Fourier space. Widths
 change along the pattern: profiles are made at a few angles ("nodes") and a line is shared by the two nodes beside it,
-so one inverse FFT makes a pattern, with full tails and without loops.
+so one inverse FFT gives a whole pattern with complete tails.
 
 The profile is the Voigt function itself, Gaussian * Lorentzian, of which Thompson, Cox & Hastings (1987) is the usual
 approximation (they agree within 1 % of the maximum), and a one-sided exponential for axial divergence.
@@ -22,7 +22,8 @@ from .draws import Draw
 NODES = 6
 """Angles at which profiles are made."""
 CROWDING = 1.6
-"""Node i lies at (i / (NODES - 1)) to this power of the grid: axial divergence goes as cot 2θ, so they crowd there."""
+"""Node i lies at the part (i / (NODES - 1))^CROWDING of the grid: more at low angles, where cot 2θ of axial divergence
+changes fastest."""
 PAD = 256
 """Points beyond either end of the grid from which tails reach into it."""
 
@@ -31,19 +32,19 @@ PAD = 256
 def _fast_length(least: int) -> int:
     from scipy.fft import next_fast_len
 
-    return next_fast_len(least, real=True)
+    return int(next_fast_len(least, real=True))
 
 
 def render(two_theta: Tensor, area: Tensor, grid: Grid, scale: float, draw: Draw) -> Tensor:
-    """Lines on the grid, convolved with their profiles, shape (N, L).
+    """Patterns of lines convolved with their profiles, shape (N, L).
 
     Parameters
     ----------
-    two_theta : places of the lines, degrees, shape (N, K).
-    area : their areas, shape (N, K).
-    grid : where the pattern lies.
+    two_theta : positions of the lines on the grid in degrees, shape (N, K).
+    area : areas of the lines, shape (N, K).
+    grid : where the patterns lie.
     scale : wavelength of the instrument over that of the grid.
-    draw : what is drawn of the widths.
+    draw : the random numbers, of which those of the widths are used.
     """
     n, total = len(two_theta), _fast_length(grid.length + 2 * PAD)
     place = (two_theta - grid.two_theta_min) / grid.step + PAD
@@ -59,18 +60,18 @@ def render(two_theta: Tensor, area: Tensor, grid: Grid, scale: float, draw: Draw
     weight = torch.cat((near * (1 - part), near * part, far * (1 - part), far * part), 1)
     field = torch.zeros(n, NODES * total, device=area.device).scatter_add_(1, index, weight)
     spectrum = torch.fft.rfft(field.reshape(n, NODES, total))
-    y = torch.fft.irfft(_blurred(spectrum, grid, total, scale, draw), n=total)
+    y: Tensor = torch.fft.irfft(_blurred(spectrum, grid, total, scale, draw), n=total)
     return y[:, PAD : PAD + grid.length].clamp_min(0)
 
 
 def _blurred(spectrum: Tensor, grid: Grid, total: int, scale: float, draw: Draw) -> Tensor:
-    """Spectra at the nodes (N, NODES, F) times those of the profiles there (of area 1), their sum (N, F)."""
+    """Spectra at the nodes (N, NODES, F) times those of profiles of area 1 there, summed over the nodes, (N, F)."""
     nodes = torch.linspace(0, 1, NODES) ** CROWDING * (grid.length - 1)
     variance, lorentzian, tail = widths(grid, nodes, scale, draw)
-    frequency = torch.fft.rfftfreq(total, d=grid.step, device=spectrum.device)  # cycles per degree
+    frequency: Tensor = torch.fft.rfftfreq(total, d=grid.step, device=spectrum.device)  # cycles per degree
     f = frequency * math.pi
     damping = ((-2 * variance[:, :, None] * f - lorentzian[:, :, None]) * f).exp()
-    if draw.effects.sh_l[1] == 0:
+    if draw.effects.range_of("sh_l")[1] == 0:
         return (spectrum * damping).sum(1)
     phase = 2 * tail[:, :, None] * f
     damping = damping / (1 + phase.square())
@@ -80,8 +81,8 @@ def _blurred(spectrum: Tensor, grid: Grid, total: int, scale: float, draw: Draw)
 def widths(grid: Grid, points: Tensor, scale: float, draw: Draw) -> tuple[Tensor, Tensor, Tensor]:
     """Gaussian variance (degrees²), Lorentzian FWHM and decay length of the tail (degrees), at points of the grid.
 
-    Each is of shape (N, P) and in degrees of the grid's two_theta: widths are made at the instrument's wavelength,
-    which is ``scale`` times the grid's, and taken to the grid through d.
+    Each has shape (N, P) and is in degrees of two_theta on the grid: widths are calculated at the wavelength of the
+    instrument, ``scale`` times that of the grid, and converted to the grid through d.
     """
     on_grid = torch.deg2rad((grid.two_theta_min + grid.step * points.to(draw.units.device)).clamp(2.0, 170.0) / 2)
     theta = (scale * on_grid.sin()).clamp_max(0.99).asin()
@@ -90,7 +91,7 @@ def widths(grid: Grid, points: Tensor, scale: float, draw: Draw) -> tuple[Tensor
     wavelength, effects = scale * grid.wavelength, draw.effects
     variance = (draw("u") * tan * tan + draw("v") * tan + draw("w")).clamp_min(1e-3) * 1e-4
     lorentzian = (draw("x") / cos + draw("y") * tan) * 0.01 + draw("microstrain") * tan * 1e-6 * (180 / math.pi)
-    if effects.size[1]:
+    if effects.range_of("size")[1]:
         lorentzian = lorentzian + 0.018 * wavelength / (math.pi * draw("size")) / cos
     tail = draw("sh_l").square() / 12 * (180 / math.pi) / (2 * theta).clamp_max(1.5).tan()
     return variance * stretch.square(), lorentzian * stretch, tail * stretch

@@ -1,4 +1,4 @@
-"""Cells of random crystals: axial ratios and angles by crystal system, of a given volume."""
+"""Cells of random crystals: axial ratios and angles of the crystal system, at a given volume."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from .. import lattice
-from ..lattice import CUBIC, HEXAGONAL, MONOCLINIC, TETRAGONAL, TRICLINIC, TRIGONAL
+from ..lattice import CUBIC, MONOCLINIC, TETRAGONAL, TRICLINIC, has_hexagonal_axes
 
 if TYPE_CHECKING:
     from .random_settings import RandomSettings
@@ -30,12 +30,12 @@ def random_metrics(group: Tensor, volume: Tensor, settings: RandomSettings, gene
     system = torch.as_tensor(lattice.system_of_group(), device=device)[group]
     lengths = (settings.axes * torch.randn(n, 3, generator=generator, device=device, dtype=torch.float64)).exp()
     uniform = torch.rand(n, 4, generator=generator, device=device, dtype=torch.float64)
-    triclinic, hexagonal = system == TRICLINIC, (system == TRIGONAL) | (system == HEXAGONAL)
+    triclinic, hexagonal = system == TRICLINIC, has_hexagonal_axes(system)
     a, b, c = torch.where(triclinic[:, None], lengths.sort(dim=1).values, lengths).unbind(1)
     b = torch.where(system >= TETRAGONAL, a, b)
     c = torch.where(system == CUBIC, a, c * torch.where(hexagonal, 1.3, 1.0))
 
-    # a reduced cell: no angle brings a shorter vector; all acute, or all obtuse with the body diagonal long enough
+    # a reduced cell: no edge can be shortened, and the angles are all acute, or all obtuse with a long body diagonal
     bc, ac, ab = (uniform[:, :3] * torch.stack((b, a, a), 1).square() / 2).unbind(1)
     room = (a * a + b * b) / 2 / (bc + ac + ab)
     sign = torch.where(uniform[:, 3] < 0.5, 1.0, -0.98 * room.clamp_max(1.0))
@@ -45,5 +45,5 @@ def random_metrics(group: Tensor, volume: Tensor, settings: RandomSettings, gene
     xz = torch.where(triclinic, sign * ac, torch.where(system == MONOCLINIC, monoclinic, 0.0))
     xy = torch.where(triclinic, sign * ab, torch.where(hexagonal, -a * a / 2, 0.0))
     metric = torch.stack((a * a, xy, xz, xy, b * b, yz, xz, yz, c * c), 1).reshape(n, 3, 3)
-    scale = (volume / torch.linalg.det(metric).sqrt()).pow(2 / 3)
+    scale: Tensor = (volume / torch.linalg.det(metric).sqrt()).pow(2 / 3)
     return metric * scale[:, None, None]

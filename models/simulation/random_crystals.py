@@ -1,9 +1,9 @@
-"""Random crystals, made in batches on the device: a space group, Wyckoff positions, elements, a cell, places.
+"""Random crystals in batches: a space group, Wyckoff positions, elements, a cell and coordinates are drawn.
 
-Everything is a function of (settings, prior, generator). The positions are chosen so that the crystal has its space
-group and no more (:mod:`.wyckoff`); atoms are put where they are farthest from the others, one after the other; where
-some remain too close, the cell expands. Training on such crystals carries over to unseen structure types (Schopmans
-et al., Digital Discovery 2, 1414, 2023).
+The positions are chosen so that the crystal has no more symmetry than its space group (:mod:`.wyckoff`); atoms are
+placed far from the others, one after the other; where some remain too close, the cell expands. Networks that are
+trained on such crystals also recognise structure types that they have not seen (Schopmans et al., Digital Discovery 2,
+1414, 2023).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from .elements import elements
 from .place_atoms import place_atoms
 from .random_cells import random_metrics
 from .records import Atoms, LineList
-from .structure_factors import D_MIN, MOST_LINES, lines_from_atoms
+from .structure_factors import D_MIN, lines_from_atoms
 from .symmetry import default_settings
 
 
@@ -30,14 +30,11 @@ def random_lines(
     generator: torch.Generator,
     *,
     prior: Tensor | None = None,
-    settings: RandomSettings | None = None,
     device: torch.device | str = "cpu",
     d_min: float = D_MIN,
-    most_lines: int = MOST_LINES,
 ) -> LineList:
-    """The lines of n random crystals; arguments as of :func:`random_crystals` and :func:`lines_from_atoms`."""
-    crystals = random_crystals(n, generator, prior=prior, settings=settings, device=device)
-    return lines_from_atoms(crystals, d_min=d_min, most_lines=most_lines)
+    """The lines of n random crystals; see :func:`random_crystals` and :func:`lines_from_atoms`."""
+    return lines_from_atoms(random_crystals(n, generator, prior=prior, device=device), d_min=d_min)
 
 
 def random_crystals(
@@ -45,20 +42,19 @@ def random_crystals(
     generator: torch.Generator,
     *,
     prior: Tensor | None = None,
-    settings: RandomSettings | None = None,
     device: torch.device | str = "cpu",
 ) -> Atoms:
     """Random crystals in the default settings of their space groups.
 
     Parameters
     ----------
-    n : how many.
-    generator : all randomness, on the device.
-    prior : probability of each space group, shape (230,); flat if not given; see :func:`prior_from_name`.
-    settings : what they are like.
+    n : number of crystals.
+    generator : source of all random numbers, on the device.
+    prior : probability of each space group, shape (230,); see :func:`.random_settings.prior_from_name`. All are equally
+        probable if it is not given.
     device : where to make them.
     """
-    settings = settings or RandomSettings()
+    settings = RandomSettings()
     weights = torch.ones(230) if prior is None else prior
     group = torch.multinomial(weights.to(device).double(), n, replacement=True, generator=generator)
     sizes = draw_sizes(group, settings, generator)
@@ -101,7 +97,7 @@ class _Drafts:
 def _drafts(
     group: Tensor, sizes: tuple[Tensor, Tensor], settings: RandomSettings, generator: torch.Generator
 ) -> _Drafts:
-    """A crystal of each group (N,), of a size of :func:`.choose_sites.draw_sizes`."""
+    """A crystal of each group (N,), with the sizes of :func:`.choose_sites.draw_sizes`."""
     sites = choose_sites(group, sizes, settings, generator)
     number = _draw_elements(sites, settings, generator)
     device = group.device
@@ -127,7 +123,7 @@ def _drafts(
 
 
 def _with(made: _Drafts, which: Tensor, other: _Drafts) -> _Drafts:
-    """The crystals, with others in some places where these are roomier."""
+    """The crystals, of which some (indices) are replaced by others where these have more room."""
     better = other.closeness > made.closeness[which]
     parts = {f.name: getattr(made, f.name).clone() for f in fields(_Drafts)}
     for name, values in parts.items():
@@ -136,7 +132,7 @@ def _with(made: _Drafts, which: Tensor, other: _Drafts) -> _Drafts:
 
 
 def _draw_elements(sites: Sites, settings: RandomSettings, generator: torch.Generator) -> Tensor:
-    """Atomic numbers (N, S): atoms on points differ from one another, the others share a few elements."""
+    """Atomic numbers (N, S): atoms without free coordinates are all different, the others share a few elements."""
     n, most = sites.used.shape
     device = sites.used.device
     table = elements()

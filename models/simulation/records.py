@@ -1,4 +1,4 @@
-"""What crosses the seams of the simulation: atoms, then lines, both batches of tensors on one device."""
+"""The records of the simulation: atoms, then lines, both as batches of tensors on one device."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Atoms:
-    """N crystals through the atoms of their asymmetric units, M atoms in all, one crystal after the other.
+    """The atoms in the asymmetric units of N crystals, M atoms in all, one crystal after the other.
 
-    Coordinates belong to the setting of ``hall``. An atom's images under all operations of its group, each weighted
-    by ``multiplicity`` over their number, make the cell: no image is sought twice.
+    Coordinates refer to the setting of ``hall``. The cell holds the images of an atom under all operations of its
+    group, each weighted by ``multiplicity`` over the number of operations, so that coinciding images need not be found.
     """
 
     hall: Tensor
@@ -22,7 +22,7 @@ class Atoms:
     metric: Tensor
     """Direct metric of the conventional cell in Å², float64, shape (N, 3, 3)."""
     crystal: Tensor
-    """Which crystal an atom belongs to, ascending, int64, shape (M,)."""
+    """Index of the crystal that an atom belongs to, ascending, int64, shape (M,)."""
     number: Tensor
     """Atomic number, int64, shape (M,)."""
     occupancy: Tensor
@@ -40,15 +40,15 @@ class LineList:
     """The diffraction lines of N crystals, padded to K each; independent of wavelength and profile."""
 
     hkl: Tensor
-    """Miller indices of one reflection of each line, on the axes that the network learns
-    (:mod:`.axes`), float32, shape (N, K, 3)."""
+    """Miller indices of one reflection of each line, on the axes of the network (:mod:`.axes`), float32, shape
+    (N, K, 3)."""
     intensity: Tensor
-    """|F|²·m, the strongest of a crystal at 1, 0 where padded, float32, shape (N, K)."""
+    """|F|²·m relative to the strongest line of the crystal, 0 where padded, float32, shape (N, K)."""
     basis: Tensor
     """Rows a*, b*, c* in 1/Å: Cholesky factor of the reciprocal metric on those axes, float32, shape (N, 3, 3)."""
     space_group: Tensor
     """0 to 229, int64, shape (N,)."""
 
     def take(self, which: Tensor) -> LineList:
-        """Those of some of the crystals: indices, shape (M,); one may be taken several times."""
+        """The lines of some of the crystals (indices, shape (M,)); one may be taken several times."""
         return LineList(*(getattr(self, field.name)[which] for field in fields(self)))

@@ -1,6 +1,6 @@
-"""The reflections of a batch of crystals down to a smallest d: one of each symmetry class, the absent left out.
+"""The reflections of a batch of crystals down to a smallest d: one of each symmetry class, without absent ones.
 
-All crystals of a batch share the number of operations, so that every tensor but the first list is dense.
+All crystals of a batch have the same number of operations, so that all tensors of operations are dense.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from alphadiffract_plugin.errors import InputError
 from . import symmetry
 
 LARGEST_INDEX = 127
-"""Indices fit into int8."""
+"""Largest index that fits into int8."""
 _BASE = 256
 
 
 @dataclass(frozen=True)
 class Reflections:
-    """R reflections, those of one crystal together; each stands for its class under the Laue group."""
+    """R reflections, one crystal after the other; each stands for its class under the Laue group."""
 
     hkl: Tensor
-    """On the axes of the setting, int32, shape (R, 3)."""
+    """Miller indices on the axes of the setting, int32, shape (R, 3)."""
     crystal: Tensor
-    """Row in the batch, ascending, int64, shape (R,)."""
+    """Index of the crystal, ascending, int64, shape (R,)."""
     inv_d2: Tensor
     """1/d² in 1/Å², float64, shape (R,)."""
     multiplicity: Tensor
@@ -35,7 +35,7 @@ class Reflections:
 
 
 def ragged(counts: Tensor) -> tuple[Tensor, Tensor]:
-    """Of rows with so many entries each, (N,): the row of every entry and its place in the row, int64, (sum,)."""
+    """The row of every entry and its place in the row, int64, (sum,) each, for rows of these lengths (N,)."""
     row = torch.repeat_interleave(counts)
     start = counts.cumsum(0) - counts
     return row, torch.arange(len(row), device=counts.device) - start[row]
@@ -43,9 +43,9 @@ def ragged(counts: Tensor) -> tuple[Tensor, Tensor]:
 
 @functools.cache
 def _classes(device: str) -> tuple[Tensor, Tensor]:
-    """What picks one index of each class: a weight w (530, 3), and axes along which it may be negative (530, 3).
+    """Weights w (530, 3) that choose one index of each class, and the axes along which it can be negative (530, 3).
 
-    Picked is the index whose h·w is the largest in the class; w makes no two different indices equal.
+    Chosen is the index with the largest h·w in its class; w is such that no two indices have the same product.
     """
     table = symmetry.operations()
     rotation = table.rotation.int()
@@ -64,7 +64,7 @@ def _classes(device: str) -> tuple[Tensor, Tensor]:
 
 
 def box_sizes(hall: Tensor, metric: Tensor, d_min: float) -> tuple[Tensor, Tensor]:
-    """Smallest index and number of indices along each axis that must be looked at, int64, shapes (N, 3).
+    """Smallest index, and number of indices, along each axis of a box that holds all chosen indices, int64, (N, 3).
 
     Raises
     ------
@@ -74,8 +74,8 @@ def box_sizes(hall: Tensor, metric: Tensor, d_min: float) -> tuple[Tensor, Tenso
     top = (edge / d_min + 1e-9).floor().long()
     if len(top) and int(top.max()) > LARGEST_INDEX:
         raise InputError(
-            f"a cell edge of {float(edge.max()):.0f} Å has reflections beyond index {LARGEST_INDEX}",
-            fix=f"leave out structures with an edge above {LARGEST_INDEX * d_min:.0f} Å",
+            f"a structure with a cell edge of {float(edge.max()):.0f} Å has reflections beyond index {LARGEST_INDEX}",
+            fix=f"leave out structures with a cell edge above {LARGEST_INDEX * d_min:.0f} Å",
         )
     low = -top * _classes(str(hall.device))[1][hall - 1]
     return low, top - low + 1
@@ -119,7 +119,7 @@ def _products(hkl: Tensor, vectors: Tensor, crystal: Tensor) -> Tensor:
 
 
 def _sphere(hall: Tensor, metric: Tensor, d_min: float) -> tuple[Tensor, Tensor, Tensor]:
-    """Indices (R, 3), crystal (R,) and 1/d² (R,) of the part of the sphere in which all picked indices lie."""
+    """Indices (R, 3), crystal (R,) and 1/d² (R,) of the part of the sphere in which all chosen indices lie."""
     low, size = (a.int() for a in box_sizes(hall, metric, d_min))
     crystal, place = ragged(size.long().prod(1))
     place = place.int()

@@ -1,4 +1,4 @@
-"""A sheet of pictures: what a network is fed, simulated patterns and measured ones in the same frames."""
+"""A sheet of plots that compares simulated patterns with measured ones, as a network gets them."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ COLUMNS = 3
 
 @dataclass(frozen=True)
 class Panel:
-    """One pattern as it is drawn."""
+    """One pattern to plot."""
 
     two_theta: np.ndarray
     """Degrees, shape (L,)."""
     intensity: np.ndarray
-    """Of any scale, NaN where not measured, shape (L,)."""
+    """Intensity on any scale, NaN where not measured, shape (L,)."""
     title: str
-    """What it is."""
+    """Title of the plot."""
     measured: bool = False
     """Whether it was measured rather than simulated."""
 
 
 def save_sheet(panels: Sequence[Panel], path: Path) -> None:
-    """Write the sheet as PNG; at least one panel."""
+    """Write the sheet as a PNG file; there must be at least one panel."""
     figure_of(panels).savefig(path, format="png", dpi=110)
 
 
 def figure_of(panels: Sequence[Panel]) -> Figure:
-    """The sheet as a matplotlib figure, simulated and measured patterns in turn, on a square-root scale."""
+    """The sheet as a matplotlib figure on a square-root scale, with simulated and measured patterns mixed evenly."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -56,7 +56,7 @@ def figure_of(panels: Sequence[Panel]) -> Figure:
 
 
 def in_turn(panels: Sequence[Panel]) -> list[Panel]:
-    """Simulated and measured panels spread evenly among one another, each kind in its order."""
+    """Simulated and measured panels mixed evenly, each kind in its own order."""
     kinds = [[panel for panel in panels if panel.measured is kind] for kind in (False, True)]
     placed = [((i + 0.5) / len(kind), panel.measured, panel) for kind in kinds for i, panel in enumerate(kind)]
     return [panel for *_, panel in sorted(placed, key=lambda item: item[:2])]

@@ -1,8 +1,9 @@
 """Atoms to diffraction lines, for a batch of crystals on one device: |F|²·m of every line down to a smallest d.
 
 F(h) = sum over the atoms of the asymmetric unit of occ · f(s²) · exp(-B s²) · mult / n · sum over n operations of
-exp 2πi h·(Rx + t), with s = sin θ / λ = 1 / 2d (International Tables B, 1.2). Lines hold no wavelength and no profile.
-Reflections that symmetry puts at one d are one line; chance coincidences stay apart, for a strain would part them.
+exp 2πi h·(Rx + t), with s = sin θ / λ = 1 / 2d (International Tables B, 1.2). Lines do not depend on the
+wavelength or the profile. Reflections that have the same d by symmetry are one line; those that coincide by chance stay
+two lines, because a strain would separate them.
 """
 
 from __future__ import annotations
@@ -24,13 +25,13 @@ from .records import Atoms, LineList
 from .reflections import Reflections, box_sizes, ragged, reflections
 
 D_MIN = 1.16
-"""Smallest d in Å: beyond 2θ = 80° of Cu Kα, the end of the usual grid, with room for shifts and strain."""
+"""Smallest d in Å: at Cu Kα it lies beyond 80°, the end of the usual grid, with a margin for shifts and strain."""
 MOST_LINES = 256
-"""Only so many lines a crystal are kept, the strongest at Cu Kα."""
+"""Number of lines kept of a crystal, those that are strongest in a pattern."""
 FAINTEST = 1e-4
-"""Lines below so much of the strongest, as they look in a pattern, are dropped."""
+"""Lines are dropped if their height in a pattern is below this part of the highest."""
 CHUNK = 2_000_000
-"""Terms of the sums that are held at a time."""
+"""Terms of the sums that are calculated at a time, which limits the memory."""
 
 FormFactor = Callable[[Tensor, Tensor], Tensor]
 """f(atomic numbers (P,), (sin θ / λ)² in 1/Å² (P,)) -> electrons (P,)."""
@@ -38,10 +39,10 @@ FormFactor = Callable[[Tensor, Tensor], Tensor]
 
 @dataclass(frozen=True)
 class RaggedLines:
-    """T lines of a batch of crystals, one crystal after the other, by descending d."""
+    """T lines of a batch of crystals, one crystal after the other, each in the order of descending d."""
 
     crystal: Tensor
-    """Row in the batch, int64, shape (T,)."""
+    """Index of the crystal, int64, shape (T,)."""
     hkl: Tensor
     """Miller indices of one reflection of each line, int32, shape (T, 3)."""
     inv_d2: Tensor
@@ -51,7 +52,7 @@ class RaggedLines:
 
 
 def d_min_of_grid(grid: Grid) -> float:
-    """Smallest d in Å of lines that a pattern on a grid may show: :data:`D_MIN`, or less where it goes further."""
+    """Smallest d in Å that a pattern on a grid needs: :data:`D_MIN`, or less if the grid reaches smaller spacings."""
     reach, usual = (g.wavelength / 2 / math.sin(math.radians(g.two_theta_max / 2)) for g in (grid, COMPACT_GRID))
     return D_MIN * min(1.0, reach / usual)
 
@@ -59,14 +60,14 @@ def d_min_of_grid(grid: Grid) -> float:
 def lines_from_atoms(
     atoms: Atoms, *, d_min: float = D_MIN, most_lines: int = MOST_LINES, form_factor: FormFactor | None = None
 ) -> LineList:
-    """The strongest lines of each crystal on the axes that the network learns, padded.
+    """The strongest lines of each crystal, on the axes of the network, padded.
 
     Parameters
     ----------
     atoms : N crystals.
     d_min : smallest d, Å.
-    most_lines : K, lines kept a crystal, the strongest as they look in a pattern.
-    form_factor : :func:`it92` if not given.
+    most_lines : K, the largest number of lines kept of a crystal.
+    form_factor : by default :func:`it92`.
 
     Raises
     ------
@@ -87,9 +88,9 @@ def lines_from_atoms(
 
 
 def all_lines(atoms: Atoms, *, d_min: float = D_MIN, form_factor: FormFactor | None = None) -> RaggedLines:
-    """Every line with d >= d_min, however faint, on the axes of each crystal's setting.
+    """Every line with d >= d_min, however weak, on the axes of the setting of each crystal.
 
-    The settings are taken to be b unique if monoclinic and on hexagonal axes if rhombohedral.
+    Monoclinic settings must have the unique axis b, and rhombohedral ones hexagonal axes.
     """
     parts = []
     for which, part in _alike(atoms, d_min):
@@ -106,8 +107,10 @@ _EMPTY = (((), torch.int64), ((3,), torch.int32), ((), torch.float64), ((), torc
 
 
 def strongest(lines: RaggedLines, n: int, most_lines: int) -> RaggedLines:
-    """Those lines of n crystals that a pattern would show: not too faint, and at most so many a crystal."""
-    seen = lines.intensity / lines.inv_d2.clamp_min(1e-3).float()  # roughly as strong as it looks: Lorentz factor ~ d²
+    """The lines of n crystals that a pattern shows: those above :data:`FAINTEST`, and of a crystal the strongest."""
+    seen = (
+        lines.intensity / lines.inv_d2.clamp_min(1e-3).float()
+    )  # about its height in a pattern: the Lorentz factor goes as d²
     top = torch.zeros(n, device=seen.device).scatter_reduce_(0, lines.crystal, seen, "amax")
     keep = (seen > FAINTEST * top[lines.crystal]).nonzero().squeeze(1)
     keep = keep[_order(lines.crystal[keep], -seen[keep])]
@@ -118,7 +121,10 @@ def strongest(lines: RaggedLines, n: int, most_lines: int) -> RaggedLines:
 
 
 def intensities(atoms: Atoms, found: Reflections, form_factor: FormFactor) -> Tensor:
-    """|F|²·m of reflections, float32, shape (R,); the crystals agree in number of operations and in inversion."""
+    """|F|²·m of reflections, float32, shape (R,).
+
+    All crystals must have the same number of operations, and all or none of them an inversion centre.
+    """
     table = symmetry.operations(str(atoms.hall.device))
     row = atoms.hall - 1
     n, centric = int(table.count[row[0]]), bool(table.centric[row[0]])
@@ -143,7 +149,7 @@ def intensities(atoms: Atoms, found: Reflections, form_factor: FormFactor) -> Te
 
 @functools.cache
 def _it92_table(device: str) -> Tensor:
-    """Coefficients a1..a4, b1..b4, c by atomic number, (99, 9); number 0 scatters nothing."""
+    """Coefficients a1..a4, b1..b4, c by atomic number, (99, 9); an atom of number 0 does not scatter."""
     import gemmi
 
     tables = [gemmi.Element(z).it92 for z in range(1, 99)]
@@ -152,13 +158,13 @@ def _it92_table(device: str) -> Tensor:
 
 
 def it92(number: Tensor, stol2: Tensor) -> Tensor:
-    """Form factors of neutral atoms: International Tables C (1992), 6.1.1.4, from gemmi; beyond Z = 98 that of 98."""
+    """Form factors of neutral atoms: International Tables C (1992), 6.1.1.4, from gemmi; for Z > 98 that of 98."""
     row = _it92_table(str(number.device))[number.clamp(0, 98)]
     return (row[:, :4] * (-row[:, 4:8] * stol2[:, None]).exp()).sum(1) + row[:, 8]
 
 
 def _alike(atoms: Atoms, d_min: float) -> Iterator[tuple[Tensor, Atoms]]:
-    """Crystals that agree in number of operations and in inversion, a chunk of like cost at a time, and which."""
+    """Crystals (indices) of one number of operations, with or without inversion, and their atoms, chunk by chunk."""
     if not len(atoms.hall):
         return
     table = symmetry.operations(str(atoms.hall.device))
@@ -170,8 +176,8 @@ def _alike(atoms: Atoms, d_min: float) -> Iterator[tuple[Tensor, Atoms]]:
     kind = 2 * count + centric
     order = kind.argsort(stable=True)
     chunk = (cost[order].cumsum(0) // CHUNK) + kind[order] * 1_000_000
-    _, lengths = chunk.unique_consecutive(return_counts=True)
-    for which in order.split(lengths.tolist()):
+    _, lengths = torch.unique_consecutive(chunk, return_counts=True)
+    for which in torch.split(order, lengths.tolist()):
         row, place = ragged(counts[which])
         take = start[which][row] + place
         yield (
@@ -190,14 +196,13 @@ def _alike(atoms: Atoms, d_min: float) -> Iterator[tuple[Tensor, Atoms]]:
 
 
 def _merge(found: Reflections, intensity: Tensor, space_group: Tensor) -> RaggedLines:
-    """One line for all reflections at the same d in every cell of the crystal system."""
+    """One line for all reflections that have the same d in every cell of the crystal system."""
     system = torch.as_tensor(lattice.system_of_group(), device=space_group.device)[space_group][found.crystal]
     h, k, l = found.hkl.long().unbind(1)  # noqa: E741
-    hexagonal = (system == lattice.TRIGONAL) | (system == lattice.HEXAGONAL)
-    plane = h * h + k * k + hexagonal * h * k
+    plane = h * h + k * k + lattice.has_hexagonal_axes(system) * h * k
     cubic = system == lattice.CUBIC
     plane, axis = plane + cubic * l * l, ~cubic * l * l
-    own = torch.arange(len(h), device=h.device) + (1 << 39)  # below tetragonal no two classes share a line
+    own = torch.arange(len(h), device=h.device) + (1 << 39)  # below tetragonal symmetry no two classes have the same d
     form = torch.where(system < lattice.TETRAGONAL, own, (plane << 16) + axis)
     key, line = torch.unique((found.crystal << 40) + form, return_inverse=True)
     total = torch.zeros(len(key), device=intensity.device).index_add_(0, line, intensity)
@@ -206,7 +211,7 @@ def _merge(found: Reflections, intensity: Tensor, space_group: Tensor) -> Ragged
 
 
 def _order(crystal: Tensor, value: Tensor) -> Tensor:
-    """By crystal, and within it by ascending value."""
+    """Order by crystal, and within each by ascending value."""
     by_value = value.argsort(stable=True)
     return by_value[crystal[by_value].argsort(stable=True)]
 

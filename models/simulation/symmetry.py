@@ -1,8 +1,8 @@
 """Symmetry operations of all 530 settings of spglib as padded tensors, for batches of crystals.
 
-Only as many operations are kept as the Laue group has, up to inversion (1 to 24): the rest of the group follows.
-Pure translations (centring) only make reflections absent; and where the group holds an inversion the origin is moved
-onto it, so that a structure factor is real and the inverted half of the operations need not be summed.
+Of each group one operation of each pair ±R is kept (1 to 24), without the centring, which only makes reflections
+absent. Where the group holds an inversion, the origin is moved onto it: structure factors are then real, and the sum
+over the inverted half of the operations is not needed.
 """
 
 from __future__ import annotations
@@ -14,11 +14,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..structures.checks import group_of_hall
+
 DENOMINATOR = 24
-"""Translations are integers over it."""
+"""Translations are integers divided by it."""
 MOST_OPERATIONS = 24
+"""Largest number of operations that are kept of a group."""
 SETTINGS = 530
-"""Hall numbers run from 1 to it."""
+"""Number of settings; Hall numbers go from 1 to it."""
 
 
 @dataclass(frozen=True)
@@ -26,11 +29,11 @@ class Operations:
     """Operations x' = R x + t of every Hall number H (row H - 1), padded with zeros."""
 
     rotation: Tensor
-    """R, one of each pair ±R, the identity first, int8, shape (530, 24, 3, 3)."""
+    """R: one of each pair ±R, the identity first, int8, shape (530, 24, 3, 3)."""
     translation: Tensor
-    """t in 24ths, about the moved origin, int16, shape (530, 24, 3)."""
+    """t in 24ths, with respect to the moved origin, int16, shape (530, 24, 3)."""
     count: Tensor
-    """Operations that are no padding: half the order of the Laue group, int64, shape (530,)."""
+    """Number of operations without padding: half the order of the Laue group, int64, shape (530,)."""
     centring: Tensor
     """Pure translations in 24ths, the first zero, padded by zeros, int16, shape (530, 4, 3)."""
     centric: Tensor
@@ -41,7 +44,7 @@ class Operations:
     """International number less one, int64, shape (530,)."""
 
     def to(self, device: torch.device | str) -> Operations:
-        """The same on a device."""
+        """The same operations on a device."""
         return Operations(**{f.name: getattr(self, f.name).to(device) for f in fields(self)})
 
 
@@ -50,6 +53,8 @@ def all_operations(hall: int) -> tuple[np.ndarray, np.ndarray]:
     import spglib
 
     found = spglib.get_symmetry_from_database(hall)
+    if found is None:
+        raise ValueError(f"spglib has no setting with the Hall number {hall}")
     return found["rotations"].astype(int), np.rint(found["translations"] * DENOMINATOR).astype(int) % DENOMINATOR
 
 
@@ -62,11 +67,9 @@ def default_settings() -> np.ndarray:
 
 @functools.cache
 def operations(device: torch.device | str = "cpu") -> Operations:
-    """The table on a device; made once."""
+    """The operations on a device; they are made once."""
     if str(device) != "cpu":
         return operations().to(device)
-    import spglib
-
     shape = (SETTINGS, MOST_OPERATIONS)
     rotation, translation = np.zeros((*shape, 3, 3), np.int8), np.zeros((*shape, 3), np.int16)
     count, centring = np.zeros(SETTINGS, np.int64), np.zeros((SETTINGS, 4, 3), np.int16)
@@ -82,12 +85,10 @@ def operations(device: torch.device | str = "cpu") -> Operations:
         half = turns.reshape(-1, 9)
         if centric[row]:  # R and -R are one
             half = half * np.sign(half @ 3 ** np.arange(9))[:, None]
-        _, first = np.unique(half, axis=0, return_index=True)
-        first = sorted(first, key=lambda k, pure=pure: (not pure[k], k))
+        _, one_each = np.unique(half, axis=0, return_index=True)
+        first = one_each[np.lexsort((one_each, ~pure[one_each]))]  # the identity first
         n = len(first)
         count[row], rotation[row, :n] = n, turns[first]
         translation[row, :n], origin[row] = about[first] // 2 % DENOMINATOR, centre2 / (2 * DENOMINATOR)
-    numbers = [spglib.get_spacegroup_type(hall).number - 1 for hall in range(1, SETTINGS + 1)]
-    return Operations(
-        *(torch.as_tensor(a) for a in (rotation, translation, count, centring, centric, origin, np.array(numbers)))
-    )
+    numbers = group_of_hall() - 1
+    return Operations(*(torch.as_tensor(a) for a in (rotation, translation, count, centring, centric, origin, numbers)))

@@ -1,14 +1,14 @@
-"""Wyckoff positions of the 230 space groups, derived from spglib's symmetry operations; no table is typed in.
+"""Wyckoff positions of the 230 space groups, derived from the symmetry operations of spglib.
 
     python -m alphadiffract_plugin.models.simulation.wyckoff WYCKOFF.json
 
-writes the table that the package carries as ``data/wyckoff.json``; :func:`table` reads it.
+writes the table that the package holds as ``data/wyckoff.json``; :func:`table` reads it.
 
-Every position of every group has points on a grid of 24ths. A point's site symmetry is the set of operations that leave
-it in place; what all of them leave in place is a point, line, plane or all space; those with images of one another are
-one position. The positions of a group that its atoms occupy may have more symmetry together than the group (a primitive
-cube of one position in F m -3 m): which sets do is found by asking spglib about each position alone, for a crystal's
-symmetry is what the positions have in common.
+Every position of every group has points on a grid of 24ths. The site symmetry of a point is the set of operations that
+leave it in place; what all of them leave in place is a point, a line, a plane or all of space, and points whose images
+coincide belong to one position. The occupied positions together may have more symmetry than the group: atoms on 8c
+alone make F m -3 m a primitive cube. To find such sets, spglib is asked for the symmetry of a crystal with one
+position; the symmetry of any crystal is what its positions have in common.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import sys
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -27,7 +28,7 @@ from .symmetry import DENOMINATOR as GRID
 from .symmetry import all_operations, default_settings
 
 MOST = 27
-"""Positions of the group that has most, P m m m."""
+"""Largest number of positions of a group, that of P m m m."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class Position:
     free: list[list[int]]
     """Lattice vectors along which it may move, none to three of length 3."""
     polar: bool
-    """Whether one atom alone here has more symmetry than the group, wherever it moves to."""
+    """Whether a crystal with a single atom here has more symmetry than the group, whatever the free coordinates."""
 
 
 @dataclass(frozen=True)
@@ -51,13 +52,13 @@ class Group:
     positions: list[Position]
     """By ascending multiplicity, as the letters a, b, c ...; the general position last."""
     too_symmetric: list[int]
-    """Sets of positions as bits (1 << place in the list): a crystal whose positions all lie in one of them has more
-    symmetry than the group."""
+    """Sets of positions as bits (1 << place in the list): a crystal has more symmetry than the group if all its
+    positions lie in one of these sets."""
 
 
 @functools.cache
 def table() -> list[Group]:
-    """The 230 groups, as the package carries them."""
+    """The positions of the 230 groups, as the package holds them."""
     document = json.loads(files("alphadiffract_plugin").joinpath("data/wyckoff.json").read_text())
     return [Group([Position(*p) for p in positions], masks) for positions, masks in document["groups"]]
 
@@ -87,26 +88,27 @@ def positions_of(hall: int) -> list[Position]:
 
 
 def _index(points: np.ndarray) -> np.ndarray:
-    return (points[:, 0] * GRID + points[:, 1]) * GRID + points[:, 2]
+    place: np.ndarray = (points[:, 0] * GRID + points[:, 1]) * GRID + points[:, 2]
+    return place
 
 
 def _fixed_directions(rotations: np.ndarray) -> list[list[int]]:
-    """A primitive basis of the lattice vectors that all rotations (n, 3, 3) leave in place."""
+    """A primitive basis of the lattice vectors that all rotations (n, 3, 3) leave unchanged."""
     span = np.array(list(itertools.product((0, 1, -1, 2, -2), repeat=3)))
     span = span[np.argsort(np.abs(span).sum(1), kind="stable")]
-    still = span[(np.einsum("nij,pj->npi", rotations, span) == span).all((0, 2))]
-    still = still[np.gcd.reduce(still, axis=1) == 1]
+    fixed = span[(np.einsum("nij,pj->npi", rotations, span) == span).all((0, 2))]
+    fixed = fixed[np.gcd.reduce(fixed, axis=1) == 1]
     if len(rotations) == 1:
-        return np.eye(3, dtype=int).tolist()
-    if not len(still):
+        return [[1, 0, 0], [0, 1, 0], [0, 0, 1]]
+    if not len(fixed):
         return []
-    normals = np.cross(still[0], still)
+    normals = np.cross(fixed[0], fixed)
     others = np.flatnonzero(np.gcd.reduce(normals, axis=1) == 1)
-    return [still[0].tolist()] + ([still[others[0]].tolist()] if len(others) else [])
+    return [vector.tolist() for vector in (fixed[0], *fixed[others[:1]])]
 
 
 def group_of(number: int) -> Group:
-    """The positions of a space group (1 to 230), and which sets of them are too symmetric."""
+    """The positions of a space group (1 to 230), and the sets of them with too much symmetry."""
     hall = int(default_settings()[number - 1])
     positions = positions_of(hall)
     own = _keys(*all_operations(hall))
@@ -121,7 +123,7 @@ def group_of(number: int) -> Group:
 
 
 def _symmetry_of(hall: int, position: Position, rng: np.random.Generator) -> set[bytes]:
-    """Operations, on the same axes, of a crystal of the setting that has one atom in the position."""
+    """Operations, on the same axes, of a crystal of the setting with one atom on the position."""
     import spglib
 
     rotation, translation = all_operations(hall)
@@ -132,20 +134,22 @@ def _symmetry_of(hall: int, position: Position, rng: np.random.Generator) -> set
     apart = images[:, None] - images
     apart -= np.round(apart)
     images = images[~np.tril(np.abs(apart).max(-1) < 1e-6, -1).any(1)]
-    crystal = (_generic_basis(rotation, rng), images, np.ones(len(images)))
+    crystal: Any = (_generic_basis(rotation, rng), images, np.ones(len(images)))  # spglib names lists, and takes arrays
     found = spglib.get_symmetry(crystal, symprec=1e-4, angle_tolerance=-1)
+    if found is None:
+        raise ValueError(f"spglib finds no symmetry for a position of Hall number {hall}")
     return _keys(found["rotations"], np.rint(found["translations"] * 1e4 * GRID).astype(int), scale=10_000)
 
 
 def _generic_basis(rotation: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Rows: a basis in Å with the symmetry of the rotations and no more."""
+    """Basis vectors in Å, as rows, of a cell with exactly the symmetry of the rotations."""
     strain = rng.uniform(-0.25, 0.25, (3, 3))
     metric = 100 * (np.eye(3) + strain + strain.T)
     return np.linalg.cholesky(np.einsum("nji,jk,nkl->il", rotation, metric, rotation) / len(rotation))
 
 
 def _keys(rotation: np.ndarray, translation: np.ndarray, scale: int = 1) -> set[bytes]:
-    """Operations as keys; translations (integers, in 24ths of ``scale``) to a thousandth of the cell."""
+    """Operations as bytes to compare; translations (integers, in 24ths of ``scale``) to a thousandth of the cell."""
     steps = np.rint(translation * 1000 / (GRID * scale)).astype(np.int64) % 1000
     return {np.concatenate((r.ravel(), t)).astype(np.int16).tobytes() for r, t in zip(rotation, steps, strict=True)}
 

@@ -1,1 +1,1 @@
-"""Crystal structures to train on: where they come from, what is kept, and what must not be kept."""
+"""Crystal structures to train on: where they come from, which are kept, and which a benchmark knows."""

@@ -1,4 +1,4 @@
-"""Many reported crystals -> rows: judged in a pool of processes, duplicates removed, every rejection counted."""
+"""Reported crystals to rows of a table: checked in several processes, without duplicates, each rejection counted."""
 
 from __future__ import annotations
 
@@ -22,26 +22,29 @@ from .standardise import Rejection, row_from_structure
 
 if TYPE_CHECKING:
     import pyarrow
-    from pymatgen.core import Structure
+    from pymatgen.core.structure import Structure
 
 SAME_VOLUME = 0.02
-"""Relative difference of the volume per atom within which one formula and group count as one structure."""
+"""Relative difference of the volume per atom up to which crystals of one formula and group count as duplicates."""
 ALONE = 100
-"""So few crystals are judged in this process: starting others takes longer."""
+"""Up to so many crystals are checked in this process, because starting others would take longer."""
+
+Formula = tuple[tuple[str, float], ...] | str
+"""A formula, or symbols with atomic fractions."""
 
 
 @dataclass(frozen=True)
 class Reported:
-    """One crystal as it was reported."""
+    """One crystal as reported."""
 
     identity: str
     """``source:original id``."""
     origin: str
     """One of ``columns.ORIGINS``."""
     where: str
-    """File, or id, by which a user finds it."""
+    """The file, or the id in a database."""
     structure: Structure | None = None
-    """None if it is in the CIF ``where``."""
+    """None if it has to be read from the CIF ``where``."""
 
 
 @dataclass(frozen=True)
@@ -51,19 +54,19 @@ class Rejected:
     file: str
     """``Reported.where``."""
     reason: str
-    """What such crystals are counted by."""
+    """Why, in the words by which rejections are counted."""
     detail: str
     """The figures."""
 
 
 @dataclass(frozen=True)
 class Built:
-    """What became of all the crystals."""
+    """What became of the crystals."""
 
     rows: list[dict[str, Any]]
-    """Kept."""
+    """Rows of the crystals that are kept."""
     rejected: list[Rejected]
-    """Left out."""
+    """The crystals that were left out."""
 
     @property
     def reasons(self) -> Counter[str]:
@@ -72,23 +75,23 @@ class Built:
 
 
 def cifs_in(folder: Path, origin: str) -> list[Reported]:
-    """The CIFs of a folder and the folders below it, or the one CIF named.
+    """The CIFs in a folder and the folders below it, or one CIF.
 
     Raises
     ------
-    StructureError : there is no such place, or no CIF in it.
+    StructureError : there is no such folder, or no CIF in it.
     """
     if folder.is_file() and folder.suffix.lower() == ".cif":
         return [Reported(f"{folder.parent.resolve().name}:{folder.stem}", origin, str(folder))]
     if not folder.is_dir():
         named = "file" if folder.suffix.lower() == ".cif" else "folder"
-        told = "is no CIF" if folder.exists() else f"there is no such {named}"
+        what = "this file is not a CIF" if folder.exists() else f"there is no such {named}"
         fix = "name a folder of .cif files, one .cif file, or mp for the Materials Project"
-        raise StructureError(told, fix=fix, where=folder)
+        raise StructureError(what, fix=fix, where=folder)
     files = sorted(path for path in folder.rglob("*") if path.suffix.lower() == ".cif" and path.is_file())
     if not files:
-        told = "the folder holds no .cif files" if any(folder.iterdir()) else "the folder is empty"
-        raise StructureError(told, fix="name a folder that holds .cif files", where=folder)
+        what = "the folder holds no .cif files" if any(folder.iterdir()) else "the folder is empty"
+        raise StructureError(what, fix="name a folder that holds .cif files", where=folder)
     name = folder.resolve().name
     return [
         Reported(f"{name}:{path.relative_to(folder).with_suffix('').as_posix()}", origin, str(path)) for path in files
@@ -96,14 +99,15 @@ def cifs_in(folder: Path, origin: str) -> list[Reported]:
 
 
 def build(reported: Sequence[Reported], *, workers: int) -> Built:
-    """Judge every crystal and remove duplicates.
+    """Check every crystal and remove duplicates.
 
     Raises
     ------
     StructureError : a worker process died (killed, or out of memory).
     """
-    rows, rejected = [], []
-    for kept, left_out in _judged(reported, workers):
+    rows: list[dict[str, Any]] = []
+    rejected: list[Rejected] = []
+    for kept, left_out in _checked(reported, workers):
         rows += kept
         rejected += left_out
     rows, repeated = without_duplicates(rows)
@@ -114,23 +118,24 @@ def build(reported: Sequence[Reported], *, workers: int) -> Built:
     return Built(rows, rejected)
 
 
-def _judged(reported: Sequence[Reported], workers: int) -> Iterator[tuple[list, list]]:
+def _checked(reported: Sequence[Reported], workers: int) -> Iterator[tuple[list[dict[str, Any]], list[Rejected]]]:
     if workers == 1 or len(reported) <= ALONE:
-        yield from map(judge, track(reported, "reading crystals"))
+        yield from map(check, track(reported, "reading crystals"))
         return
     with ProcessPoolExecutor(workers) as pool:
         try:
-            yield from track(pool.map(judge, reported, chunksize=16), "reading crystals", len(reported))
+            yield from track(pool.map(check, reported, chunksize=16), "reading crystals", len(reported))
         except BrokenProcessPool as error:
-            fix = "give --workers 1 to find the file, or free memory"
-            raise StructureError("a process that reads crystals died", fix=fix) from error
+            fix = "give --workers 1 to find the file that causes it, or free memory"
+            raise StructureError("a process that reads crystals ended unexpectedly", fix=fix) from error
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def judge(reported: Reported) -> tuple[list[dict[str, Any]], list[Rejected]]:
-    """Rows and rejections of one reported crystal; a CIF may hold several."""
-    rows, rejected = [], []
+def check(reported: Reported) -> tuple[list[dict[str, Any]], list[Rejected]]:
+    """The rows and the rejections of one report; a CIF may hold several crystals."""
+    rows: list[dict[str, Any]] = []
+    rejected: list[Rejected] = []
     try:
         found = [reported.structure] if reported.structure is not None else structures_from_cif(Path(reported.where))
     except Rejection as reason:
@@ -145,11 +150,11 @@ def judge(reported: Reported) -> tuple[list[dict[str, Any]], list[Rejected]]:
 
 
 def structures_from_cif(path: Path) -> list[Structure]:
-    """The crystals of a CIF, through pymatgen; occupancies up to 1.05 are scaled to 1.
+    """The crystals of a CIF, read by pymatgen; occupancies up to 1.05 are scaled to 1.
 
     Raises
     ------
-    Rejection : the file is empty, cannot be parsed, holds no atoms, or a site is occupied more than once.
+    Rejection : the file is empty, cannot be parsed, has no atoms, or a site has an occupancy above 1.05.
     """
     from pymatgen.io.cif import CifParser
 
@@ -163,15 +168,15 @@ def structures_from_cif(path: Path) -> list[Structure]:
             return parser.parse_structures(primitive=False, on_error="ignore")
     except Rejection:
         raise
-    except Exception as error:  # a parser meets files of every kind
-        told = " ".join([*getattr(parser, "warnings", ()), f"{type(error).__name__}: {error}"]).replace("\n", " ")
-        if "exceeded tolerance" in told:
-            raise Rejection("occupancy above 1", told) from error
-        raise Rejection("no atoms" if _lacks_atoms(path) else "cannot be parsed", told) from error
+    except Exception as error:  # the parser raises many kinds of errors
+        detail = " ".join([*getattr(parser, "warnings", ()), f"{type(error).__name__}: {error}"]).replace("\n", " ")
+        if "exceeded tolerance" in detail:
+            raise Rejection("occupancy above 1", detail) from error
+        raise Rejection("no atoms" if _lacks_atoms(path) else "cannot be parsed", detail) from error
 
 
 def _lacks_atoms(path: Path) -> bool:
-    """Whether a file is a CIF, and no block of it holds coordinates."""
+    """Whether a file is a CIF without any coordinates."""
     import gemmi
 
     try:
@@ -181,11 +186,11 @@ def _lacks_atoms(path: Path) -> bool:
 
 
 def without_duplicates(rows: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[tuple[str, str]]]:
-    """One row of each formula, space group and volume per atom; and pairs: id left out, id that it repeats.
+    """One row of each formula, space group and volume per atom; and pairs of a removed id and the id it repeats.
 
-    The best known origin stays, in the order of ``columns.ORIGINS``, then the first.
+    Of duplicates the one with the first origin in ``columns.ORIGINS`` is kept, and of these the first.
     """
-    kept: dict[tuple, list[dict]] = {}
+    kept: dict[tuple[Formula, int], list[dict[str, Any]]] = {}
     repeated = []
     left_out = set()
     for place, row in sorted(enumerate(rows), key=lambda item: ORIGINS.index(item[1]["origin"])):
@@ -200,15 +205,15 @@ def without_duplicates(rows: list[dict[str, Any]]) -> tuple[list[dict[str, Any]]
     return [row for place, row in enumerate(rows) if place not in left_out], repeated
 
 
-def _rounded(row: dict[str, Any]) -> tuple | str:
-    """The formula; atomic fractions to two decimals where it is disordered."""
+def _rounded(row: dict[str, Any]) -> Formula:
+    """The formula; for a disordered crystal its atomic fractions to two decimals."""
     if row["ordered"]:
-        return row["formula"]
+        return str(row["formula"])
     return tuple((s, round(float(f), 2)) for s, f in re.findall(r"([A-Z][a-z]?)([\d.]+)", row["formula"]))
 
 
 def table_from_rows(rows: list[dict[str, Any]]) -> pyarrow.Table:
-    """The rows as a table with the narrow types of the files."""
+    """The rows as a table, with the types of the files."""
     import pyarrow as pa
 
     real, small, lists = pa.float32(), pa.int16(), pa.list_
@@ -221,7 +226,7 @@ def table_from_rows(rows: list[dict[str, Any]]) -> pyarrow.Table:
 
 
 def write_rejected(rejected: Sequence[Rejected], path: Path) -> Path:
-    """List what was left out: file, reason, detail."""
+    """Write a CSV file of the crystals that were left out: file, reason, detail."""
 
     def fill(scratch: Path) -> None:
         with scratch.open("w", newline="", encoding="utf-8") as stream:

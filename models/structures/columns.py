@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    pass
-
-
 ORIGINS = ("experiment", "dft_known", "dft", "dft_hypothetical", "experiment_mof")
-"""How a structure is known."""
+"""How a structure is known; the first is the best known."""
 
 
 SPLITS = ("train", "val", "test")
@@ -21,16 +15,16 @@ CELL = ("a", "b", "c", "alpha", "beta", "gamma")
 
 
 COLUMNS = ("id", "origin", "split", "sg", "hall", *CELL)
-"""Columns of one value a structure that must be there."""
+"""Columns with one value for each structure that a table must have."""
 
 
 ATOM_COLUMNS = ("elem", "occ", "x", "y", "z", "mult")
-"""Columns of one value an atom of the asymmetric unit."""
+"""Columns with one value for each atom of the asymmetric unit."""
 
 
 HEAVIEST = 98
 """Californium: the last element with a tabulated form factor."""
 
 
-BUILD = "make it with 'alphadiffract-plugin structures build'"
-"""How to fix a file that is none of ours."""
+BUILD = "make the file by 'alphadiffract-plugin structures build'"
+"""How to fix a file that is not such a table."""

@@ -1,9 +1,9 @@
-"""Which structures a benchmark knows: the leakage rule.
+"""Leaks: structures whose lattice and space group a benchmark pattern has, so that training must not see them.
 
-A structure leaks if a benchmark row has its space group and its lattice: some basis of the structure's primitive
-lattice has the lengths of the row's reduced primitive cell within 2 % and its angles within 1 degree. Lattices are
-reduced by Selling's method (Delaunay; International Tables A, 3.1.2) and compared in every basis that small integers
-make of three shortest vectors, so that settings and near-reduced cells do not matter.
+A structure leaks if a benchmark row has its space group, and some basis of its primitive lattice has the lengths of the
+reduced primitive cell of that row within 2 % and its angles within 1 degree. Lattices are reduced by Selling's method
+(Delaunay; International Tables A, 3.1.2) and compared in every basis that small integers make of three shortest
+vectors, so that neither the setting nor rounding at the limits of the reduction matters.
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ import itertools
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from alphadiffract_plugin.arrays import Bools
 from alphadiffract_plugin.benchmark_index import CELL_COLUMNS, read_index
 from alphadiffract_plugin.errors import InputError
 
@@ -27,13 +28,13 @@ if TYPE_CHECKING:
     import pyarrow
 
 LENGTH_TOLERANCE = 0.02
-"""Relative difference of lengths that still counts as the same lattice."""
+"""Largest relative difference of the lengths of equal lattices."""
 ANGLE_TOLERANCE = 1.0
-"""Difference of angles in degrees that still counts as the same lattice."""
+"""Largest difference of the angles of equal lattices, in degrees."""
 STAMP = b"alphadiffract.filtered"
-"""Key of the parquet metadata that says against which benchmarks a file was filtered."""
+"""Key of the parquet metadata with the benchmarks that a file was filtered against."""
 _COARSE = 0.06
-"""Shortest vectors of lattices that match agree within this fraction: 2 % in lengths and the strain of 1 degree."""
+"""Largest difference of ln(length) of the shortest vectors of equal lattices: 2 % in length and 1 degree of shear."""
 _PAIRS_AT_ONCE = 400
 _STEPS = 200
 """Each step of Selling's method lowers the sum of squares; a cell that needs so many is left as it then is."""
@@ -46,13 +47,13 @@ class Benchmark:
     path: Path
     """The index."""
     sha256: str
-    """Of the index file."""
+    """SHA-256 of the index file."""
     rows: int
-    """Rows of the index."""
+    """Number of rows of the index."""
     without_cell: int
-    """Rows that hold no cell: they cannot match, so nothing keeps their structures out."""
+    """Number of rows without a cell or space group; their structures cannot be recognised."""
     space_group: np.ndarray
-    """1 to 230, of the R rows with a cell, shape (R,)."""
+    """1 to 230, of the R rows with a cell and a space group, shape (R,)."""
     cell: np.ndarray
     """Conventional cells in the standard setting, or Niggli cells, Å and degrees, shape (R, 6)."""
     niggli: np.ndarray
@@ -85,8 +86,8 @@ def read_benchmark(path: Path) -> Benchmark:
     )
 
 
-def leaks(structures: Structures, index: Path | Benchmark) -> np.ndarray:
-    """Which structures have the space group and the lattice of a row of a benchmark index, bool, shape (S,).
+def leaks(structures: Structures, index: Path | Benchmark) -> Bools:
+    """Which structures have the space group and the lattice of a row of a benchmark index, shape (S,).
 
     Raises
     ------
@@ -110,7 +111,7 @@ def leaks(structures: Structures, index: Path | Benchmark) -> np.ndarray:
 
 
 def _standard_centring(benchmark: Benchmark) -> np.ndarray:
-    """Centring letters of the standard settings, shape (R,); rhombohedral axes are told by their angles."""
+    """Centring letters of the standard settings, shape (R,); rhombohedral axes are recognised by their angles."""
     import gemmi
 
     letters = np.array([gemmi.get_spacegroup_reference_setting(int(n)).centring_type() for n in benchmark.space_group])
@@ -119,7 +120,7 @@ def _standard_centring(benchmark: Benchmark) -> np.ndarray:
 
 
 def primitive(cell: np.ndarray, centring: np.ndarray) -> np.ndarray:
-    """Rows: primitive basis vectors in Å, shape (S, 3, 3), of conventional cells (S, 6) and centring letters (S,)."""
+    """Primitive basis vectors in Å as rows, (S, 3, 3), of conventional cells (S, 6) with centring letters (S,)."""
     from alphadiffract_plugin.crystal.bravais import primitive_basis
 
     transform = {str(x): primitive_basis((1, 1, 1, 90, 90, 90), str(x)) for x in np.unique(centring)}
@@ -128,14 +129,15 @@ def primitive(cell: np.ndarray, centring: np.ndarray) -> np.ndarray:
     for k, (i, j) in enumerate(((1, 2), (0, 2), (0, 1))):
         gram[:, i, j] = gram[:, j, i] = cosine[:, k]
     basis = np.linalg.cholesky(gram * lengths[:, :, None] * lengths[:, None, :])
-    return np.stack([transform[str(x)] for x in centring]) @ basis if len(cell) else basis
+    changes = np.stack([transform[str(x)] for x in centring]) if len(cell) else basis
+    return np.asarray(changes @ basis)
 
 
 def shortest_vectors(basis: np.ndarray) -> np.ndarray:
     """Three shortest vectors that span each lattice, ascending, shape (S, 3, 3), of bases as rows (S, 3, 3).
 
-    Selling: while two of the four vectors a, b, c, -(a+b+c) make an acute angle, the sum of squares can be lowered;
-    the shortest vectors are among the four and their sums of two.
+    Selling's method: as long as two of the four vectors a, b, c, -(a+b+c) make an acute angle, the sum of their squares
+    can be lowered. The shortest vectors are then among the four vectors and the sums of two of them.
     """
     four = np.concatenate((basis, -basis.sum(1, keepdims=True)), 1)
     pairs = np.array(list(itertools.combinations(range(4), 2)))
@@ -173,11 +175,11 @@ def _changes() -> np.ndarray:
     Those with determinant -1 are their negatives, which change no metric.
     """
     every = np.array(list(itertools.product((-1, 0, 1), repeat=9))).reshape(-1, 3, 3)
-    return every[np.linalg.det(every).round() == 1]
+    return np.asarray(every[np.linalg.det(every).round() == 1])
 
 
-def _same_lattice(ours: np.ndarray, theirs: np.ndarray) -> np.ndarray:
-    """Which pairs of reduced bases (P, 3, 3) span the same lattice within the tolerances, bool, shape (P,)."""
+def _same_lattice(ours: np.ndarray, theirs: np.ndarray) -> Bools:
+    """Whether pairs of reduced bases (P, 3, 3) span the same lattice within the tolerances, shape (P,)."""
     changes = _changes()
     ours, theirs = ours @ ours.transpose(0, 2, 1), theirs @ theirs.transpose(0, 2, 1)
     vectors, which = np.unique(changes.reshape(-1, 3), axis=0, return_inverse=True)
@@ -194,11 +196,11 @@ def _same_lattice(ours: np.ndarray, theirs: np.ndarray) -> np.ndarray:
     for i, j in ((0, 1), (0, 2), (1, 2)):
         close = np.abs(angle - goal_angle[:, i, j][:, None, None]) <= ANGLE_TOLERANCE
         same &= close[:, axes[:, i], axes[:, j]]
-    return same.any(1)
+    return np.asarray(same.any(1))
 
 
 def stamped(table: pyarrow.Table, benchmark: Benchmark, removed: int) -> pyarrow.Table:
-    """The table with a note that ``removed`` of its structures were taken out because the benchmark knows them."""
+    """The table with a note in its metadata that so many structures leaked to this benchmark and were removed."""
     note = {"index": benchmark.path.name, "sha256": benchmark.sha256, "rows": benchmark.rows, "removed": removed}
     notes = [old for old in filtered_against(table.schema.metadata) if old["sha256"] != benchmark.sha256]
     return table.replace_schema_metadata(
@@ -206,6 +208,7 @@ def stamped(table: pyarrow.Table, benchmark: Benchmark, removed: int) -> pyarrow
     )
 
 
-def filtered_against(metadata: dict[bytes, bytes] | None) -> list[dict]:
-    """The notes that :func:`stamped` left in a table's metadata: index, sha256, rows, removed."""
-    return json.loads((metadata or {}).get(STAMP, b"[]"))
+def filtered_against(metadata: dict[bytes, bytes] | None) -> list[dict[str, Any]]:
+    """The notes of :func:`stamped` in the metadata of a table: index, sha256, rows, removed."""
+    notes: list[dict[str, Any]] = json.loads((metadata or {}).get(STAMP, b"[]"))
+    return notes

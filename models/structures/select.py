@@ -1,4 +1,4 @@
-"""A few of many structures, spread over crystal systems and space groups: the same few every time."""
+"""A reproducible choice of some structures, spread over the crystal systems and space groups."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from .. import lattice
 def spread(identity: np.ndarray, space_group: np.ndarray, per_system: int) -> np.ndarray:
     """Indices, ascending, of at most ``per_system`` structures of each crystal system.
 
-    Within a system the space groups take turns; within a group the order is that of the SHA-1 of the id, so that
-    neither the order of the rows nor a seed matters.
+    Within a system the space groups take turns; within a group the order is that of the SHA-1 of the id. So the choice
+    does not depend on the order of the rows.
 
     Parameters
     ----------
     identity : ids, shape (S,).
     space_group : 1 to 230, shape (S,).
-    per_system : how many of each system.
+    per_system : largest number of structures of each system.
     """
     lot = np.array(
         [hashlib.sha1(name.encode("utf-8"), usedforsecurity=False).hexdigest() for name in identity.tolist()]

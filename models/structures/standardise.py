@@ -1,9 +1,9 @@
-"""One crystal as it was reported -> one row in spglib's standardised conventional cell, or the reason why not.
+"""One reported crystal to one row in the standardised conventional cell of spglib, or the reason why it is rejected.
 
 The filters are those of AlphaDiffract (Andrejevic et al., arXiv:2603.23367): the space group stays the same over the
 tolerances of ``SYMPRECS`` and ``ANGLE_TOLERANCES``; the lattice keeps the symmetry of that group within
-``METRIC_TOLERANCE``; the volume and the number of atoms have a limit. Sites are told apart by their whole
-composition, so disordered crystals have their true symmetry.
+``METRIC_TOLERANCE``; the volume and the number of atoms are limited. Sites of different composition count as different
+atoms, so that disordered crystals have their true symmetry.
 """
 
 from __future__ import annotations
@@ -12,32 +12,35 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from alphadiffract_plugin.crystal.cells import cell_from_direct_metric
+
 from .columns import ATOM_COLUMNS, CELL, HEAVIEST
 from .split import chemical_system, split_of
 
 if TYPE_CHECKING:
-    from pymatgen.core import Structure
+    from pymatgen.core.structure import Structure
+    from spglib import SpglibDataset
 
 SYMPRECS = (0.01, 0.1)
-"""Distances in Å within which atoms are taken for symmetry equivalent: the ends of the range."""
+"""Both ends of the range of distances in Å within which atoms count as equivalent."""
 ANGLE_TOLERANCES = (0.1, 5.0)
-"""Tolerances in degrees of the angles between basis vectors: the ends of the range."""
+"""Both ends of the range of tolerances in degrees of the angles between basis vectors."""
 METRIC_TOLERANCE = 1e-3
 """Largest strain by which an operation of the group may change the reported lattice."""
 MOST_VOLUME = 100_000.0
-"""Å³."""
+"""Largest volume of the cell in Å³."""
 MOST_ATOMS = 500
-"""Positions in the cell."""
+"""Largest number of positions in the cell."""
 CLOSEST, CLOSEST_TO_HYDROGEN = 0.85, 0.35
-"""Å; of sites that are occupied together."""
+"""Least distances in Å of sites that are occupied at the same time."""
 LEAST_OCCUPANCY = 1e-3
-"""An element that holds less of a site is not there."""
+"""Least occupancy of an element on a site; smaller ones are left out."""
 _SAME_PLACE = 0.02
-"""Å; images of an atom that are closer are one."""
+"""Distance in Å up to which images of an atom coincide."""
 
 
 class Rejection(Exception):
-    """Why a crystal is left out: a ``reason`` to count by, and the ``detail``."""
+    """Why a crystal is left out: a ``reason``, by which rejections are counted, and the ``detail``."""
 
     def __init__(self, reason: str, detail: str = "") -> None:
         super().__init__(reason, detail)
@@ -49,7 +52,7 @@ def row_from_structure(structure: Structure, *, identity: str, origin: str) -> d
 
     Parameters
     ----------
-    structure : the cell and atoms as reported; mixed and partial occupancies are fine.
+    structure : the cell and atoms as reported; mixed and partial occupancies are allowed.
     identity : ``source:original id``.
     origin : one of ``columns.ORIGINS``.
 
@@ -74,11 +77,11 @@ def row_from_structure(structure: Structure, *, identity: str, origin: str) -> d
 
 
 def compositions(structure: Structure) -> list[dict[int, float]]:
-    """Occupancy by atomic number, ascending, of each site; empty for a site that nothing occupies.
+    """Occupancy by atomic number, ascending, of each site; empty for a vacant site.
 
     Raises
     ------
-    Rejection : an element is none or has no tabulated form factor, or a site is occupied more than once.
+    Rejection : an element is unknown or has no tabulated form factor, or an occupancy is above 1.
     """
     sites = []
     for site in structure:
@@ -96,11 +99,11 @@ def compositions(structure: Structure) -> list[dict[int, float]]:
 
 
 def check_distances(structure: Structure, sites: list[dict[int, float]]) -> None:
-    """Refuse atoms at distances that no crystal has, unless their sites are alternatives (occupancies of 1 together).
+    """Reject atoms at impossible distances, unless their occupancies add up to 1 at most.
 
     Raises
     ------
-    Rejection : names the distance.
+    Rejection : two atoms are too close; the detail gives the distance.
     """
     first, second, _, distance = structure.get_neighbor_list(CLOSEST, exclude_self=True)
     total = np.array([sum(site.values()) for site in sites])
@@ -111,28 +114,33 @@ def check_distances(structure: Structure, sites: list[dict[int, float]]) -> None
         raise Rejection("atoms too close", f"{distance[close].min():.2f} Å")
 
 
-def stable_symmetry(cell: tuple) -> Any:
-    """The symmetry dataset of spglib at the smallest distance and the largest angle, if all give the same group.
+SpglibCell = tuple[Any, Any, Any]
+"""Basis vectors in Å as rows, fractional coordinates, and labels of atoms; spglib declares lists but takes arrays."""
+
+
+def stable_symmetry(cell: SpglibCell) -> SpglibDataset:
+    """The symmetry that spglib finds with the smallest distance and largest angle, if all tolerances give its group.
 
     Raises
     ------
-    Rejection : none is found, it changes with the tolerances, or the lattice does not have it.
+    Rejection : no symmetry is found, it depends on the tolerances, or the lattice does not have it.
     """
     import spglib
 
-    found = None
+    datasets = []
     for symprec in SYMPRECS:
         for angle in reversed(ANGLE_TOLERANCES):
             try:
                 now = spglib.get_symmetry_dataset(cell, symprec=symprec, angle_tolerance=angle)
-            except Exception as error:  # spglib raises classes of its own since 2.7, by choice of the user
+            except Exception as error:  # since spglib 2.7 the user chooses whether it raises errors of its own
                 raise Rejection("no symmetry found", str(error)) from error
             if now is None:
                 raise Rejection("no symmetry found", f"at {symprec} Å and {angle} degrees")
-            found = found or now
-            if now.number != found.number:
-                told = f"{found.number} at {SYMPRECS[0]} Å, {now.number} at {symprec} Å and {angle} degrees"
-                raise Rejection("space group depends on the tolerance", told)
+            datasets.append(now)
+            if now.number != datasets[0].number:
+                detail = f"{datasets[0].number} at {SYMPRECS[0]} Å, {now.number} at {symprec} Å and {angle} degrees"
+                raise Rejection("space group depends on the tolerance", detail)
+    found = datasets[0]
     metric = cell[0] @ cell[0].T
     edges = np.sqrt(np.diag(metric))
     images = found.rotations.transpose(0, 2, 1) @ metric @ found.rotations
@@ -142,14 +150,17 @@ def stable_symmetry(cell: tuple) -> Any:
     return found
 
 
-def _row(found: Any, kinds: list[tuple], *, identity: str, origin: str) -> dict[str, Any]:
+def _row(
+    found: SpglibDataset, kinds: list[tuple[tuple[int, float], ...]], *, identity: str, origin: str
+) -> dict[str, Any]:
     import gemmi
     import spglib
 
     basis, position, labels = found.std_lattice, found.std_positions, found.std_types
     if len(position) > MOST_ATOMS:
         raise Rejection("too many atoms", f"{len(position)} in the conventional cell; at most {MOST_ATOMS}")
-    again = spglib.get_symmetry_dataset((basis, position, labels), symprec=SYMPRECS[0])
+    standardised: SpglibCell = (basis, position, labels)
+    again = spglib.get_symmetry_dataset(standardised, symprec=SYMPRECS[0])
     if again is None or again.number != found.number:
         raise Rejection("space group depends on the tolerance", "the standardised cell has another one")
     orbits, first, images = np.unique(again.crystallographic_orbits, return_index=True, return_counts=True)
@@ -163,10 +174,7 @@ def _row(found: Any, kinds: list[tuple], *, identity: str, origin: str) -> dict[
     total = sum(amounts.values())
     ordered = all(len(kinds[labels[i] - 1]) == 1 and kinds[labels[i] - 1][0][1] > 0.999 for i in first)
     key = chemical_system(amounts)
-    metric = basis @ basis.T
-    a, b, c = np.sqrt(np.diag(metric))
-    cosines = (metric[1, 2] / (b * c), metric[0, 2] / (a * c), metric[0, 1] / (a * b))
-    alpha, beta, gamma = (round(float(np.degrees(np.arccos(x))), 5) for x in cosines)
+    cell = cell_from_direct_metric(basis @ basis.T)
     columns = dict(zip(ATOM_COLUMNS, map(list, zip(*(atom[:6] for atom in atoms), strict=True)), strict=True))
     return {
         "id": identity,
@@ -177,7 +185,7 @@ def _row(found: Any, kinds: list[tuple], *, identity: str, origin: str) -> dict[
         "ordered": ordered,
         "sg": int(found.number),
         "hall": int(found.hall_number),
-        **dict(zip(CELL, (float(a), float(b), float(c), alpha, beta, gamma), strict=True)),
+        **dict(zip(CELL, (*cell[:3], *(round(angle, 5) for angle in cell[3:])), strict=True)),
         "volume": float(abs(np.linalg.det(basis))),
         "n_sites": len(position),
         "n_atoms": float(total),
@@ -188,21 +196,23 @@ def _row(found: Any, kinds: list[tuple], *, identity: str, origin: str) -> dict[
 
 
 def _check_orbits(hall: int, basis: np.ndarray, position: np.ndarray, images: np.ndarray) -> None:
-    """Refuse atoms whose images under the operations of the setting are not as many as spglib counts."""
+    """Reject atoms with another number of images under the operations of the setting than spglib counts."""
     import spglib
 
     operations = spglib.get_symmetry_from_database(hall)
+    if operations is None:
+        raise ValueError(f"spglib has no setting with the Hall number {hall}")
     image = np.einsum("nij,pj->pni", operations["rotations"], position) + operations["translations"]
     delta = image[:, :, None] - image[:, None]
     delta -= np.round(delta)
     near = (np.linalg.norm(delta @ basis, axis=-1) < _SAME_PLACE).sum(-1)
     distinct = (1 / near).sum(-1)
     if np.abs(distinct - images).max() > 1e-6:
-        raise Rejection("space group depends on the tolerance", "an atom stands almost on a special position")
+        raise Rejection("space group depends on the tolerance", "an atom is very close to a special position")
 
 
 def formula(amounts: dict[str, float], *, ordered: bool) -> str:
-    """Elements by name with the smallest whole numbers, ``O2Ti``; atomic fractions if disordered, ``K0.250...``."""
+    """Elements by symbol with the smallest whole numbers, ``O2Ti``; atomic fractions if disordered, ``K0.250...``."""
     total = sum(amounts.values())
     if not ordered:
         return "".join(f"{symbol}{amount / total:.3f}" for symbol, amount in sorted(amounts.items()))

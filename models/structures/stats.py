@@ -1,10 +1,10 @@
-"""What structure files hold, in numbers."""
+"""Numbers of structures in structure files, by origin, split and symmetry."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import pyarrow
 
 FEW = 10
-"""A space group with fewer structures is told as one with few."""
+"""Space groups with fewer structures are listed."""
 
 
 @dataclass(frozen=True)
@@ -27,29 +27,29 @@ class Statistics:
     """Counts over structure files."""
 
     files: dict[str, int]
-    """Structures of each file."""
+    """Number of structures of each file."""
     structures: int
-    """Of all."""
+    """Number of structures of all files."""
     origins: dict[str, dict[str, int]]
-    """Origin, then crystal system: how many; origins without structures left out."""
+    """Numbers by origin and crystal system, without origins that do not occur."""
     splits: dict[str, dict[str, int]]
-    """Split, then crystal system: how many."""
+    """Numbers by split and crystal system."""
     groups_missing: tuple[int, ...]
     """Space groups without a structure."""
     groups_few: dict[int, int]
-    """Space groups with fewer than ``FEW`` structures, and how many these are."""
+    """Numbers of the space groups with fewer than ``FEW`` structures."""
     sites_median: float
-    """Atomic positions in the conventional cell."""
+    """Median number of atomic positions in the conventional cell."""
     sites_most: int
-    """The largest such number."""
+    """Largest number of atomic positions."""
     repeated: int
-    """Structures whose id is there already."""
-    filtered: dict[str, list[dict]]
-    """File, then the benchmarks it was filtered against: index, sha256, rows, removed."""
+    """Number of structures whose id occurs before."""
+    filtered: dict[str, list[dict[str, Any]]]
+    """By file, the benchmarks that it was filtered against: index, sha256, rows, removed."""
 
 
 def statistics(tables: dict[Path, pyarrow.Table]) -> Statistics:
-    """Counts over checked tables, each with the file it came from."""
+    """The numbers of checked tables, given by their files."""
     parts = [unpack(table) for table in tables.values()]
     group, origin, split = (np.concatenate([getattr(p, n) for p in parts]) for n in ("space_group", "origin", "split"))
     identity = np.concatenate([part.id for part in parts])

@@ -1,10 +1,10 @@
-"""Crystal structures as a table: the parquet columns, and the same packed in memory.
+"""Crystal structures as a table: the columns of parquet files, and the same as arrays in memory.
 
 One row is one structure in spglib's standardised conventional cell. Parquet columns: ``id`` (``source:original``),
 ``source``, ``origin`` (one of ``ORIGINS``), ``formula``, ``sg`` (1 to 230), ``hall`` (Hall number of the setting),
 ``a b c alpha beta gamma`` (Å, degrees), ``split`` (one of ``SPLITS``) and, as lists over the asymmetric unit, ``elem``
-(atomic number), ``occ``, ``x y z`` (fractional) and ``mult`` (images in the cell). Mixed sites are several entries at
-one position. Further columns are kept as they are.
+(atomic number), ``occ``, ``x y z`` (fractional) and ``mult`` (images in the cell). A mixed site has several entries at
+one position. Other columns are kept as they are.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Structures:
     number: np.ndarray
     """Atomic number, int64, shape (M,)."""
     occupancy: np.ndarray
-    """0 to 1, refined ones up to 1.05, shape (M,)."""
+    """0 to 1; refined ones may reach 1.05; shape (M,)."""
     position: np.ndarray
     """Fractional coordinates, float64, shape (M, 3)."""
     multiplicity: np.ndarray
@@ -68,11 +68,11 @@ def read(paths: Sequence[Path]) -> Structures:
 def read_table(paths: Sequence[Path]) -> pyarrow.Table:
     """The rows of parquet files, checked, with all their columns.
 
-    Notes on filtering (:func:`.leaks.stamped`) are kept for one file: they may not hold for several together.
+    Notes on filtering (:func:`.leaks.stamped`) are kept for a single file only, because they need not hold for several.
 
     Raises
     ------
-    StructureError : a file is missing, empty, no parquet, lacks a column, or holds a row that is no structure.
+    StructureError : a file is missing, empty or not parquet, lacks a column, or has an impossible value.
     """
     from .checks import checked
 
@@ -93,15 +93,15 @@ def _parquet(path: Path) -> pyarrow.Table:
 
     if path.is_dir():
         raise StructureError(
-            "is a folder, no structure file", fix="build one of its CIFs with 'structures build'", where=path
+            "this is a folder, not a structure file", fix=f"name a .parquet file, or {BUILD}", where=path
         )
     if not path.is_file():
         raise StructureError("there is no such file", fix=f"check the path, or {BUILD}", where=path)
     try:
         table = pq.read_table(path)
     except (pa.ArrowException, OSError) as error:
-        told = str(error).splitlines()[0]
-        raise StructureError(f"this is no parquet file: {told}", fix=f"{BUILD} from CIFs", where=path) from error
+        reason = str(error).splitlines()[0]
+        raise StructureError(f"this is not a parquet file: {reason}", fix=f"{BUILD} from CIFs", where=path) from error
     for i, field in enumerate(table.schema):
         if pa.types.is_dictionary(field.type):
             table = table.set_column(i, field.name, table[field.name].cast(field.type.value_type))
@@ -109,18 +109,18 @@ def _parquet(path: Path) -> pyarrow.Table:
 
 
 def unpack(table: pyarrow.Table) -> Structures:
-    """The structures of a checked table; no loop over rows."""
+    """The structures of a checked table."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
     def column(name: str, kind: type) -> np.ndarray:
-        return table[name].to_numpy().astype(kind)
+        return np.asarray(table[name].to_numpy()).astype(kind)
 
     def atoms(name: str, kind: type) -> np.ndarray:
-        return pc.list_flatten(table[name]).to_numpy().astype(kind)
+        return np.asarray(pc.list_flatten(table[name]).to_numpy()).astype(kind)
 
     def place(name: str, words: tuple[str, ...]) -> np.ndarray:
-        return pc.index_in(table[name], pa.array(words)).to_numpy().astype(np.int64)
+        return np.asarray(pc.index_in(table[name], pa.array(words)).to_numpy()).astype(np.int64)
 
     counts = pc.list_value_length(table["elem"]).to_numpy()
     return Structures(
@@ -139,7 +139,7 @@ def unpack(table: pyarrow.Table) -> Structures:
 
 
 def take(structures: Structures, which: np.ndarray) -> Structures:
-    """Some of the structures with their atoms: indices, or a mask of shape (S,)."""
+    """Some of the structures with their atoms, by indices or a mask of shape (S,)."""
     which = np.arange(len(structures))[which]
     count = np.diff(structures.start)[which]
     start = np.concatenate(([0], np.cumsum(count)))
@@ -154,11 +154,11 @@ def take(structures: Structures, which: np.ndarray) -> Structures:
 
 
 def write(rows: pyarrow.Table, path: Path) -> Path:
-    """Write a table whole or not at all.
+    """Write a table; a file that cannot be completed is not left behind.
 
     Raises
     ------
-    OutputError : the place cannot be written, or the disk is full.
+    OutputError : the file cannot be written, or the disk is full.
     """
     import pyarrow.parquet as pq
 
@@ -181,10 +181,10 @@ def write(rows: pyarrow.Table, path: Path) -> Path:
 
 
 def require_pyarrow() -> None:
-    """Refuse to go on without pyarrow, which comes with the extra ``train``."""
+    """Raise StructureError if pyarrow, which the extra ``train`` installs, is missing."""
     try:
         import pyarrow  # noqa: F401
     except ImportError as error:
         raise StructureError(
-            "structure files need pyarrow, which is not installed", fix="pip install 'alphadiffract-plugin[train]'"
+            "structure files need pyarrow, which is not installed", fix="run pip install 'alphadiffract-plugin[train]'"
         ) from error

@@ -1,1 +1,1 @@
-"""Learning: what is drawn, the loss, the loop, and how good the outcome is."""
+"""The training of a network: its settings, the patterns drawn, the loss, the loop, and the figures of merit."""

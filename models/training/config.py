@@ -1,8 +1,8 @@
-"""Every setting of a training run: one frozen tree, read from one TOML file and saved with the run, resolved.
+"""Every setting of a training run, read from one TOML file and saved with the run, defaults included.
 
 Sections: ``[network]`` (``architecture`` and the fields of its config), ``[data]``, ``[effects]`` (``preset``,
 ``instrument`` and the fields of :class:`..simulation.effects.Effects`), ``[loss]`` and ``[training]``
-(:mod:`.settings`). What is not given has the default of its class; the resolved file holds every value.
+(:mod:`.settings`). A setting that is not given has the default of its class.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import dataclasses
 import os
 import platform
 from dataclasses import dataclass, field
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,25 +31,25 @@ if TYPE_CHECKING:
 
 SECTIONS = ("network", "data", "effects", "loss", "training", "versions")
 MOST_POINTS = 131072
-"""Of a pattern, that a network may take; the published one takes 8192."""
+"""Largest number of points of a pattern that a network may take; the published network takes 8192."""
 MAY_CHANGE = ("minutes", "checkpoint_minutes", "validate_every", "compile", "threads")
-"""Settings of ``[training]`` that a resumed run may have otherwise than it began."""
+"""Settings of ``[training]`` that may change when a run is resumed."""
 
 
 @dataclass(frozen=True)
 class RunSettings:
-    """All of it."""
+    """All settings of a run."""
 
     network: CompactConfig | OpenConfig
-    """The architecture is told by its class."""
+    """Config of the network; its class says which architecture it is."""
     effects: Effects
-    """What is drawn of the instrument and the sample."""
+    """Effects of the instrument, the sample and the counting that are simulated."""
     loss: LossSettings
     """Weights of the terms of the loss."""
     data: DataSettings
     """What the network is trained on."""
     training: TrainingSettings = field(default_factory=TrainingSettings)
-    """How."""
+    """How it is trained."""
 
     @property
     def architecture(self) -> str:
@@ -59,8 +60,9 @@ class RunSettings:
     def grid(self) -> Grid:
         """Where the network's input lies."""
         from ..grid import COMPACT_GRID, OPEN_GRID
+        from ..open_network import OpenConfig
 
-        if self.architecture == "open":
+        if isinstance(self.network, OpenConfig):
             return dataclasses.replace(OPEN_GRID, length=self.network.input_length)
         low, high = self.network.two_theta
         return dataclasses.replace(
@@ -75,7 +77,7 @@ class RunSettings:
         return OPEN_NORMALISATION if self.architecture == "open" else COMPACT_NORMALISATION
 
     def to_dict(self) -> dict[str, Any]:
-        """Sections of plain values."""
+        """The sections, as dictionaries of plain values."""
         return {
             "network": {"architecture": self.architecture} | dataclasses.asdict(self.network),
             "data": dataclasses.asdict(self.data),
@@ -85,21 +87,21 @@ class RunSettings:
         }
 
     def to_toml(self) -> str:
-        """The resolved file, with the versions of what made it."""
+        """The file with every setting, and the versions of the packages that wrote it."""
         return written(self.to_dict() | {"versions": versions()})
 
 
 def read(path: Path, *, instrument: Path | None = None) -> RunSettings:
-    """The settings of a TOML file; ``instrument`` overrides the profile ranges by those of an ``.instprm`` file.
+    """The settings in a TOML file; an ``.instprm`` file given as ``instrument`` replaces the ranges of the profile.
 
     Raises
     ------
-    SettingsError : a section or key is unknown, or a value is of another type or out of range; with file and line.
+    SettingsError : a section or key is unknown, or a value has the wrong type or is out of range; with file and line.
     """
     from .losses import LossSettings
 
     document = Document.read(path)
-    document.know(SECTIONS, document.values)
+    document.check_names(SECTIONS, document.values)
     data = document.record(DataSettings, "data")
     training = document.record(TrainingSettings, "training")
     return RunSettings(
@@ -117,7 +119,7 @@ def read(path: Path, *, instrument: Path | None = None) -> RunSettings:
 
 
 def difference(before: RunSettings, now: RunSettings) -> str:
-    """The first setting that a resumed run must not change, as text; empty if there is none."""
+    """A sentence about the first setting that differs and must not; empty if there is none."""
     old, new = before.to_dict(), now.to_dict()
     for name, section in old.items():
         for key in sorted({*section, *new[name]}):
@@ -128,9 +130,7 @@ def difference(before: RunSettings, now: RunSettings) -> str:
 
 
 def versions() -> dict[str, str]:
-    """Of this package and of what it trains with."""
-    import lightning.fabric
-    import numpy
+    """Versions of this package and of the packages that it trains with."""
     import torch
 
     from alphadiffract_plugin import __version__
@@ -139,13 +139,12 @@ def versions() -> dict[str, str]:
         "alphadiffract-plugin": __version__,
         "python": platform.python_version(),
         "torch": torch.__version__,
-        "lightning": lightning.fabric.__version__,
-        "numpy": numpy.__version__,
+        **{name: metadata.version(name) for name in ("lightning", "numpy")},
     }
 
 
 def machine(device: torch.device) -> str:
-    """What it is trained on: the GPU, or the processor and its cores."""
+    """Name of the GPU, or of the processor with its number of cores."""
     import torch
 
     if device.type == "cuda":
@@ -157,24 +156,24 @@ def _network(document: Document) -> CompactConfig | OpenConfig:
     from ..compact_network import CompactConfig
     from ..open_network import OpenConfig
 
-    configs = {"compact": CompactConfig, "open": OpenConfig}
     table = document.table("network")
     architecture = table.pop("architecture", "compact")
-    if architecture not in configs:
-        raise document.refuse(
-            f"[network] architecture is {architecture!r}",
-            f"choose one of {', '.join(configs)}",
-            "network",
-            "architecture",
+    config: CompactConfig | OpenConfig
+    if architecture == "compact":
+        config = document.record(CompactConfig, "network", table)
+    elif architecture == "open":
+        config = document.record(OpenConfig, "network", table)
+    else:
+        raise document.error(
+            f"[network] architecture is {architecture!r}", "choose one of compact, open", "network", "architecture"
         )
-    config = document.record(configs[architecture], "network", table)
     _check_values(document, config)
     _check_shapes(document, architecture, config)
     return config
 
 
 def _check_values(document: Document, config: CompactConfig | OpenConfig) -> None:
-    """Refuse a size, a share or a range that no network can have."""
+    """Raise SettingsError for a size, a share or a range that no network can have."""
     for name, value in dataclasses.asdict(config).items():
         sizes = [one for one in (value if isinstance(value, tuple) else (value,)) if type(one) is int]
         least = 2 if name.endswith("length") else 1
@@ -189,11 +188,11 @@ def _check_values(document: Document, config: CompactConfig | OpenConfig) -> Non
             fix = "give two angles between 0 and 180 degrees, the lower first"
         if fix:
             given = list(value) if isinstance(value, tuple) else value
-            raise document.refuse(f"[network] {name} is {given!r}", fix, "network", name)
+            raise document.error(f"[network] {name} is {given!r}", fix, "network", name)
 
 
 def _check_shapes(document: Document, architecture: str, config: CompactConfig | OpenConfig) -> None:
-    """Refuse sizes that do not go together, by asking such a network about one empty pattern."""
+    """Raise SettingsError for sizes that do not fit together: the network is given an empty pattern."""
     import torch
 
     from ..checkpoint import build
@@ -203,22 +202,22 @@ def _check_shapes(document: Document, architecture: str, config: CompactConfig |
             network = build(architecture, dataclasses.asdict(config)).eval()
             network(torch.zeros((1, config.input_length) if architecture == "open" else (1, 2, config.input_length)))
         except (ModelError, RuntimeError, LookupError, ArithmeticError) as error:
-            told = error.__cause__ if isinstance(error, ModelError) else error
+            reason = error.__cause__ if isinstance(error, ModelError) else error
             fix = (
-                "channels, kernel_sizes and strides are of one length, and the strides leave points enough"
+                "give channels, kernel_sizes and strides the same length, and smaller strides if no points are left"
                 if architecture == "open"
-                else "give blocks as many numbers as channels; warped_length / patch, halved once less than there are "
-                "channels, is a multiple of segments"
+                else "give blocks as many numbers as channels, and halve warped_length / patch once for each further "
+                "channel: the result must be a multiple of segments"
             )
-            raise document.refuse(f"[network] these sizes make no network: {told}", fix, "network") from error
+            raise document.error(f"[network] these sizes do not fit together: {reason}", fix, "network") from error
 
 
 def effects_of(document: Document, instrument: Path | None) -> Effects:
-    """The effects of the section ``[effects]``, with the radiation and widths of an ``.instprm`` file if one is named.
+    """The effects in the section ``[effects]``, with radiation and widths of an ``.instprm`` file if one is given.
 
     Raises
     ------
-    SettingsError : the preset or a key is unknown, or a range makes no sense; with file and line.
+    SettingsError : the preset or a key is unknown, or a range is impossible; with file and line.
     InputError, WavelengthError, RadiationError : see :func:`..simulation.effects.effects_from_instrument`.
     """
     from ..simulation.effects import PRESETS, Effects, effects_from_instrument
@@ -226,8 +225,9 @@ def effects_of(document: Document, instrument: Path | None) -> Effects:
     table = document.table("effects")
     preset, file = table.pop("preset", "laboratory"), table.pop("instrument", "")
     if preset not in PRESETS:
-        raise document.refuse(
-            f"[effects] preset is {preset!r}", f"choose one of {', '.join(PRESETS)}", "effects", "preset"
+        renamed = " (ideal was called still before)" if preset == "still" else ""
+        raise document.error(
+            f"[effects] preset is {preset!r}", f"choose one of {', '.join(PRESETS)}{renamed}", "effects", "preset"
         )
     base = PRESETS[preset]
     if instrument or file:
@@ -236,5 +236,5 @@ def effects_of(document: Document, instrument: Path | None) -> Effects:
 
 
 def _beside(path: Path, name: str) -> str:
-    """A path that stands in a file, as an absolute one; empty stays empty."""
+    """The absolute path of a name that is relative to a file; an empty name stays empty."""
     return str((Path(path).resolve().parent / Path(name).expanduser()).resolve()) if name else ""

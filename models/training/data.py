@@ -1,11 +1,12 @@
-"""What a run draws from: structure files checked for leaks and packed once, and crystals made up on the spot."""
+"""The data of a run: structures, checked for leaks, as line lists; and random crystals."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ from alphadiffract_plugin.output import make_folder, write_whole
 
 from .. import lattice
 from ..simulation.lines import LineTable, pack
+from ..simulation.records import LineList
 from ..simulation.structure_factors import MOST_LINES, d_min_of_grid
 from ..structures.columns import SPLITS
 from ..structures.leaks import leaks, read_benchmark
@@ -25,21 +27,21 @@ from .sources import CHUNKS, MixedSource, RandomSource, Source, TableSource, gen
 from .validation import PATTERNS, stratified
 
 PACKING = 2
-"""Version of what packed lines hold; raised when packing changes."""
+"""Version of the files of packed lines; raised when their content changes."""
 LISTED = 5
-"""Leaking structures that a message names."""
+"""Number of leaking structures that a message names."""
 
 
 @dataclass(frozen=True)
 class Data:
-    """What a run draws from."""
+    """The data of a run."""
 
     source: Source
-    """Of the patterns to learn from."""
+    """Source of the patterns to learn from."""
     table: LineTable | None
-    """Lines of all structures, of the validation split too; None if crystals are all made up."""
+    """Lines of all structures, including the validation split; None if all crystals are random."""
     sha256: dict[str, str]
-    """Of each file that went in, by its name; one of several of a name by its number too."""
+    """SHA-256 of each structure file by its name; where several have the same name, a number is added."""
     structures: tuple[int, ...] = (0,) * 7
     """Structures of the train split in each crystal system."""
 
@@ -52,17 +54,19 @@ def open_data(
     Parameters
     ----------
     settings : of the run.
-    device : where lines lie and crystals are made.
-    shards : how many of them share the pool of made-up crystals.
-    cache : folder for packed lines, shared by the runs in it; None packs in memory and writes nothing.
-    sample : pack only so many structures of the train split, for a dry run.
+    device : where lines are kept and crystals are made.
+    shards : number of shards that share the pool of random crystals.
+    cache : folder for packed lines, which several runs can share; None writes nothing.
+    sample : use only so many structures of the train split, for a dry run.
 
     Raises
     ------
-    StructureError : a file is no structure file, none of its structures is of the train split, or structures leak.
-    SettingsError : the prior is none.
+    StructureError : a file cannot be read, none of the structures is in the train split, or structures leak.
+    InputError : the index of measured patterns cannot be read.
+    SettingsError : the prior cannot be read.
     """
-    sources, table, sha256, counts = [], None, {}, np.zeros(7, int)
+    sources: list[Source] = []
+    table, sha256, counts = None, {}, np.zeros(7, int)
     if settings.data.structures:
         files = [Path(name) for name in settings.data.structures]
         structures = read(files)
@@ -70,7 +74,7 @@ def open_data(
         train = structures.space_group[structures.split == SPLITS.index("train")]
         if not len(train) and settings.data.random < 1:
             raise StructureError(
-                f"none of {len(structures)} structures is of the train split, which goes by chemical systems",
+                f"none of the {len(structures)} structures is in the train split (90 % of all chemical systems are)",
                 fix="add structures of other chemical systems, or set random = 1 in [data]",
                 where=files[0],
             )
@@ -82,29 +86,31 @@ def open_data(
             sources.append(TableSource(table, device, temper=settings.data.temper))
     if settings.data.random:
         sources.append(random_source(settings, device, shards))
-    source = sources[0] if len(sources) == 1 else MixedSource(*sources, settings.data.random)
+    source = sources[0] if len(sources) == 1 else MixedSource(sources[0], sources[1], settings.data.random)
     return Data(source, table, sha256, tuple(counts.tolist()))
 
 
 def validation_batches(settings: RunSettings, data: Data, device: torch.device) -> Iterator[Batch]:
-    """Patterns to judge a network on: of the validation split, or of other made-up crystals; the same at every call.
+    """Patterns for validation, the same at every call: of the validation split, or of other random crystals.
 
-    None where structures were given and no real one of them is held out (:func:`.validation.stratified`).
+    There are none if structures were given and none of them is in that split (:func:`.validation.stratified`).
     """
     seed = settings.training.seed
     generator = generator_of(device, seed, 0, 0, 4)
+    parts: Iterable[LineList]
     if data.table is None:
-        parts = [data.source.make(PATTERNS, generator) for _ in range(-(-7 * settings.data.validation // PATTERNS))]
+        random = cast(RandomSource, data.source)  # without structures, all crystals are random
+        parts = [random.make(PATTERNS, generator) for _ in range(-(-7 * settings.data.validation // PATTERNS))]
     else:
         source = TableSource(data.table, device)
         which = torch.as_tensor(stratified(data.table, "val", settings.data.validation, seed), device=device)
-        parts = (source.lines(part) for part in which.split(PATTERNS) if len(part))
+        parts = (source.lines(part) for part in torch.split(which, PATTERNS) if len(part))
     for lines in parts:
         yield simulated(lines, settings.grid, settings.normalisation, settings.effects, generator)
 
 
 def random_source(settings: RunSettings, device: torch.device, shards: int) -> RandomSource:
-    """Made-up crystals at the pace that ``reuse`` asks for."""
+    """Random crystals, replaced so often that each is used ``reuse`` times on average."""
     from ..simulation.random_crystals import random_lines
     from ..simulation.random_settings import prior_from_name
 
@@ -121,7 +127,7 @@ def random_source(settings: RunSettings, device: torch.device, shards: int) -> R
 
 
 def refuse_leaks(structures: Structures, settings: RunSettings) -> None:
-    """Raise StructureError if structures have the lattice of a benchmark pattern and that was not allowed."""
+    """Raise StructureError if structures have the lattice of a benchmark pattern and leaks are not allowed."""
     if not settings.data.benchmark or settings.data.allow_leaks:
         return
     benchmark = read_benchmark(Path(settings.data.benchmark))
@@ -131,7 +137,7 @@ def refuse_leaks(structures: Structures, settings: RunSettings) -> None:
         raise StructureError(
             f"{len(found)} of {len(structures)} structures have the lattice and space group of a pattern of "
             f"{benchmark.path.name}: {', '.join(structures.id[found[:LISTED]])}{more}",
-            fix=f"take them out with 'alphadiffract-plugin structures filter FILE --benchmark {benchmark.path} "
+            fix=f"remove them by 'alphadiffract-plugin structures filter FILE --benchmark {benchmark.path} "
             "-o FILTERED', or set allow_leaks = true in [data]",
         )
 
@@ -145,20 +151,20 @@ def packed(
     *,
     d_min: float,
 ) -> LineTable:
-    """The lines of structures, read from the cache if they were packed before.
+    """The lines of structures, read from the cache if it holds them.
 
     Parameters
     ----------
-    structures : of the files with these hashes, in their order.
-    sha256 : of each file.
+    structures : the structures of all files.
+    sha256 : hashes of the files, in their order.
     cache : folder of packed lines, or None.
-    sample : pack so many of the train split; with a cache, those would be taken for all.
+    sample : use only so many structures of the train split; not to be combined with a cache.
     device : where to compute.
     d_min : smallest d of the lines, Å.
 
     Raises
     ------
-    InputError : see :func:`..simulation.lines.pack`, or the packed file is damaged.
+    InputError : see :func:`..simulation.lines.pack`; or a file in the cache is damaged.
     OutputError : the cache cannot be written.
     """
     key = hashlib.sha256(" ".join([*sha256, f"{PACKING} {d_min} {MOST_LINES}"]).encode()).hexdigest()[:16]
@@ -178,5 +184,5 @@ def packed(
 
 
 def _distinct(names: Sequence[str]) -> list[str]:
-    """The names, those that occur more than once with their place in the list."""
+    """The names; to one that occurs more than once its place in the list is added."""
     return [name if names.count(name) == 1 else f"{name} ({place})" for place, name in enumerate(names, 1)]

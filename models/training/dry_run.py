@@ -1,4 +1,4 @@
-"""``train --dry-run``: what a run will need, from a few steps of it; writes nothing."""
+"""``train --dry-run``: the memory and the time that a run will need, from a few of its steps; nothing is written."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from .session import clock, make_fabric, threads, with_shards
 from .trainer import Trainer
 
 WARM = 2
-"""Steps before the clock runs: memory is taken, kernels are chosen or compiled."""
+"""Number of steps before the timing begins, in which memory is allocated and kernels are compiled."""
 STEPS, SECONDS = 30, 20.0
-"""As many steps are timed, or as many as fit."""
+"""Number of steps that are timed, and seconds after which no further one is."""
 SAMPLE = 512
-"""Structures that are packed for a dry run, at most."""
+"""Largest number of structures whose lines are calculated for a dry run."""
 
 
 def needs(settings: RunSettings, *, device: str) -> str:
-    """A text on parameters, data, memory and time, measured on this machine with this process alone."""
+    """A text on the size, data, memory and time of a run, measured on this machine with this process alone."""
     fabric = make_fabric(settings, device)
     settings = with_shards(settings, fabric.world_size)
     shards = settings.training.shards
@@ -57,13 +57,13 @@ def needs(settings: RunSettings, *, device: str) -> str:
         "a step": f"{1e3 * step:,.0f} ms: {shares}",
         "pace": f"{pace:,.0f} patterns/s, {clock(1e6 / pace)} for 1,000,000 patterns",
         "whole run": f"{clock(settings.training.patterns / pace)} for {settings.training.patterns:,} patterns, "
-        "without packing and validation",
+        "without calculating lines and validation",
     }
     return "\n".join(f"{name:<12}{value}" for name, value in rows.items())
 
 
 def step_seconds(trainer: Trainer) -> tuple[float, ...]:
-    """Take a step, each part of it waited for: seconds of simulation, of forward and backward, and of optimisers."""
+    """Take a step and wait for each part: seconds of simulation, of forward and backward pass, and of optimisers."""
     marks = [now(trainer.device)]
     drawn = trainer.draw(trainer.done.step)
     marks.append(now(trainer.device))
@@ -75,19 +75,19 @@ def step_seconds(trainer: Trainer) -> tuple[float, ...]:
 
 
 def now(device: torch.device) -> float:
-    """Seconds on a clock that only goes forward, when the device has done all that it was told."""
+    """Seconds on a monotonic clock, once the device has finished all work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     return time.monotonic()
 
 
 def _structures(settings: RunSettings, counts: tuple[int, ...]) -> str:
-    """How many there are to train on, and the share of made-up ones."""
-    made_up = f"{100 * settings.data.random:.0f} % of the patterns are of made-up crystals"
+    """A text on the number of structures to train on, and the share of random crystals."""
+    random = f"{100 * settings.data.random:.0f} % of the patterns are of random crystals"
     if not sum(counts):
-        return made_up
+        return random
     systems = ", ".join(f"{name} {count:,}" for name, count in zip(CRYSTAL_SYSTEMS, counts, strict=True))
-    return f"{sum(counts):,} to train on ({systems}); {made_up}"
+    return f"{sum(counts):,} in the train split ({systems}); {random}"
 
 
 def _memory(device: torch.device) -> str:

@@ -1,13 +1,13 @@
-"""How good answers are: counts with intervals, calibration, hops on the maximal-subgroup graph, errors of the cell."""
+"""Figures of merit of a network: shares of right answers, calibration, hops between groups, errors of the cell."""
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from alphadiffract_plugin.arrays import Bools
 from alphadiffract_plugin.crystal.cells import volume_from_cell
 from alphadiffract_plugin.records import CRYSTAL_SYSTEMS
 
@@ -15,24 +15,23 @@ from .. import lattice
 from ..maximal_subgroups import distances
 
 BINS = 15
-"""Bins of equal width of the probability of the first answer, for the calibration."""
+"""Number of bins of the calibration error, as usual in the literature (Guo et al., arXiv:1706.04599)."""
 
 
 @dataclass(frozen=True)
 class Judged:
-    """Answers to N patterns, and what is true of them."""
+    """Predictions for N patterns, and the truth."""
 
     space_group: np.ndarray
-    """Probability of space groups 1..230, shape (N, 230); all 0 where a pattern could not be answered, which counts as
-    wrong."""
+    """Probability of space groups 1..230, shape (N, 230); all 0 where there is no answer, which counts as wrong."""
     crystal_system: np.ndarray
     """Probability of the seven systems, shape (N, 7)."""
     cell: np.ndarray
-    """Niggli cell of the first lattice in Å and degrees, shape (N, 6)."""
+    """Niggli cell of the most probable lattice in Å and degrees, shape (N, 6)."""
     true_space_group: np.ndarray
-    """Groups that count as right, bool, shape (N, 230), at least one a row."""
+    """Groups that count as right, bool, shape (N, 230), at least one in each row."""
     true_crystal_system: np.ndarray
-    """Index of the system that a pattern is counted under, shape (N,)."""
+    """Index of the crystal system, shape (N,)."""
     true_cell: np.ndarray
     """Niggli cell, shape (N, 6); NaN where none is known."""
 
@@ -44,22 +43,23 @@ class Judged:
         return Judged(**{name: value[which] for name, value in vars(self).items()})
 
     @property
-    def answered(self) -> np.ndarray:
-        """Which patterns got an answer, shape (N,)."""
-        return self.space_group.max(1, initial=0) > 0
+    def answered(self) -> Bools:
+        """Which patterns have an answer, shape (N,)."""
+        return np.asarray(self.space_group.max(1, initial=0) > 0)
 
     @property
-    def system_right(self) -> np.ndarray:
+    def system_right(self) -> Bools:
         """Whether the first system is the true one, or that of a group that counts as right, shape (N,)."""
         first = self.crystal_system.argmax(1)
         of_groups = self.true_space_group.astype(int) @ np.eye(7, dtype=int)[lattice.system_of_group()]
         right = (first == self.true_crystal_system) | (of_groups[np.arange(len(self)), first] > 0)
-        return right & self.answered
+        return np.asarray(right & self.answered)
 
-    def group_right(self, most: int) -> np.ndarray:
+    def group_right(self, most: int) -> Bools:
         """Whether one of the ``most`` first groups counts as right, shape (N,)."""
         first = np.argsort(-self.space_group, axis=1, kind="stable")[:, :most]
-        return np.take_along_axis(self.true_space_group, first, 1).any(1) & self.answered
+        right = np.take_along_axis(self.true_space_group, first, 1).any(1)
+        return np.asarray(right & self.answered)
 
     @property
     def hops(self) -> np.ndarray:
@@ -70,24 +70,23 @@ class Judged:
 
 
 def wilson(hits: int, n: int) -> tuple[float, float]:
-    """95 % interval of a share in per cent (Wilson 1927)."""
+    """95 % confidence interval of a share in per cent (Wilson 1927); 0 to 100 without any pattern."""
+    from scipy.stats import binomtest
+
     if not n:
         return (0.0, 100.0)
-    z = 1.96
-    p, scale = hits / n, 1 + z * z / n
-    middle = (p + z * z / (2 * n)) / scale
-    half = z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n)) / scale
-    return (100 * max(0.0, middle - half), 100 * min(1.0, middle + half))
+    interval = binomtest(hits, n).proportion_ci(confidence_level=0.95, method="wilson")
+    return (100 * float(interval.low), 100 * float(interval.high))
 
 
 def share(right: np.ndarray) -> dict[str, Any]:
-    """``percent`` of what is True, ``n``, and ``wilson95``, the interval in per cent."""
+    """``percent`` of the values that are True, their number ``n``, and ``wilson95``, the interval in per cent."""
     hits, n = int(right.sum()), len(right)
     return {"percent": 100 * hits / n if n else None, "n": n, "wilson95": list(wilson(hits, n))}
 
 
 def calibration(probability: np.ndarray, right: np.ndarray, count: int = BINS) -> dict[str, Any]:
-    """Whether answers given a probability are right that often.
+    """How well probabilities agree with the shares of right answers.
 
     ``ece`` is the expected calibration error: over ``count`` bins of equal width of the probability of the first
     answer, the mean of |share right − mean probability|, weighted by the number of patterns (Guo et al.,
@@ -96,7 +95,7 @@ def calibration(probability: np.ndarray, right: np.ndarray, count: int = BINS) -
     per cent, and ``n``.
     """
     place = np.clip((probability * count).astype(int), 0, count - 1)
-    bins = [
+    bins: list[dict[str, Any]] = [
         {"probability": float(probability[place == b].mean()), "right": float(right[place == b].mean())}
         | {"wilson95": list(wilson(int(right[place == b].sum()), n)), "n": n}
         for b in range(count)
@@ -107,7 +106,7 @@ def calibration(probability: np.ndarray, right: np.ndarray, count: int = BINS) -
 
 
 def lattice_errors(cell: np.ndarray, truth: np.ndarray) -> dict[str, Any]:
-    """Errors of Niggli cells (N, 6): of the lengths in Å and per cent, of the angles in degrees, and R² of both.
+    """Errors of Niggli cells (N, 6): lengths in Å and per cent, angles in degrees, and R² of both.
 
     Means over a, b, c, or alpha, beta, gamma, as AlphaDiffract reports; R² = 1 − Σ error² / Σ (truth − mean)², of each
     parameter by itself, then averaged over those that vary.
@@ -141,9 +140,9 @@ def _volume(cell: np.ndarray) -> np.ndarray:
 
 
 def figures(judged: Judged) -> dict[str, Any]:
-    """All figures of a set of answers, as plain JSON types; see the functions of this module.
+    """All figures of merit, as plain JSON types; see the functions of this module.
 
-    A pattern without an answer counts as wrong, and is left out of ``hops_mean``, ``calibration`` and ``lattice``.
+    A pattern without an answer counts as wrong; ``hops_mean``, ``calibration`` and ``lattice`` leave it out.
     """
     there = judged.take(judged.answered)
     hops = judged.hops
@@ -165,7 +164,7 @@ def figures(judged: Judged) -> dict[str, Any]:
 
 
 def by_system(judged: Judged) -> dict[str, dict[str, Any]]:
-    """:func:`figures` of each crystal system that there is, and of ``all``."""
+    """:func:`figures` of each crystal system that occurs, and of ``all``."""
     there = [s for s in range(7) if (judged.true_crystal_system == s).any()]
     parts = {CRYSTAL_SYSTEMS[s]: judged.take(judged.true_crystal_system == s) for s in there}
     return {name: figures(part) for name, part in (parts | {"all": judged}).items()}

@@ -1,7 +1,7 @@
-"""What is minimised: cross-entropies of the symmetry, the graph earth mover's distance, and the lattice.
+"""The loss: cross-entropies of the symmetry, the graph earth mover's distance, and a term of the lattice.
 
-For the ``open`` network as published (arXiv:2603.23367, its loss with μ = 1); for ``compact`` the crystal system
-follows from the space group, and the lattice is a likelihood, see :mod:`..compact_network`.
+For the ``open`` network it is the published loss with μ = 1 (arXiv:2603.23367). For ``compact`` the crystal system
+follows from the space group, and the term of the lattice is a likelihood; see :mod:`..compact_network`.
 """
 
 from __future__ import annotations
@@ -24,35 +24,36 @@ from ..open_network import OpenAnswer
 from .records import Batch
 
 LIKELIHOOD_SCALE = 0.3
-"""Of the compact network's lattice term: with 1, six parameters outweigh two cross-entropies that are nearly learnt."""
+"""Factor of the lattice term of ``compact``, chosen by hand: with 1 it outweighs the two cross-entropies once these are
+small."""
 
 
 @dataclass(frozen=True)
 class LossSettings:
-    """Weight of each term; 0 leaves it out of what is minimised, not of the log."""
+    """Weight of each term of the loss; a term of weight 0 is still logged."""
 
     space_group: float = 1.0
-    """Of the cross-entropy of the space group; 1 as published."""
+    """Weight of the cross-entropy of the space group; 1 as published."""
     crystal_system: float = 1.0
-    """Of the cross-entropy of the crystal system; 1 as published."""
+    """Weight of the cross-entropy of the crystal system; 1 as published."""
     gemd: float = 1.0
-    """Of the expected number of hops from the true space group on the maximal-subgroup graph; 1 as published, where 0,
-    1 and 2 were tried: a wrong answer should at least be a neighbour of the right one."""
+    """Weight of the expected number of hops from the true space group on the maximal-subgroup graph, which makes wrong
+    answers neighbours of the right one; 1 as published, where 0, 1 and 2 were tried."""
     lattice: float = 1.0
-    """Of the lattice, on top of the architecture's own scale: 1 × the squared error for ``open``, as published, and
-    0.3 × the negative log-likelihood for ``compact``."""
+    """Weight of the lattice term: the squared error for ``open``, as published, and 0.3 times the negative
+    log-likelihood for ``compact``."""
 
     def __post_init__(self) -> None:
         weights = {field.name: getattr(self, field.name) for field in fields(self)}
         for name, weight in weights.items():
             if not 0 <= weight < math.inf:
-                raise SettingsError(f"the weight {name} of the loss is {weight}", fix="give 0 or more")
+                raise SettingsError(f"the weight {name} of the loss is {weight}", fix="give a number of at least 0")
         if not any(weights.values()):
-            raise SettingsError("every weight of the loss is 0", fix="give at least one above 0")
+            raise SettingsError("every weight of the loss is 0", fix="give at least one weight above 0")
 
 
 def loss(answer: Answer | OpenAnswer, batch: Batch, settings: LossSettings) -> dict[str, Tensor]:
-    """Mean loss of N patterns: its ``total``, and each term by itself, not weighted; five numbers.
+    """Mean loss of N patterns: the weighted sum ``total``, and each term without its weight.
 
     ``space_group`` and ``crystal_system`` are cross-entropies in nats. ``gemd`` is the expected number of hops,
     Σ_k D[true, k] p_k. ``lattice`` is, for ``compact``, the negative log-likelihood in nats per free cell parameter of
@@ -97,7 +98,7 @@ def _squared_error(answer: OpenAnswer, batch: Batch) -> Tensor:
 
 @dataclass(frozen=True)
 class _Tables:
-    """What is known of the 230 groups, on one device."""
+    """Tables of the 230 space groups, on one device."""
 
     system: Tensor
     members: Tensor

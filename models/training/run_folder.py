@@ -1,6 +1,6 @@
 """The folder of a run: ``run.toml``, ``checkpoint.pt``, ``log.csv``, ``validation.csv`` and, at the end, ``model/``.
 
-Whatever is written is whole or not there, and a checkpoint replaces the one before it only when it is safely on disk.
+A file is either complete or not there, and a checkpoint replaces the one before it only once it is on the disk.
 """
 
 from __future__ import annotations
@@ -18,11 +18,10 @@ from alphadiffract_plugin.errors import OutputError, TrainingError
 from alphadiffract_plugin.output import check_folder, write_text, write_whole, writing
 
 if TYPE_CHECKING:
-    from torch import nn
-
+    from ..checkpoint import Network
     from .config import RunSettings
 
-SPACE = "free some space, then go on with --resume"
+SPACE = "free some disk space, then continue with --resume"
 
 
 @dataclass(frozen=True)
@@ -34,35 +33,35 @@ class RunFolder:
 
     @property
     def settings(self) -> Path:
-        """The resolved settings."""
+        """The file of all settings."""
         return self.path / "run.toml"
 
     @property
     def checkpoint(self) -> Path:
-        """All that is needed to go on."""
+        """The file with all that is needed to continue."""
         return self.path / "checkpoint.pt"
 
     @property
     def model(self) -> Path:
-        """The model folder, written when training ends."""
+        """The model folder, which is written when training ends."""
         return self.path / "model"
 
     @property
     def log(self) -> Path:
-        """One row a step."""
+        """The file with one row a step."""
         return self.path / "log.csv"
 
     @property
     def validation(self) -> Path:
-        """One row a crystal system and validation."""
+        """The file with one row for each crystal system and validation."""
         return self.path / "validation.csv"
 
     def begin(self, settings: RunSettings) -> None:
-        """Make the folder and write the settings; a folder that holds a run is refused.
+        """Make the folder and write the settings.
 
         Raises
         ------
-        OutputError : there is a run already, or the folder cannot be written.
+        OutputError : the folder already holds a run, or cannot be written.
         """
         self.refuse_a_second_run()
         self.path.mkdir(parents=True, exist_ok=True)
@@ -73,13 +72,13 @@ class RunFolder:
         check_folder(self.path)
         if self.settings.exists():
             raise OutputError(
-                "this folder holds a run already",
-                fix="go on with it by --resume, or choose another folder with -o",
+                "this folder already holds a run",
+                fix="continue it with --resume, or choose another folder with -o",
                 where=self.path,
             )
 
     def save(self, state: Mapping[str, Any]) -> None:
-        """Replace the checkpoint, or leave the one before it as it is.
+        """Replace the checkpoint; if that fails, the one before it is left as it is.
 
         Raises
         ------
@@ -99,20 +98,20 @@ class RunFolder:
         try:
             write_whole(self.checkpoint, write)
         except OutputError as error:
-            before = "; the one before it is intact" if self.checkpoint.exists() else ""
+            before = "; the checkpoint before it is intact" if self.checkpoint.exists() else ""
             raise OutputError(f"{error.what}{before}", fix=SPACE, where=self.checkpoint) from error
 
     def load(self) -> dict[str, Any] | None:
-        """The checkpoint, None if there is none yet.
+        """The checkpoint; None if there is none yet.
 
         Raises
         ------
-        TrainingError : the file is no checkpoint.
+        TrainingError : the file is not a checkpoint.
         """
         return read_checkpoint(self.checkpoint) if self.checkpoint.exists() else None
 
     def append(self, path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Add rows to one of the logs; its first row names the columns.
+        """Add rows to one of the logs, whose first line names the columns.
 
         Raises
         ------
@@ -127,7 +126,7 @@ class RunFolder:
                 writer.writerows(rows)
 
     def forget_after(self, step: int) -> None:
-        """Take rows of later steps out of the logs: they will come again."""
+        """Remove the rows of later steps from the logs, because these steps will be repeated."""
         for path in (self.log, self.validation):
             if path.exists():
                 with open(path, newline="", encoding="utf-8") as handle:
@@ -138,8 +137,8 @@ class RunFolder:
                 csv.writer(text).writerows([header, *kept])
                 write_text(path, text.getvalue())
 
-    def write_model(self, network: nn.Module, settings: RunSettings, provenance: Mapping[str, Any]) -> Path:
-        """Write ``model/`` whole, in place of the one before it.
+    def write_model(self, network: Network, settings: RunSettings, provenance: Mapping[str, Any]) -> Path:
+        """Write ``model/`` in place of the one before it.
 
         Raises
         ------
@@ -163,7 +162,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 
     Raises
     ------
-    TrainingError : the file is missing or no checkpoint.
+    TrainingError : the file is missing or is not a checkpoint.
     """
     import torch
 
@@ -171,9 +170,11 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         state = torch.load(path, map_location="cpu", weights_only=True)
         if isinstance(state, dict) and {"network", "average", "step"} <= set(state):
             return state
-        told = "it lacks the weights"
+        reason = "it lacks the weights"
     except Exception as error:  # torch raises errors of many kinds for a damaged file
-        told = str(error).splitlines()[0]
+        reason = str(error).splitlines()[0]
     raise TrainingError(
-        f"this is no checkpoint of a run: {told}", fix="name the folder of a run, or begin a new one", where=path
+        f"this file is not the checkpoint of a run: {reason}",
+        fix="name the folder of a run, or begin a new one",
+        where=path,
     )

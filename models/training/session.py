@@ -1,4 +1,4 @@
-"""One session of a run, from the settings to the model folder: processes, signals, what a person sees."""
+"""One session of a run, from the settings to the model folder: processes, signals and the progress bar."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from lightning.fabric import Fabric
 
 CACHE = "packed"
-"""Folder beside the run, for the packed lines of all runs there."""
+"""Name of the folder beside the run that holds packed lines, for all runs there."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,32 +37,32 @@ class Outcome:
     """How a session ended."""
 
     end: str
-    """``done``, ``time`` (the session's minutes are over) or ``interrupted``."""
+    """``done``, ``time`` (the minutes of the session are over) or ``interrupted``."""
     done: Progress
-    """How far the run has come."""
+    """How far the run has progressed."""
     first: bool
-    """Whether this is the first of the processes, which speaks for all."""
+    """Whether this is the first of the processes, the only one that prints."""
 
 
 def train(
     settings: RunSettings, path: Path, *, resume: bool, device: str = "auto", minutes: float | None = None
 ) -> Outcome:
-    """Begin a run in a folder, or go on with the one that it holds.
+    """Begin a run in a folder, or continue the one that it holds.
 
     Parameters
     ----------
-    settings : of the run; where it is resumed, those it began with but for what may change.
-    path : the run's folder; packed lines are kept beside it.
-    resume : go on from the checkpoint.
+    settings : of the run; only those of ``config.MAY_CHANGE`` may differ where a run is continued.
+    path : the folder of the run; packed lines are kept beside it.
+    resume : continue from the checkpoint.
     device : ``auto``, ``cpu`` or ``cuda``.
-    minutes : of this session, in place of those in the settings; 0 for no end but that of the budget.
+    minutes : length of this session, in place of that in the settings; 0 for no limit.
 
     Raises
     ------
-    OutputError : the folder holds a run, or something cannot be written.
-    SettingsError : the processes cannot share the shards.
+    OutputError : the folder already holds a run, or cannot be written.
+    SettingsError : the shards cannot be shared evenly among the processes.
     StructureError : the structures cannot be read, or leak.
-    TrainingError : the loss is no number, or the checkpoint is damaged.
+    TrainingError : the loss is NaN or infinite, or the checkpoint is damaged.
     """
     fabric = make_fabric(settings, device)
     folder = RunFolder(path)
@@ -99,15 +99,18 @@ def train(
 
 
 def make_fabric(settings: RunSettings, device: str) -> Fabric:
-    """Lightning's Fabric for this process and the others that ``torchrun`` started."""
+    """The Fabric of Lightning for this process and the others that ``torchrun`` started."""
     from lightning.fabric import Fabric
-    from lightning.fabric.plugins.environments import LightningEnvironment, TorchElasticEnvironment
-    from lightning.fabric.strategies import DDPStrategy
+    from lightning.fabric.plugins.environments.lightning import LightningEnvironment
+    from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
+    from lightning.fabric.strategies.ddp import DDPStrategy
 
-    for name in ("lightning.fabric", "lightning.pytorch"):  # what they say of themselves helps nobody
+    for name in ("lightning.fabric", "lightning.pytorch"):  # their messages are no help to a user
         logging.getLogger(name).setLevel(logging.WARNING)
     if device == "cuda" and not torch.cuda.is_available():
-        raise SettingsError("torch finds no CUDA device here", fix="choose auto or cpu; `doctor` says what was found")
+        raise SettingsError(
+            "torch finds no CUDA device", fix="choose auto or cpu; `alphadiffract-plugin doctor` lists what it finds"
+        )
     gpu = device != "cpu" and torch.cuda.is_available()
     torch.set_float32_matmul_precision("high")
     torchrun = TorchElasticEnvironment.detect()
@@ -119,7 +122,7 @@ def make_fabric(settings: RunSettings, device: str) -> Fabric:
         devices=each,
         num_nodes=world // each,
         strategy=DDPStrategy(find_unused_parameters=not all(weights)) if world > 1 else "auto",
-        precision="32-true",  # mixed precision is the loop's own: Fabric would round the patterns too
+        precision="32-true",  # the trainer sets mixed precision itself, because Fabric would round the patterns too
         plugins=[TorchElasticEnvironment() if torchrun else LightningEnvironment()],
     )
     fabric.launch()
@@ -127,33 +130,33 @@ def make_fabric(settings: RunSettings, device: str) -> Fabric:
 
 
 def with_shards(settings: RunSettings, processes: int) -> RunSettings:
-    """The settings with the number of shards settled.
+    """The settings with a number of shards, by default that of the processes.
 
     Raises
     ------
-    SettingsError : shards cannot be shared by so many processes.
+    SettingsError : the shards cannot be shared evenly among the processes.
     """
     training = dataclasses.replace(settings.training, shards=settings.training.shards or processes)
     if training.shards % processes:
         raise SettingsError(
-            f"{processes} processes cannot share shards {training.shards}",
-            fix=f"launch as many processes as divide {training.shards}, or begin a run with another number of shards",
+            f"shards = {training.shards} cannot be shared evenly among {processes} processes",
+            fix=f"start a number of processes that divides {training.shards}, or begin a run with other shards",
         )
     return dataclasses.replace(settings, training=training)
 
 
 def validated(network: nn.Module, settings: RunSettings, data: Data, device: torch.device) -> list[dict[str, Any]]:
-    """The rows of a validation; none where no structure is held out."""
+    """The rows of a validation; none where no structure is in the validation split."""
     batches = list(validation_batches(settings, data, device))
     if not batches:
-        progress.say("no structure is held out for validation, so the network is not judged", "note:", "yellow")
+        progress.say("no structure is in the validation split, so there is no validation", "note:", "yellow")
         return []
     return validate(network, batches)
 
 
 @contextmanager
 def interruptions() -> Iterator[Callable[[], bool]]:
-    """A function that tells whether SIGINT or SIGTERM has come; a second one ends the process at once."""
+    """A function that says whether SIGINT or SIGTERM was received; a second signal ends the process at once."""
     came = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield came.is_set
@@ -163,7 +166,7 @@ def interruptions() -> Iterator[Callable[[], bool]]:
         came.set()
         signal.signal(number, before[number])
 
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    before: dict[int, Any] = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield came.is_set
     finally:
@@ -173,7 +176,7 @@ def interruptions() -> Iterator[Callable[[], bool]]:
 
 @contextmanager
 def threads(n: int) -> Iterator[None]:
-    """Torch computes with so many CPU threads meanwhile; 0 leaves them as they are."""
+    """Let torch compute with so many CPU threads within the context; 0 changes nothing."""
     before = torch.get_num_threads()
     torch.set_num_threads(n or before)
     try:
@@ -184,33 +187,33 @@ def threads(n: int) -> Iterator[None]:
 
 @contextmanager
 def reporting(settings: RunSettings, done: Progress, *, quiet: bool) -> Iterator[Callable[..., None]]:
-    """A bar with patterns/s, the loss and the time to go, and a line a validation; all on stderr."""
+    """A progress bar with patterns/s, the loss and the time left, and a line for each validation, on stderr."""
     from rich.progress import BarColumn, TextColumn
     from rich.progress import Progress as Bar
 
-    columns = (TextColumn("training"), BarColumn(), TextColumn("{task.percentage:4.1f} %  {task.fields[told]}"))
+    columns = (TextColumn("training"), BarColumn(), TextColumn("{task.percentage:4.1f} %  {task.fields[state]}"))
     total, before, spent = settings.training.patterns, done.patterns, done.seconds
     bar = Bar(*columns, console=progress.console(), disable=quiet or not progress.console().is_terminal, transient=True)
 
     def report(now: Progress, losses: dict[str, float], rows: list[dict[str, Any]] | None) -> None:
         pace = (now.patterns - before) / max(now.seconds - spent, 1e-9)
         left = clock(max(0, total - now.patterns) / pace)
-        told = f"{pace:,.0f} patterns/s  loss {losses['total']:.3f}  {left} to go"
-        bar.update(task, completed=now.patterns, told=told)
+        state = f"{pace:,.0f} patterns/s  loss {losses['total']:.3f}  {left} to go"
+        bar.update(task, completed=now.patterns, state=state)
         if rows:
             row = rows[-1]
             progress.say(
-                f"{now.patterns:,} of {total:,} patterns  {told}  validation: crystal system "
+                f"{now.patterns:,} of {total:,} patterns  {state}  validation: crystal system "
                 f"{100 * row['crystal_system@1']:.1f} %, space group {100 * row['space_group@1']:.1f} %, "
                 f"among 5 {100 * row['space_group@5']:.1f} %"
             )
 
     with bar:
-        task = bar.add_task("", total=total, completed=before, told="")
+        task = bar.add_task("", total=total, completed=before, state="")
         yield report
 
 
 def clock(seconds: float) -> str:
-    """Hours, minutes and seconds as 1:02:03."""
+    """Seconds as hours, minutes and seconds, such as 1:02:03."""
     whole = round(seconds)
     return f"{whole // 3600}:{whole % 3600 // 60:02d}:{whole % 60:02d}"

@@ -1,4 +1,4 @@
-"""What a network is trained on, and how: the sections ``[data]`` and ``[training]``, every key with its default."""
+"""The sections ``[data]`` and ``[training]`` of a run: what a network is trained on, and how."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ class DataSettings:
     structures: tuple[str, ...] = ()
     """Parquet files of structures (``structures build`` makes them), relative to the TOML file."""
     random: float = 0.0
-    """Share of the patterns that are of crystals made up on the spot, 0 to 1; with 1 no structures are needed."""
+    """Share of the patterns that are of random crystals, 0 to 1; with 1 no structures are needed."""
     prior: str = "natural"
-    """How often made-up crystals have each space group: ``natural``, ``flat``, or a file of 230 weights."""
+    """How often random crystals have each space group: ``natural``, ``flat``, or a file of 230 weights."""
     temper: float = 0.7
-    """A space group of natural frequency f among the structures is drawn as f to this power: 1 natural, 0 uniform."""
+    """Exponent t: a space group of frequency f among the structures is drawn in proportion to f^t; 0 is uniform."""
     pool: int = 1024
-    """Made-up crystals that are held at a time, over all shards; they are replaced as they are used."""
+    """Number of random crystals in memory, over all shards; they are replaced as they are used."""
     reuse: int = 8
-    """Patterns that are drawn of a made-up crystal on average, each of another cell, profile and texture."""
+    """Mean number of patterns of one random crystal, each with another strain, profile and texture."""
     benchmark: str = ""
-    """Index (CSV) of measured patterns: structures with the lattice and space group of one are refused."""
+    """Index (CSV) of measured patterns; structures with the lattice and space group of one of them are refused."""
     allow_leaks: bool = False
-    """Train on such structures all the same."""
+    """Whether such structures are allowed after all."""
     validation: int = 60
-    """Structures of the validation split of each crystal system, at most, that the network is judged on."""
+    """Largest number of structures of each crystal system in a validation."""
 
     def __post_init__(self) -> None:
         _range(self, random=(0, 1), temper=(0, 1), pool=(1, None), reuse=(1, None), validation=(1, None))
         if not self.structures and self.random < 1:
             raise SettingsError(
-                "structures is empty", fix='name parquet files: structures = ["..."], or set random = 1'
+                "structures is empty", fix='name parquet files by structures = ["..."], or set random = 1'
             )
 
 
@@ -47,43 +47,43 @@ class TrainingSettings:
     """How the network is trained."""
 
     patterns: int = 2_000_000
-    """Patterns seen in all: the budget, on which the schedule runs."""
+    """Number of patterns of the whole run, over which the schedule of the learning rate runs."""
     batch: int = 64
-    """Patterns a step, over all processes."""
+    """Number of patterns in a step, over all processes."""
     learning_rate: float = 1.2e-3
-    """Peak of the schedule."""
+    """Learning rate at the peak of the schedule."""
     weight_decay: float = 0.02
-    """Of both optimisers."""
+    """Weight decay of both optimisers."""
     warmup: float = 0.02
-    """Share of the budget over which the learning rate rises to its peak."""
+    """Share of the run over which the learning rate rises to its peak."""
     schedule: str = "cosine"
-    """What follows: ``cosine`` to 1 % of the peak, or ``constant``."""
+    """Learning rate after that: ``cosine`` falls to 1 % of the peak, ``constant`` stays."""
     average: float = 0.999
-    """Decay of the running average of the weights, which is what is judged and kept; 0 keeps the last weights."""
+    """Decay of the running average of the weights, which is validated and saved; with 0 it is the last weights."""
     optimiser: str = "muon"
     """``muon`` for the matrices of the compact network's blocks, from torch 2.9 on, and AdamW for the rest; or
     ``adamw`` for all."""
     clip: float = 2.0
-    """Largest norm of the gradient."""
+    """Largest norm of the gradient; a larger one is scaled down to it."""
     precision: str = "auto"
-    """``bf16-mixed``, ``32-true``, or ``auto``: bf16-mixed on a GPU, 32-true on a CPU, where bf16 pays only if the
-    processor computes in it (1.4 times as fast on one with AVX-512 BF16)."""
+    """``bf16-mixed``, ``32-true``, or ``auto``: bf16-mixed on a GPU and 32-true on a CPU. On a CPU with AVX-512 BF16,
+    bf16-mixed is 1.4 times as fast; on others it is slower."""
     threads: int = 0
-    """CPU threads of a process; 0 leaves the choice to torch: all cores, which is slow where others use them too."""
+    """CPU threads of a process; 0 for the default of torch, all cores, which is slow if they are busy otherwise."""
     compile: bool = False
-    """Compile the network first (torch.compile)."""
+    """Whether the network is compiled first (torch.compile)."""
     seed: int = 20261121
-    """Of the weights and of everything drawn."""
+    """Seed of the initial weights and of all random numbers."""
     shards: int = 0
-    """Parts of a batch that are drawn each by itself; processes share them. 0: as many as processes at the start."""
+    """Parts of a batch that are drawn independently and shared among the processes; 0: one for each process."""
     checkpoint_minutes: float = 5.0
     """Minutes between checkpoints."""
     validate_every: int = 100_000
-    """Patterns between validations."""
+    """Number of patterns between validations."""
     minutes: float = 0.0
-    """A session stops after so many minutes, and can be resumed; 0: when the budget is spent."""
+    """Minutes after which a session stops, so that it can be resumed; 0 for no limit."""
     start_from: str = ""
-    """A model folder, or the folder or checkpoint of a run, whose weights to begin with."""
+    """Model folder, or folder or checkpoint of a run, whose weights to begin with."""
 
     def __post_init__(self) -> None:
         _range(
@@ -107,7 +107,7 @@ class TrainingSettings:
                 raise SettingsError(f"{name} is {getattr(self, name)!r}", fix=f"choose one of {', '.join(known)}")
         if self.shards and self.batch % self.shards:
             raise SettingsError(
-                f"batch {self.batch} cannot be cut into shards {self.shards}", fix="make batch a multiple of shards"
+                f"batch {self.batch} cannot be divided into {self.shards} shards", fix="make batch a multiple of shards"
             )
 
 

@@ -1,7 +1,7 @@
-"""Where patterns come from: packed structures, crystals made up on the spot, or both; and batches of their patterns.
+"""Sources of line lists: structures, random crystals, or both; and batches of their patterns.
 
-What a source draws is a function of the generator it is given and of the step and shard it was turned to, and of
-nothing else: so a resumed run goes on as if it had never stopped, and processes share a batch without a word.
+What a source draws depends on the generator, the step and the shard alone. So a resumed run continues as if it had not
+stopped, and processes can share a batch without communication.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from alphadiffract_plugin.arrays import Floats
+
 from .. import lattice
 from ..grid import Grid, Normalisation
 from ..simulation import patterns as simulate
@@ -25,25 +27,28 @@ from ..structures.columns import ORIGINS, SPLITS
 from .records import Batch
 
 ORIGIN_WEIGHT = {"experiment": 2.0, "dft_known": 1.5, "dft": 1.0, "dft_hypothetical": 0.4, "experiment_mof": 0.4}
-"""How often a structure is drawn, before the space groups are balanced."""
+"""Relative frequency of structures by origin, before the space groups are balanced. The values were chosen by hand:
+measured patterns are of crystals that exist."""
 SYSTEM_WEIGHT = (2.0, 1.3, 1.2, 1.0, 1.0, 0.8, 0.8)
-"""Low symmetry is rarer among these structures than among measured minerals."""
+"""Relative frequency of the crystal systems, triclinic first. The values were chosen by hand: low symmetry is rarer
+among these structures than among measured minerals."""
 CHUNKS = 8
-"""Parts of a pool; one at a time is replaced."""
+"""Number of parts of a pool, which are replaced one after the other."""
 
 
 class Source(Protocol):
-    """Where lines are drawn from."""
+    """A source of line lists."""
 
     def turn(self, step: int, shard: int) -> None:
-        """Make ready for a shard of a step; called before :meth:`draw`."""
+        """Prepare for a shard of a step; called before :meth:`draw`."""
 
     def draw(self, n: int, generator: torch.Generator) -> LineList:
         """The lines of n crystals; ``generator`` is on the device of the lines."""
+        ...
 
 
 class TableSource:
-    """Structures packed as lines, on a device; those of the train split are drawn, balanced over space groups."""
+    """Structures as line lists on a device; those of the train split are drawn, balanced over the space groups."""
 
     def __init__(self, table: LineTable, device: torch.device, *, temper: float = 0.7) -> None:
         self.table, self.device = table, device
@@ -57,7 +62,7 @@ class TableSource:
         self.weights = torch.as_tensor(drawing_weights(table, temper), device=device)
 
     def turn(self, step: int, shard: int) -> None:
-        """The same at every step."""
+        """Nothing depends on the step."""
 
     def draw(self, n: int, generator: torch.Generator) -> LineList:
         """The lines of n structures of the train split, drawn with replacement."""
@@ -72,18 +77,19 @@ class TableSource:
         return LineList(self.hkl[line].float(), intensity, self.basis[which], self.space_group[which])
 
 
-def drawing_weights(table: LineTable, temper: float) -> np.ndarray:
-    """Probability to draw each structure, 0 outside of the train split, shape (S,)."""
+def drawing_weights(table: LineTable, temper: float) -> Floats:
+    """Probability of drawing each structure, 0 outside the train split, shape (S,)."""
     weight = np.array([ORIGIN_WEIGHT[name] for name in ORIGINS])[table.origin]
     weight = weight * (table.split == SPLITS.index("train"))
     frequency = np.bincount(table.space_group, weights=weight, minlength=231)[table.space_group]
     weight = weight * np.maximum(frequency, 5) ** (temper - 1)
     weight = weight * np.array(SYSTEM_WEIGHT)[lattice.system_of_group()[table.space_group - 1]]
-    return weight / max(weight.sum(), 1e-30)
+    drawing: Floats = weight / max(weight.sum(), 1e-30)
+    return drawing
 
 
 class RandomSource:
-    """Crystals made up on the device: a pool for each shard, of which the oldest part is replaced in turn."""
+    """Random crystals: a pool for each shard, of which the oldest part is replaced in turn."""
 
     def __init__(
         self,
@@ -94,7 +100,7 @@ class RandomSource:
         steps: int,
         seed: int,
     ) -> None:
-        """``make`` makes the lines of n crystals; a part of ``pool`` crystals is replaced every ``steps`` steps."""
+        """``make`` makes the lines of n crystals; a part of the pool is replaced every ``steps`` steps."""
         self.make, self.device, self.seed, self.steps = make, device, seed, steps
         self.size = max(1, pool // CHUNKS)
         self.chunks: dict[tuple[int, int], LineList] = {}
@@ -102,7 +108,7 @@ class RandomSource:
         self.shard = 0
 
     def turn(self, step: int, shard: int) -> None:
-        """Fill the shard's pool as it is at that step."""
+        """Fill the pool of the shard as it is at that step."""
         first, self.shard = step // self.steps, shard
         if self.pool.get(shard, (-1,))[0] == first:
             return
@@ -123,22 +129,22 @@ class RandomSource:
 
 @dataclass(frozen=True)
 class MixedSource:
-    """Each crystal is of the second source with a given probability, else of the first."""
+    """Crystals of two sources; each is of the second with a given probability."""
 
     first: Source
-    """Structures, for one."""
+    """Such as structures."""
     second: Source
-    """Made-up crystals, for one."""
+    """Such as random crystals."""
     share: float
-    """Of the second, 0 to 1."""
+    """Probability of the second source, 0 to 1."""
 
     def turn(self, step: int, shard: int) -> None:
-        """Turn both."""
+        """Prepare both."""
         self.first.turn(step, shard)
         self.second.turn(step, shard)
 
     def draw(self, n: int, generator: torch.Generator) -> LineList:
-        """N crystals of each are drawn and one of each pair is kept: nothing has to wait for the device."""
+        """The lines of n crystals: of n pairs, one of each source, one is kept; so nothing waits for a GPU."""
         both = joined([self.first.draw(n, generator), self.second.draw(n, generator)])
         second = torch.rand(n, generator=generator, device=both.hkl.device) < self.share
         which = torch.arange(n, device=both.hkl.device) + n * second
@@ -146,7 +152,7 @@ class MixedSource:
 
 
 def joined(parts: Sequence[LineList]) -> LineList:
-    """All crystals of several records in one, padded to the most lines."""
+    """The crystals of several records in one, padded to the largest number of lines."""
     most = max(part.intensity.shape[1] for part in parts)
     return LineList(
         hkl=torch.cat([pad(part.hkl, (0, 0, 0, most - part.hkl.shape[1])) for part in parts]),
@@ -157,7 +163,7 @@ def joined(parts: Sequence[LineList]) -> LineList:
 
 
 def generator_of(device: torch.device, *numbers: int) -> torch.Generator:
-    """A generator on a device whose state is a function of these numbers, each at least 0."""
+    """A generator on a device, seeded by these numbers, each at least 0."""
     seed = int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> np.uint64(1))
     return torch.Generator(device).manual_seed(seed)
 
@@ -165,14 +171,14 @@ def generator_of(device: torch.device, *numbers: int) -> torch.Generator:
 def batch(
     source: Source, grid: Grid, normalisation: Normalisation, effects: Effects, n: int, generator: torch.Generator
 ) -> Batch:
-    """N patterns of a source with their answers."""
+    """N patterns of a source, with their crystals."""
     return simulated(source.draw(n, generator), grid, normalisation, effects, generator)
 
 
 def simulated(
     lines: LineList, grid: Grid, normalisation: Normalisation, effects: Effects, generator: torch.Generator
 ) -> Batch:
-    """The patterns of crystals, each with its cell strained first, with their answers."""
+    """The patterns of crystals whose cells are strained first."""
     kind = torch.as_tensor(lattice.type_of_group(), device=lines.basis.device)[lines.space_group]
     lines = simulate.strain(lines, effects, generator)
     y, coverage = simulate.simulate(lines, grid, effects, generator)
@@ -181,7 +187,7 @@ def simulated(
 
 
 def scaled(y: Tensor, coverage: Tensor, normalisation: Normalisation) -> Tensor:
-    """Intensities (N, L) as a measured pattern's would be prepared: see :class:`..grid.Normalisation`."""
+    """Intensities (N, L), scaled like those of a measured pattern; see :class:`..grid.Normalisation`."""
     y = y.clamp_min(normalisation.floor)
     if normalisation.subtract_minimum:
         y = y - torch.where(coverage > 0, y, torch.inf).amin(1, keepdim=True)

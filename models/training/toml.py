@@ -1,4 +1,4 @@
-"""TOML to frozen dataclasses and back; every fault is told with its file, line, section and how to fix it."""
+"""TOML files as frozen dataclasses, and back; every error gives the file, the line, the section and how to fix it."""
 
 from __future__ import annotations
 
@@ -8,16 +8,18 @@ import json
 import math
 import re
 import sys
-import types
 import typing
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from alphadiffract_plugin.errors import SettingsError
 
-T = TypeVar("T")
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+T = TypeVar("T", bound="DataclassInstance")
 
 
 @dataclass(frozen=True)
@@ -27,9 +29,9 @@ class Document:
     values: dict[str, Any]
     """Its tables."""
     text: str
-    """As it stands in the file; lines are counted in it."""
+    """Its text, in which lines are counted."""
     path: Path
-    """Where it came from."""
+    """The file."""
 
     @classmethod
     def read(cls, path: Path) -> Document:
@@ -37,7 +39,7 @@ class Document:
 
         Raises
         ------
-        SettingsError : the file cannot be read or is no TOML.
+        SettingsError : the file cannot be read or is not TOML.
         """
         if sys.version_info >= (3, 11):
             import tomllib
@@ -47,23 +49,23 @@ class Document:
             text = Path(path).read_text(encoding="utf-8")
             return cls(tomllib.loads(text), text, Path(path))
         except (OSError, UnicodeDecodeError) as error:
-            told = getattr(error, "strerror", None) or "it is no text"
+            reason = getattr(error, "strerror", None) or "it is not a text file"
             raise SettingsError(
-                f"the settings cannot be read: {told}",
+                f"the settings cannot be read: {reason}",
                 fix="give a TOML file such as examples/train_tiny.toml",
                 where=path,
             ) from error
         except tomllib.TOMLDecodeError as error:
             found = re.search(r"line (\d+)", str(error))
             raise SettingsError(
-                f"this is no TOML: {error}",
-                fix="write `key = value` lines below [section] lines",
+                f"this file is not TOML: {error}",
+                fix="write lines `key = value` below lines [section]",
                 where=path,
                 line=int(found[1]) if found else None,
             ) from error
 
     def line(self, section: str, key: str = "") -> int | None:
-        """Where a key of a section, or the section itself, stands; counted from 1, None if it is not found."""
+        """The line of a key of a section, or of the section itself, counted from 1; None if it is not found."""
         here = ""
         for number, line in enumerate(self.text.splitlines(), 1):
             header = re.match(r"\s*\[\s*([^\[\]]+?)\s*\]", line)
@@ -73,29 +75,29 @@ class Document:
                 return number
         return None
 
-    def refuse(self, what: str, fix: str, section: str, key: str = "") -> SettingsError:
+    def error(self, what: str, fix: str, section: str, key: str = "") -> SettingsError:
         """The error to raise for a key of a section."""
         return SettingsError(what, fix=fix, where=self.path, line=self.line(section, key))
 
     def table(self, section: str) -> dict[str, Any]:
-        """The keys of a section; empty if it is not there."""
+        """The keys of a section; empty if there is no such section."""
         value = self.values.get(section, {})
         if not isinstance(value, dict):
-            raise self.refuse(
-                f"{section} is {value!r}, no section", f"write [{section}], and its keys below", "", section
+            raise self.error(
+                f"{section} is {value!r}, but must be a section", f"write [{section}], and its keys below", "", section
             )
         return dict(value)
 
-    def know(self, known: Iterable[str], given: Iterable[str], section: str = "") -> None:
-        """Refuse names that are not known, with the nearest that is; of sections where ``section`` is empty."""
+    def check_names(self, known: Iterable[str], given: Iterable[str], section: str = "") -> None:
+        """Raise SettingsError for an unknown key of a section, or an unknown section, with the nearest known name."""
         known = list(known)
         for name in given:
             if name not in known:
                 near = difflib.get_close_matches(name, known, n=1)
                 hint = f"did you mean {near[0]!r}? " if near else ""
-                what = f"[{section}] knows no {name!r}" if section else f"there is no section or key {name!r}"
-                at = (section, name) if section else (name, "") if self.line(name) else ("", name)
-                raise self.refuse(what, f"{hint}known are {', '.join(known)}", *at)
+                what = f"[{section}] has no key {name!r}" if section else f"there is no section or key {name!r}"
+                place = (section, name) if section else (name, "") if self.line(name) else ("", name)
+                raise self.error(what, f"{hint}the known ones are {', '.join(known)}", *place)
 
     def record(
         self,
@@ -106,65 +108,59 @@ class Document:
         *,
         check_types: bool = True,
     ) -> T:
-        """A dataclass of the keys of a section, checked by name and type; what is not given is as in ``base``.
+        """A dataclass with the keys of a section, checked by name and type; ``base`` gives the other values.
 
-        A class that checks its types itself, and raises SettingsError, needs no ``check_types``.
+        A class that checks its types itself, and raises SettingsError, is called with ``check_types=False``.
         """
-        table = self.table(section) if table is None else table
-        kinds = typing.get_type_hints(cls) if check_types else {}
-        fields = [f.name for f in dataclasses.fields(cls) if f.init]
-        self.know(fields, table, section)
-        given = dict(table)
+        given = dict(self.table(section) if table is None else table)
+        self.check_names([field.name for field in dataclasses.fields(cls) if field.init], given, section)
         if check_types:
-            given = {key: self._typed(value, kinds[key], section, key) for key, value in table.items()}
+            kinds = typing.get_type_hints(cls)
+            given = {key: self._typed(value, kinds[key], section, key) for key, value in given.items()}
         try:
-            return dataclasses.replace(base, **given) if base is not None else cls(**given)
+            return cls(**given) if base is None else dataclasses.replace(base, **given)
         except SettingsError as error:
-            key = next((name for name in table if re.search(rf"\b{re.escape(name)}\b", error.what)), "")
-            raise self.refuse(f"[{section}] {error.what}", error.fix, section, key) from error
+            key = next((name for name in given if re.search(rf"\b{re.escape(name)}\b", error.what)), "")
+            raise self.error(f"[{section}] {error.what}", error.fix, section, key) from error
 
     def _typed(self, value: Any, kind: Any, section: str, key: str) -> Any:
         try:
             return typed(value, kind)
         except TypeError as error:
-            raise self.refuse(f"[{section}] {key} is {value!r}", f"give {error}", section, key) from None
+            raise self.error(f"[{section}] {key} is {value!r}", f"give {error}", section, key) from None
+
+
+KINDS = {float: "a number", int: "a whole number", str: "a text in quotes", bool: "true or false"}
+"""What messages call the types of settings."""
 
 
 def typed(value: Any, kind: Any) -> Any:
-    """A TOML value as a field of that type: lists become tuples, whole numbers floats where wanted.
+    """A TOML value as a field of a type of ``KINDS``, or as a tuple of one: lists become tuples, integers floats.
 
     Raises
     ------
-    TypeError : it is none; the message names what is wanted.
+    TypeError : the value has another type; the message names what is needed.
     """
-    origin, parts = typing.get_origin(kind), typing.get_args(kind)
-    if origin in (typing.Union, types.UnionType):
-        options = [part for part in parts if part is not type(None)]
-        for part in options:
-            try:
-                return typed(value, part)
-            except TypeError as error:
-                last = error
-        raise last
-    if origin is tuple:
-        wanted = parts[:1] * len(value) if parts[-1:] == (...,) and isinstance(value, list) else parts
-        if not isinstance(value, list) or len(value) != len(wanted):
-            raise TypeError("a list" if parts[-1:] == (...,) else f"a list of {len(parts)}")
-        return tuple(typed(item, part) for item, part in zip(value, wanted, strict=True))
-    if origin is dict or kind is dict:
-        if not isinstance(value, dict):
-            raise TypeError("a table")
-        return {name: typed(item, parts[1]) for name, item in value.items()} if parts else value
-    if kind is float and isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value):
+    parts = typing.get_args(kind)
+    if not parts:
+        return _typed_one(value, kind)
+    any_length = parts[-1] is ...
+    if not isinstance(value, list) or not (any_length or len(value) == len(parts)):
+        raise TypeError("a list" if any_length else f"a list of {len(parts)}")
+    kinds = parts[:1] * len(value) if any_length else parts
+    return tuple(_typed_one(item, part) for item, part in zip(value, kinds, strict=True))
+
+
+def _typed_one(value: Any, kind: Any) -> Any:
+    if kind is float and type(value) in (int, float) and math.isfinite(value):
         return float(value)
-    if kind in (int, str, bool) and type(value) is kind:
+    if kind is not float and type(value) is kind:
         return value
-    names = {float: "a number", int: "a whole number", str: "a text in quotes", bool: "true or false"}
-    raise TypeError(names.get(kind, f"{kind}"))
+    raise TypeError(KINDS[kind])
 
 
 def written(values: Mapping[str, Any]) -> str:
-    """Plain values, and tables of them, as TOML text; None is left out."""
+    """Plain values, and tables of them, as TOML; values that are None are left out."""
     plain = {k: v for k, v in values.items() if not isinstance(v, Mapping) and v is not None}
     lines = [f"{key} = {_value(value)}" for key, value in plain.items()]
     for name, table in values.items():

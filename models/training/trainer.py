@@ -1,8 +1,8 @@
-"""What a step of training does: draw its patterns, learn from them, change the weights; and all that must be kept.
+"""A step of training: draw patterns, calculate loss and gradient, change the weights; and the state to save.
 
-All that is random is a function of (seed, step, shard): a batch is cut into equal shards, each drawn by a generator of
-its own, and process r of W takes the shards r, r + W, ... So a run that was stopped goes on with the losses that it
-would have had, and W processes learn what one would have learnt.
+Random numbers depend on (seed, step, shard) alone: a batch is divided into equal shards, each with a generator of its
+own, and process r of W takes the shards r, r + W, ... So a run that was stopped continues with the losses that it would
+have had, and W processes learn the same as one.
 """
 
 from __future__ import annotations
@@ -11,14 +11,16 @@ import copy
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from alphadiffract_plugin.errors import SettingsError, TrainingError
 
-from .. import checkpoint
+from .. import checkpoint, lattice
+from ..compact_network import CompactNetwork, set_lattice_scale
 from .config import RunSettings, machine, versions
 from .data import Data
 from .losses import loss
@@ -29,28 +31,33 @@ from .sources import batch, generator_of, true_parameters
 if TYPE_CHECKING:
     from lightning.fabric import Fabric
 
+    from ..checkpoint import Network
+
 TERMS = ("total", "space_group", "crystal_system", "gemd", "lattice")
-"""Of the loss, in the order of the log."""
+"""Terms of the loss, in the order of the log."""
 SCALE_SAMPLE = 4096
-"""Crystals from which the lattice heads get their mean and standard deviation."""
+"""Number of crystals from which mean and standard deviation of the lattice heads are calculated."""
 LAST_RATE = 0.01
-"""The schedule ``cosine`` ends at this share of the peak."""
+"""Learning rate at the end of the schedule ``cosine``, relative to the peak."""
 
 
 @dataclass
 class Progress:
-    """How far a run has come."""
+    """How far a run has progressed."""
 
     step: int = 0
     """Steps done."""
     patterns: int = 0
     """Patterns seen."""
     seconds: float = 0.0
-    """Spent training, over all sessions."""
+    """Seconds of training, over all sessions."""
 
 
 class Trainer:
-    """Networks, optimisers and data of a run, and what is done with them in a step."""
+    """Network, optimisers and data of a run, and the parts of a step."""
+
+    average: Network
+    """The running average of the network's weights."""
 
     def __init__(self, settings: RunSettings, data: Data, fabric: Fabric, shards: int) -> None:
         self.settings, self.data, self.fabric, self.shards = settings, data, fabric, shards
@@ -65,15 +72,15 @@ class Trainer:
         self.done = Progress()
 
     def initialise(self) -> None:
-        """Weights to begin with: those of ``start_from``, or random ones with the scale of the cells."""
+        """Set the initial weights: those of ``start_from``, or random ones with lattice heads of the right scale."""
         if self.settings.training.start_from:
             load_weights(self.network, Path(self.settings.training.start_from))
-        elif self.settings.architecture == "compact":
-            self._set_lattice_scale()
+        elif isinstance(self.network, CompactNetwork):
+            self._set_lattice_scale(self.network)
         self.average = copy.deepcopy(self.network)
 
     def resume(self, state: dict[str, Any]) -> None:
-        """Go on where a checkpoint stands."""
+        """Continue from the state of a checkpoint."""
         self.network.load_state_dict(state["network"])
         self.average = copy.deepcopy(self.network)
         self.average.load_state_dict(state["average"])
@@ -82,7 +89,7 @@ class Trainer:
         self.done = Progress(state["step"], state["patterns"], state["seconds"])
 
     def state(self) -> dict[str, Any]:
-        """What :meth:`resume` needs."""
+        """The state that :meth:`resume` needs."""
         return {
             "network": self.network.state_dict(),
             "average": self.average.state_dict(),
@@ -90,14 +97,16 @@ class Trainer:
         } | vars(self.done)
 
     def launch(self) -> None:
-        """Hand network and optimisers to Fabric; after :meth:`initialise` or :meth:`resume`."""
+        """Set up network and optimisers with Fabric, after :meth:`initialise` or :meth:`resume`."""
         self.average.requires_grad_(False)
-        module = torch.compile(self.network) if self.settings.training.compile else self.network
+        module: nn.Module = self.network
+        if self.settings.training.compile:
+            module = cast(nn.Module, torch.compile(self.network))  # a module for a module
         self.module, *wrapped = self.fabric.setup(module, *self.optimisers)
         self.wrapped = wrapped
 
     def draw(self, step: int) -> Batch:
-        """The shards of a step that are this process's, in one batch."""
+        """The shards of a step that belong to this process, in one batch."""
         mine = range(self.fabric.global_rank, self.shards, self.fabric.world_size)
         parts = [self.shard(step, shard) for shard in mine]
         return Batch(*(torch.cat(column) for column in zip(*(vars(part).values() for part in parts), strict=True)))
@@ -111,7 +120,7 @@ class Trainer:
         return batch(source, settings.grid, settings.normalisation, settings.effects, n, generator)
 
     def learn(self, drawn: Batch) -> tuple[Tensor, Tensor]:
-        """Forward and backward: the terms of the loss, shape (5,), and the norm of the gradient; weights stay."""
+        """Forward and backward pass: the terms of the loss, shape (5,), and the norm of the gradient."""
         number = generator_of(
             torch.device("cpu"), self.settings.training.seed, self.done.step, self.fabric.global_rank, 2
         )
@@ -126,7 +135,7 @@ class Trainer:
         return torch.stack([terms[name].detach() for name in TERMS]), norm
 
     def update(self, rate: float) -> None:
-        """Step of the optimisers and of the average."""
+        """One step of the optimisers and of the running average, with this learning rate."""
         for optimiser, wrapped in zip(self.optimisers, self.wrapped, strict=True):
             for group in optimiser.param_groups:
                 group["lr"] = rate
@@ -134,8 +143,8 @@ class Trainer:
         self.done.step += 1
         self.done.patterns += self.settings.training.batch
         decay = min(self.settings.training.average, (1 + self.done.step) / (10 + self.done.step))
-        with torch.no_grad():
-            torch._foreach_lerp_(list(self.average.parameters()), list(self.network.parameters()), 1 - decay)
+        average = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]  # torch does not annotate it
+        average(list(self.average.parameters()), list(self.network.parameters()), self.done.step)
 
     def rate(self) -> float:
         """Learning rate of the next step."""
@@ -145,31 +154,32 @@ class Trainer:
         fall = 0.5 * (1 + math.cos(math.pi * min(1.0, done))) if training.schedule == "cosine" else 1.0
         return training.learning_rate * rising * max(LAST_RATE, fall)
 
-    def refuse(self, step: int, rate: float) -> TrainingError:
-        """The error for a loss or gradient of this step that is no number, naming the shards that it came from."""
+    def not_finite(self, step: int, rate: float) -> TrainingError:
+        """The error for a loss or gradient of this step that is NaN or infinite, naming the shards it comes from."""
         bad = torch.zeros(self.shards, device=self.device)
         for shard in range(self.fabric.global_rank, self.shards, self.fabric.world_size):
             drawn = self.shard(step, shard)
             with torch.no_grad():
                 terms = loss(self.network(self.inputs(drawn)), drawn, self.settings.loss)
             bad[shard] = float(not torch.isfinite(terms["total"]))
-        found = self.fabric.all_reduce(bad, reduce_op="sum").nonzero().flatten().tolist()
+        total = cast(Tensor, self.fabric.all_reduce(bad, reduce_op="sum"))  # a tensor for a tensor
+        found = total.nonzero().flatten().tolist()
         where = (
             f"the loss of shard {', '.join(map(str, found))}"
             if found
             else f"the gradient (shards 0 to {self.shards - 1})"
         )
         return TrainingError(
-            f"{where} is no number at step {step}, learning rate {rate:.3g}; the weights were not touched",
-            fix="begin a new run with start_from = the checkpoint of this one, and a lower learning_rate or clip",
+            f"{where} is NaN or infinite at step {step}, learning rate {rate:.3g}; the weights were not changed",
+            fix="begin a new run with start_from set to the folder of this one, and a lower learning_rate or clip",
         )
 
     def inputs(self, drawn: Batch) -> Tensor:
-        """What the network takes of a batch."""
+        """The part of a batch that the network takes."""
         return drawn.x[:, 0] if self.settings.architecture == "open" else drawn.x
 
     def provenance(self) -> dict[str, Any]:
-        """How the weights came to be."""
+        """How the weights were made, for ``config.json``."""
         return {
             "patterns_seen": self.done.patterns,
             "steps": self.done.step,
@@ -183,32 +193,30 @@ class Trainer:
             "versions": versions(),
         }
 
-    def _set_lattice_scale(self) -> None:
-        from .. import lattice
-        from ..compact_network import set_lattice_scale
-
+    def _set_lattice_scale(self, network: CompactNetwork) -> None:
         self.data.source.turn(0, 0)
         lines = self.data.source.draw(SCALE_SAMPLE, generator_of(self.device, self.settings.training.seed, 0, 0, 3))
         kind = torch.as_tensor(lattice.type_of_group(), device=self.device)[lines.space_group]
-        set_lattice_scale(self.network, true_parameters(lines.basis, kind).cpu().numpy(), kind.cpu().numpy())
+        set_lattice_scale(network, true_parameters(lines.basis, kind).cpu().numpy(), kind.cpu().numpy())
 
 
 def make_optimisers(network: nn.Module, settings: RunSettings) -> list[torch.optim.Optimizer]:
-    """Muon for the matrices of the compact network's blocks, and AdamW; or AdamW alone, and before torch 2.9."""
-    usual = {"lr": settings.training.learning_rate, "weight_decay": settings.training.weight_decay}
+    """Muon for the matrices of the blocks of ``compact`` and AdamW for the rest; before torch 2.9 AdamW alone."""
+    rate, decay = settings.training.learning_rate, settings.training.weight_decay
     inner = {name: p for name, p in network.named_parameters() if name.startswith("body") and p.ndim == 2}
     if not inner or settings.training.optimiser == "adamw" or not hasattr(torch.optim, "Muon"):
-        return [torch.optim.AdamW(network.parameters(), **usual)]
+        return [torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=decay)]
     rest = [p for name, p in network.named_parameters() if name not in inner]
-    return [torch.optim.AdamW(rest, **usual), torch.optim.Muon(inner.values(), adjust_lr_fn="match_rms_adamw", **usual)]
+    muon = torch.optim.Muon(inner.values(), lr=rate, weight_decay=decay, adjust_lr_fn="match_rms_adamw")
+    return [torch.optim.AdamW(rest, lr=rate, weight_decay=decay), muon]
 
 
 def load_weights(network: nn.Module, start: Path) -> None:
-    """The weights of a model folder, of a run's folder or of its checkpoint.
+    """Load the weights of a model folder, of the folder of a run, or of a checkpoint.
 
     Raises
     ------
-    SettingsError : they don't fit the network, or there are none.
+    SettingsError : the weights do not fit the network, or there are none.
     """
     if (start / "config.json").is_file():
         state = checkpoint.load(start).network.state_dict()
@@ -216,14 +224,16 @@ def load_weights(network: nn.Module, start: Path) -> None:
         file = start / "checkpoint.pt" if start.is_dir() else start
         if not file.is_file():
             raise SettingsError(
-                "start_from names nothing", fix="give a model folder, or the folder of a run", where=start
+                "start_from is neither a model nor a run",
+                fix="give a model folder, or the folder of a run",
+                where=start,
             )
         state = read_checkpoint(file)["average"]
     try:
         network.load_state_dict(state, strict=True)
     except RuntimeError as error:
         raise SettingsError(
-            f"these weights don't fit [network]: {str(error).splitlines()[1].strip()}",
-            fix="give [network] the architecture and the fields of the model to start from",
+            f"these weights do not fit [network]: {str(error).splitlines()[1].strip()}",
+            fix="give [network] the same architecture and fields as the model to start from",
             where=start,
         ) from error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import torch
@@ -22,14 +22,27 @@ if TYPE_CHECKING:
     from ..structures.table import Structures
 
 PATTERNS = 64
-"""That are simulated and judged at a time."""
+"""Number of patterns that are simulated and judged at a time."""
 
 
-def stratified(structures: Structures, split: str, each: int, seed: int) -> np.ndarray:
-    """Indices of up to ``each`` structures of every crystal system in a split, without MOFs and invented ones.
+class Classified(Protocol):
+    """Structures, or their lines, with arrays of shape (S,) as :class:`..structures.table.Structures` has them."""
 
-    ``structures`` may be anything with ``space_group``, ``origin`` and ``split`` as ``Structures`` has them.
-    """
+    @property
+    def space_group(self) -> np.ndarray:
+        """1 to 230."""
+
+    @property
+    def origin(self) -> np.ndarray:
+        """Index into ``ORIGINS``."""
+
+    @property
+    def split(self) -> np.ndarray:
+        """Index into ``SPLITS``."""
+
+
+def stratified(structures: Classified, split: str, each: int, seed: int) -> np.ndarray:
+    """Indices of up to ``each`` structures of every crystal system in a split, without hypothetical ones and MOFs."""
     rng = np.random.default_rng(seed)
     real = (structures.split == SPLITS.index(split)) & (structures.origin <= ORIGINS.index("dft"))
     system = lattice.system_of_group()[structures.space_group - 1]
@@ -46,12 +59,14 @@ def held_out(
     seed: int,
     device: torch.device,
 ) -> Iterator[Batch]:
-    """One pattern of each structure of ``which`` (indices, shape (N,)); the same again for the same arguments."""
+    """One pattern of each of these structures (indices, shape (N,)); the same for the same arguments."""
     from ..simulation.lines import atoms_from_structures
     from ..simulation.structure_factors import d_min_of_grid, lines_from_atoms
     from .sources import generator_of, simulated
 
-    mixed = np.random.default_rng(seed).permutation(which)  # impurities are other crystals of the batch: of any system
+    mixed = np.random.default_rng(seed).permutation(
+        which
+    )  # so that impurities, other crystals of the batch, are of any system
     for number, first in enumerate(range(0, len(mixed), PATTERNS)):
         atoms = atoms_from_structures(structures, mixed[first : first + PATTERNS], device)
         lines = lines_from_atoms(atoms, d_min=d_min_of_grid(grid))
@@ -60,7 +75,7 @@ def held_out(
 
 @torch.no_grad()
 def judge(networks: Sequence[nn.Module], batches: Iterable[Batch]) -> Judged:
-    """Averaged answers of networks of one architecture to batches on their device; their modes stay."""
+    """The averaged predictions of networks of one architecture for batches on their device, against the truth."""
     training = [network.training for network in networks]
     for network in networks:
         network.eval()
@@ -71,7 +86,7 @@ def judge(networks: Sequence[nn.Module], batches: Iterable[Batch]) -> Judged:
 
 
 def validate(network: nn.Module, batches: Iterable[Batch]) -> list[dict[str, float | str]]:
-    """One row per crystal system, and ``all`` as the last: shares, 0 to 1, of right answers.
+    """One row for each crystal system, and ``all`` as the last, with the shares of right answers, 0 to 1.
 
     ``hops`` is the mean distance of the first space group from the true one, ``ece`` the calibration error of its
     probability, ``volume_error`` the median of |ln V(first lattice) − ln V(true)| of primitive cells.

@@ -11,7 +11,6 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 
@@ -174,7 +173,7 @@ def row_from_values(values: Mapping[str, str | None], index: Path, line: int) ->
             raise wrong(name, " ".join(words)) from None
         if len(found) != 6 or not is_cell(np.array(found)):
             raise wrong(name, " ".join(words))
-        return cast(Cell, found)
+        return found
 
     wavelength = text("wavelength_A")
     if "/" in wavelength and text("kalpha2_ratio"):

@@ -1,6 +1,6 @@
-"""How good a network is, and its release.
+"""Evaluation and release of networks.
 
-``evaluate`` asks the network about structures and measured patterns (``measured_index``), ``report`` writes figures,
+``evaluate`` tests a network on simulated and on measured patterns (``measured_index``), ``report`` writes the figures,
 ``calibrate`` fits the temperature, ``members``, ``card`` and ``release`` pack a model, ``simulated`` writes patterns.
 """
 

@@ -1,4 +1,4 @@
-"""Calibrate: one number that makes a network's probabilities hold on measured patterns.
+"""Calibration: one number that makes the probabilities of a network agree with its accuracy on measured patterns.
 
 Temperature scaling (Guo, Pleiss, Sun & Weinberger 2017, arXiv:1706.04599) of the averaged probabilities p of the 230
 space groups: p^(1/T) / Σ p^(1/T). The order of the groups stays as it is.
@@ -20,27 +20,31 @@ if TYPE_CHECKING:
     from alphadiffract_plugin.models.training.figures import Judged
 
 FOLDS = 5
+"""Parts of the patterns for the cross validation."""
 LEAST_PATTERNS = 50
-"""With fewer patterns the number would be their chance."""
+"""Least number of patterns; a temperature fitted to fewer would mostly depend on chance."""
 BOUNDS = (-2.0, 2.0)
-"""Of ln T."""
+"""Range of ln T that is searched."""
 DRAWS = 200
+"""Number of random draws for the calibration error of perfectly calibrated probabilities."""
+SEED = 20261121
+"""Seed of the folds and of the random draws."""
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """A temperature, and how well it does on patterns that it was not fitted to."""
+    """A temperature, and how well it does on patterns that it was not fitted to (out of fold)."""
 
     temperature: float
-    """T, fitted to all patterns; 1 if out of fold a temperature makes the right groups no more probable."""
+    """T, fitted to all patterns; 1 if out of fold no temperature makes the right groups more probable."""
     index: str
-    """File name of the index that the patterns are of."""
+    """File name of the index of the patterns."""
     patterns: int
-    """Answered patterns that it was fitted to."""
+    """Number of patterns with an answer, to which it was fitted."""
     folds: int
-    """Parts of the patterns, each judged by the temperature of the others."""
+    """Number of parts of the patterns; each is evaluated with the temperature fitted to the others."""
     seed: int
-    """Of the folds."""
+    """Seed of the folds."""
     log_loss: float
     """Mean of −ln p of the right groups, out of fold."""
     log_loss_before: float
@@ -50,49 +54,49 @@ class Calibration:
     ece_before: dict[str, float]
     """The same without a temperature."""
     ece_if_perfect: dict[str, float]
-    """What chance alone gives so many patterns where every such probability holds: the mean of 200 draws."""
+    """The mean error of the same number of patterns if the probabilities were exact, which is not 0 by chance."""
 
 
-def calibration_from_index(model: Path, index: Path, *, device: str = "auto", seed: int = 20261121) -> Calibration:
-    """The temperature of greatest likelihood of the right groups, for a model whose own temperature is 1.
+def calibration_from_index(model: Path, index: Path) -> Calibration:
+    """The temperature that maximises the likelihood of the right groups, for a model whose own temperature is 1.
 
     Raises
     ------
-    ModelError, SettingsError : the model does not load, or the device does not exist.
-    InputError : the index cannot be read, or holds fewer than 50 patterns that the network can answer.
+    ModelError : the model does not load.
+    InputError : the index cannot be read, or has fewer than 50 patterns with an answer.
     """
     from alphadiffract_plugin.evaluation.evaluate import judge_rows
     from alphadiffract_plugin.evaluation.measured_index import scored_rows
 
-    judged, _ = judge_rows(model, scored_rows(index), device=device, seed=seed)
+    judged, _ = judge_rows(model, scored_rows(index), device="auto", seed=SEED)
     judged = judged.take(judged.answered)
     if len(judged) < LEAST_PATTERNS:
         raise InputError(
-            f"{len(judged)} of its patterns can be answered: too few to calibrate on",
-            fix=f"give an index of {LEAST_PATTERNS} or more, or release without --calibrate",
+            f"the network has an answer for {len(judged)} of its patterns, too few to calibrate on",
+            fix=f"give an index of at least {LEAST_PATTERNS} such patterns, or release without --calibrate",
             where=index,
         )
-    fold = np.random.default_rng(seed).permutation(len(judged)) % FOLDS
+    fold = np.random.default_rng(SEED).permutation(len(judged)) % FOLDS
     groups = np.empty_like(judged.space_group)
     for k in range(FOLDS):
         groups[fold == k] = tempered(judged.space_group[fold == k], temperature_of(judged.take(fold != k)))
-    losses = [log_loss(judged, said) for said in (groups, judged.space_group)]
+    losses = [log_loss(judged, probabilities) for probabilities in (groups, judged.space_group)]
     return Calibration(
         temperature=round(temperature_of(judged), 3) if losses[0] < losses[1] else 1.0,
         index=index.name,
         patterns=len(judged),
         folds=FOLDS,
-        seed=seed,
+        seed=SEED,
         log_loss=round(losses[0], 4),
         log_loss_before=round(losses[1], 4),
         ece=calibration_errors(judged, groups),
         ece_before=calibration_errors(judged, judged.space_group),
-        ece_if_perfect=errors_of_chance(judged, groups, seed=seed),
+        ece_if_perfect=errors_of_chance(judged, groups, seed=SEED),
     )
 
 
 def temperature_of(judged: Judged) -> float:
-    """The temperature that makes the right groups of these answers most probable."""
+    """The temperature that makes the right groups most probable."""
     from scipy.optimize import minimize_scalar
 
     def loss(log_temperature: float) -> float:
@@ -102,24 +106,24 @@ def temperature_of(judged: Judged) -> float:
 
 
 def log_loss(judged: Judged, groups: np.ndarray) -> float:
-    """Mean of −ln p of the right groups, if the answers were these probabilities (N, 230)."""
+    """Mean of −ln p of the right groups, with these probabilities (N, 230)."""
     return -float(np.log(np.maximum((groups * judged.true_space_group).sum(1), 1e-12)).mean())
 
 
 def calibration_errors(judged: Judged, groups: np.ndarray) -> dict[str, float]:
-    """Expected calibration error if the answers were these probabilities of groups, shape (N, 230).
+    """Expected calibration error with these probabilities of the space groups, shape (N, 230).
 
-    Crystal systems follow the groups, but in a network that has a head of its own for them.
+    Those of the crystal systems follow from them, unless the network has a separate head for crystal systems.
     """
     from alphadiffract_plugin.models.training.figures import calibration
 
     answers = _answers(judged, groups)
     right = {"space_group": answers.group_right(1), "crystal_system": answers.system_right}
-    return {name: round(calibration(getattr(answers, name).max(1), said)["ece"], 4) for name, said in right.items()}
+    return {name: round(calibration(getattr(answers, name).max(1), hit)["ece"], 4) for name, hit in right.items()}
 
 
 def errors_of_chance(judged: Judged, groups: np.ndarray, *, seed: int) -> dict[str, float]:
-    """The mean error of answers of these probabilities that are right exactly so often."""
+    """The mean calibration error of answers that are right with exactly these probabilities."""
     from alphadiffract_plugin.models.training.figures import calibration
 
     rng, errors = np.random.default_rng(seed), {}

@@ -1,4 +1,4 @@
-"""The card of a released model: what it is, what it was trained on, how good it was measured to be. Markdown."""
+"""The card of a released model, in Markdown: what it is, what it was trained on, and its measured accuracy."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from alphadiffract_plugin.evaluation.members import Member
 
 Counts = list[tuple[str, str, int]] | None
+"""Source, licence and number of structures; None if the files no longer exist."""
 
 
 def card(
@@ -20,16 +21,16 @@ def card(
     *,
     judged_as_packed: bool = True,
 ) -> str:
-    """The card. What is not known is said to be unknown; no figure stands here that was not measured.
+    """The card; it says what is not known, and gives no accuracy that was not measured.
 
     Parameters
     ----------
-    name : of the model.
+    name : the name of the model.
     members : its networks.
-    evaluation : what ``evaluation.json`` holds, None if it was not evaluated.
-    counts : structures trained on, a list a member; see :func:`.release.counts_of`.
-    calibration : a :class:`.calibrate.Calibration` as dictionary, None if the probabilities were not calibrated.
-    judged_as_packed : whether the evaluation is of the very weights that are packed.
+    evaluation : the content of ``evaluation.json``; None if the model was not evaluated.
+    counts : the structures that each member was trained on; see :func:`.members.counts_of`.
+    calibration : a :class:`.calibrate.Calibration` as a dictionary; None if the probabilities were not calibrated.
+    judged_as_packed : whether the evaluation is of exactly the weights that are packed.
     """
     parts = [_what(name, members), _training(members), _data(members, counts), _figures(evaluation, judged_as_packed)]
     parts += [_calibration(calibration), _again(members)]
@@ -53,9 +54,9 @@ def _what(name: str, members: Sequence[Member]) -> str:
             f"- Architecture: `{model.architecture}`, {many}{size:,} parameters, float16 on disk, float32 in use.",
             f"- Input: {grid.length} points, two_theta {grid.two_theta_min:g} to {grid.two_theta_max:g} degrees at "
             f"{grid.wavelength:g} Å; other X-ray wavelengths are converted through d.",
-            f"- Lattice: {LATTICE_CONVENTION[model.architecture]}. A start for a search, never to be refined directly.",
+            f"- Lattice: {LATTICE_CONVENTION[model.architecture]}. A start for a search, not for a refinement.",
             "- Not for neutrons, electrons, time of flight, mixtures.",
-            "- Licence of the weights: to be chosen by who releases them; see the licences of the data below.",
+            "- Licence of the weights: to be chosen by whoever releases them; see the licences of the data below.",
         ]
     )
 
@@ -66,24 +67,27 @@ def _training(members: Sequence[Member]) -> str:
     lines.append("|---|---|---|---|---|---|---|---|")
     for number, member in enumerate(members, 1):
         known = member.model.config.get("provenance", {})
-        lines.append(f"| {number} | {' | '.join(_told(known.get(key)) for key in keys)} |")
+        lines.append(f"| {number} | {' | '.join(_shown(known.get(key)) for key in keys)} |")
     return "\n".join(lines)
 
 
 def _data(members: Sequence[Member], counts: Sequence[Counts]) -> str:
     lines = ["## Data", ""]
-    distinct: dict[tuple, tuple[Counts, float | None]] = {}
+    distinct: dict[tuple[tuple[str, ...], float | None], tuple[Counts, float | None]] = {}
     for member, found in zip(members, counts, strict=True):
         share = member.model.config.get("provenance", {}).get("settings", {}).get("data", {}).get("random")
         files = tuple(path.name for path in member.data)
         distinct.setdefault((files, share), (found, share))
     for (files, _), (found, share) in distinct.items():
         if share is not None:
-            lines += [f"Share of patterns of crystals made up on the spot: {100 * share:g} %.", ""]
+            lines += [f"Share of patterns of random crystals: {100 * share:g} %.", ""]
         if files:
             lines += [f"Structures: {', '.join(files)}.", ""]
         if found is None:
-            lines += ["These files were gone when this card was written, so their structures were not counted.", ""]
+            lines += [
+                "These files did not exist any more when this card was written, so their structures are not counted.",
+                "",
+            ]
         elif found:
             lines += ["| source | licence of the data | structures, train split |", "|---|---|---|"]
             lines += [f"| {source} | {licence} | {n:,} |" for source, licence, n in found] + [""]
@@ -106,26 +110,26 @@ def _calibration(found: dict[str, Any] | None) -> str:
     if found is None:
         return "## Calibration\n\nNot calibrated: the probabilities are as the network gives them."
 
-    def told(errors: dict[str, float]) -> str:
+    def text(errors: dict[str, float]) -> str:
         return f"space group {100 * errors['space_group']:.1f} %, crystal system {100 * errors['crystal_system']:.1f} %"
 
     if found["temperature"] == 1:
         done = (
             f"The probabilities are as the network gives them: over {found['patterns']} measured patterns "
-            f"({found['index']}) a temperature, fitted to {found['folds'] - 1} of {found['folds']} parts and judged on "
+            f"({found['index']}) a temperature, fitted to {found['folds'] - 1} of {found['folds']} parts and tested on "
             f"the other, makes the right groups no more probable (mean -ln p {found['log_loss']:.3f}, without it "
-            f"{found['log_loss_before']:.3f}). Calibration error of the first answer: {told(found['ece_before'])}."
+            f"{found['log_loss_before']:.3f}). Calibration error of the first answer: {text(found['ece_before'])}."
         )
     else:
         done = (
             "Probabilities p of the space groups are given as p^(1/T) / Σ p^(1/T), "
             f"T = {found['temperature']:g}: fitted to {found['patterns']} measured patterns ({found['index']}). "
-            f"Calibration error of the first answer, each of {found['folds']} parts judged by the T of the others: "
-            f"{told(found['ece'])}; without T: {told(found['ece_before'])}."
+            f"Calibration error of the first answer, each of {found['folds']} parts with the T of the others: "
+            f"{text(found['ece'])}; without T: {text(found['ece_before'])}."
         )
     return (
-        f"## Calibration\n\n{done} If every probability held, so many patterns would still give, on average: "
-        f"{told(found['ece_if_perfect'])}."
+        f"## Calibration\n\n{done} If the probabilities were exact, as many patterns would still give, on average: "
+        f"{text(found['ece_if_perfect'])}."
     )
 
 
@@ -166,7 +170,7 @@ def _but_seed(settings: dict[str, Any]) -> dict[str, Any]:
     return {**settings, "training": {k: v for k, v in settings["training"].items() if k != "seed"}}
 
 
-def _told(value: Any) -> str:
+def _shown(value: Any) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{key} {item}" for key, item in value.items())
     return "not recorded" if value is None else f"{value:,}" if isinstance(value, float) else str(value)

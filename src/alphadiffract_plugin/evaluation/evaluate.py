@@ -1,7 +1,7 @@
-"""Evaluate: how good a network is, on simulated patterns of known structures and on measured patterns of an index.
+"""Evaluation of a network on simulated patterns of known structures and on the measured patterns of an index.
 
-The figures are those of :mod:`.models.training.figures`; what counts as right on measured patterns is what the index
-says: its ``space_group_number`` or one of ``sg_alternatives``, and the crystal systems of these.
+:mod:`.models.training.figures` defines the figures of merit. On measured patterns the ``space_group_number`` of the
+index and its ``sg_alternatives`` count as right, and so do the crystal systems of these.
 """
 
 from __future__ import annotations
@@ -25,33 +25,33 @@ if TYPE_CHECKING:
     from alphadiffract_plugin.models.training.figures import Judged
 
 NEUTRAL = "pattern"
-"""What every measured pattern is called: no name reaches a network."""
+"""Name of every measured pattern, so that no file name can reach a network."""
 
 
 @dataclass(frozen=True)
 class Section:
-    """Figures of one set of patterns."""
+    """The figures of merit of one set of patterns."""
 
     kind: str
     """``simulated`` or ``measured``."""
     title: str
-    """What the patterns are of."""
+    """What the patterns show."""
     about: dict[str, Any]
     """How they were chosen and made, as plain JSON types."""
     figures: dict[str, dict[str, Any]]
-    """By group of patterns, ``all`` among them; see :func:`.models.training.figures.figures`."""
+    """Figures by group of patterns, including ``all``; see :func:`.models.training.figures.figures`."""
 
 
 def on_structures(
     model: Path, files: Sequence[Path], effects: Effects, *, split: str, each: int, seed: int, device: str
 ) -> Section:
-    """Figures on simulated patterns: one of each of up to ``each`` structures of every crystal system in a split.
+    """Figures on simulated patterns of up to ``each`` structures of every crystal system in a split.
 
     Raises
     ------
     ModelError : the model does not load.
     StructureError : a file cannot be read.
-    InputError : the files hold no structure of that split.
+    InputError : no structure is in that split.
     SettingsError : there is no such split or device.
     """
     from alphadiffract_plugin.models.checkpoint import load_members
@@ -70,25 +70,25 @@ def on_structures(
     which = stratified(structures, split, each, seed)
     if not len(which):
         raise InputError(
-            f"no structure of the split {split!r} is there",
-            fix=f"choose another split of {', '.join(SPLITS)}, or build structures with one",
+            f"none of the structures is in the split {split!r}",
+            fix=f"choose another split of {', '.join(SPLITS)}, or other structures",
             where=files[0],
         )
     networks = [member.network.to(chosen) for member in members]
     batches = held_out(structures, which, members[0].grid, members[0].normalisation, effects, seed=seed, device=chosen)
     judged = judge(networks, track(batches, "simulated patterns", total=-(-len(which) // PATTERNS)))
-    about = {"files": [path.name for path in files], "split": split, "most_each": each, "seed": seed}
-    about["effects"] = dataclasses.asdict(effects)
-    return Section("simulated", f"{split} split of {', '.join(about['files'])}", about, by_system(judged))
+    names = [path.name for path in files]
+    about = {"files": names, "split": split, "most_each": each, "seed": seed, "effects": dataclasses.asdict(effects)}
+    return Section("simulated", f"{split} split of {', '.join(names)}", about, by_system(judged))
 
 
 def on_random(model: Path, settings: RunSettings, *, each: int, seed: int, device: str) -> Section:
-    """Figures on simulated patterns of crystals made up as a run made them: seven times ``each``, of any system.
+    """Figures on simulated patterns of random crystals, made as in a run: seven times ``each`` in all.
 
     Raises
     ------
     ModelError : the model does not load.
-    SettingsError : there is no such device, or the prior is none.
+    SettingsError : there is no such device, or the prior cannot be read.
     """
     from alphadiffract_plugin.models.checkpoint import load_members
     from alphadiffract_plugin.models.training.data import random_source
@@ -102,24 +102,24 @@ def on_random(model: Path, settings: RunSettings, *, each: int, seed: int, devic
     members = load_members(model)
     grid, normalisation, effects = members[0].grid, members[0].normalisation, settings.effects
     source = random_source(settings, chosen, shards=1)
-    generator = generator_of(chosen, seed, 0, 0, 4)  # training draws its crystals by others
+    generator = generator_of(chosen, seed, 0, 0, 4)  # other random numbers than in training
     sizes = [min(PATTERNS, 7 * each - done) for done in range(0, 7 * each, PATTERNS)]
     batches = (simulated(source.make(n, generator), grid, normalisation, effects, generator) for n in sizes)
     networks = [member.network.to(chosen) for member in members]
     judged = judge(networks, track(batches, "simulated patterns", total=len(sizes)))
-    about = {"files": [], "prior": Path(settings.data.prior).name, "patterns": 7 * each, "seed": seed}
+    about: dict[str, Any] = {"files": [], "prior": Path(settings.data.prior).name, "patterns": 7 * each, "seed": seed}
     about["effects"] = dataclasses.asdict(effects)
-    return Section("simulated", "crystals made up at random", about, by_system(judged))
+    return Section("simulated", "random crystals", about, by_system(judged))
 
 
 def on_index(model: Path, index: Path, *, device: str, seed: int) -> Section:
-    """Figures on the measured patterns of an index; one that the network cannot take counts as wrong.
+    """Figures on the measured patterns of an index; a pattern that the network cannot take counts as wrong.
 
     Raises
     ------
     ModelError : the model does not load.
     SettingsError : the device does not exist.
-    InputError : the index is missing, empty, or lacks a column or value.
+    InputError : the index cannot be read, see :func:`.measured_index.scored_rows`.
     """
     from alphadiffract_plugin.models.training.figures import by_system, figures
 
@@ -135,7 +135,7 @@ def on_index(model: Path, index: Path, *, device: str, seed: int) -> Section:
 
 
 def judge_rows(model: Path, rows: Sequence[BenchmarkRow], *, device: str, seed: int) -> tuple[Judged, dict[str, int]]:
-    """The network's answers to the patterns of rows, and how many were refused, by kind of error.
+    """The predictions for the patterns of an index, and how many patterns raised an error, by kind of error.
 
     Raises
     ------
@@ -149,19 +149,20 @@ def judge_rows(model: Path, rows: Sequence[BenchmarkRow], *, device: str, seed: 
 
     settings = Settings(network=NetworkSettings(model=str(model), device=device), random_seed=seed)
     groups, systems = np.zeros((len(rows), 230)), np.zeros((len(rows), 7))
-    cells, failed = np.full((len(rows), 6), np.nan), {}
+    cells = np.full((len(rows), 6), np.nan)
+    failed: dict[str, int] = {}
     for i, row in enumerate(track(rows, "measured patterns")):
         try:
             asked = row.measurement
             histogram = histogram_from_file(asked.path, wavelength=asked.wavelength, radiation=asked.radiation)
-            said = predict(dataclasses.replace(histogram, name=NEUTRAL, source=NEUTRAL), settings)
-        except (ModelError, SettingsError):  # the fault of no pattern
+            prediction = predict(dataclasses.replace(histogram, name=NEUTRAL, source=NEUTRAL), settings)
+        except (ModelError, SettingsError):  # no fault of the pattern
             raise
         except AlphaDiffractError as error:
             failed[type(error).__name__] = failed.get(type(error).__name__, 0) + 1
             continue
-        groups[i], systems[i] = said.space_group_probability, said.crystal_system_probability
-        cells[i] = said.lattices[0].cell
+        groups[i], systems[i] = prediction.space_group_probability, prediction.crystal_system_probability
+        cells[i] = prediction.lattices[0].cell
     right = np.zeros((len(rows), 230), bool)
     for i, row in enumerate(rows):
         right[i, [group - 1 for group in row.groups]] = True

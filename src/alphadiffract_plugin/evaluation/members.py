@@ -1,4 +1,4 @@
-"""The members of a released model: which networks, and where they come from."""
+"""The networks that make a released model, and where they come from."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 PATHS = ("structures", "benchmark", "prior", "start_from", "instrument")
-"""Settings that are paths: only file names are released."""
+"""Settings that are paths, of which a release contains the file names alone."""
 
 
 @dataclass(frozen=True)
@@ -24,15 +24,15 @@ class Member:
     source: Path
     """The run or model folder that it comes from."""
     model: Model
-    """The network and what it needs."""
+    """The network with its grid and config."""
     sha256: str
-    """Of the weights file that it was read from; empty if it came from a checkpoint."""
+    """SHA-256 of its file of weights; empty if it comes from a checkpoint."""
     data: tuple[Path, ...] = ()
-    """Files of structures that it was trained on, where they lay."""
+    """Structure files that it was trained on, with the paths that they had."""
 
 
 def model_folder(source: str) -> tuple[Path, str]:
-    """Folder of a model given by name, or as the folder of a model or of a run that has ended; and what to call it.
+    """Folder and name of a model, given by name or as the folder of a model or of a run that has ended.
 
     Raises
     ------
@@ -48,14 +48,14 @@ def model_folder(source: str) -> tuple[Path, str]:
     if not (run / "model" / "config.json").is_file():
         raise ModelError(
             "this run has not ended, so it has no model yet",
-            fix=f"go on with `alphadiffract-plugin train -o {run} --resume`, or `release` its last checkpoint",
+            fix=f"continue it by `alphadiffract-plugin train -o {run} --resume`, or `release` its last checkpoint",
             where=run,
         )
     return run / "model", run.resolve().name
 
 
 def members_of(source: str) -> list[Member]:
-    """The networks of a run, a model or an ensemble; of a run as its last checkpoint has them."""
+    """The networks of a model or an ensemble, or of a run with the weights of its last checkpoint."""
     from alphadiffract_plugin.models import checkpoint
     from alphadiffract_plugin.models.checkpoint import weights_sha256
 
@@ -68,7 +68,7 @@ def members_of(source: str) -> list[Member]:
 
 
 def _member_of_run(run: Path) -> Member:
-    """The finished model of a run, or its last checkpoint where that has seen more."""
+    """The model of a run, or its last checkpoint if that has seen more patterns."""
     from alphadiffract_plugin.models import checkpoint
     from alphadiffract_plugin.models.checkpoint import weights_sha256
     from alphadiffract_plugin.models.training.config import read
@@ -81,7 +81,11 @@ def _member_of_run(run: Path) -> Member:
         if not state or model.config.get("provenance", {}).get("patterns_seen") == state["patterns"]:
             return Member(run, model, weights_sha256(folder.model), _data_of(model.config))
     if not state:
-        raise ModelError("this run has neither a model nor a checkpoint", fix="let it train for a while", where=run)
+        raise ModelError(
+            "this run has neither a model nor a checkpoint",
+            fix="continue the training until it has a checkpoint",
+            where=run,
+        )
     fields = settings.to_dict()["network"]
     network = checkpoint.build(fields.pop("architecture"), fields).eval()
     network.load_state_dict(state["average"])
@@ -103,7 +107,7 @@ def _data_of(config: dict[str, Any]) -> tuple[Path, ...]:
 
 
 def counts_of(member: Member) -> list[tuple[str, str, int]] | None:
-    """(source, licence, structures of the train split) of the data of a member; None where a file is gone."""
+    """Source, licence and number of structures that a member was trained on; None if a file is missing."""
     if not member.data or not all(path.is_file() for path in member.data):
         return None if member.data else []
     from alphadiffract_plugin.models.structures.table import read_table
@@ -117,7 +121,7 @@ def counts_of(member: Member) -> list[tuple[str, str, int]] | None:
 
 
 def without_paths(provenance: dict[str, Any]) -> dict[str, Any]:
-    """A provenance whose settings name files without their folders."""
+    """A provenance in which the settings name files without their folders."""
 
     def name(key: str, value: Any) -> Any:
         if key in PATHS and isinstance(value, (list, tuple)):

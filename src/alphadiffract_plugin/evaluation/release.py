@@ -1,4 +1,4 @@
-"""Release: runs or models packed into one model folder, with a card that says what was measured and nothing else."""
+"""Release of runs or models as one model folder, with a card that gives measured figures only."""
 
 from __future__ import annotations
 
@@ -7,35 +7,32 @@ import json
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from alphadiffract_plugin.errors import InputError, OutputError, SettingsError
 from alphadiffract_plugin.evaluation.members import Member, counts_of, members_of, without_paths
 from alphadiffract_plugin.output import make_folder, writing
 
-if TYPE_CHECKING:
-    pass
-
 
 def release(
     sources: Sequence[str], folder: Path, *, evaluation: Path | None = None, calibrate: Path | None = None
 ) -> Path:
-    """Pack runs, models or ensembles into a model folder with float16 weights; more than one becomes an ensemble.
+    """Pack runs, models or ensembles into a model folder with float16 weights; several become an ensemble.
 
     Parameters
     ----------
     sources : folders of runs (the last checkpoint is taken), or names or folders of models.
-    folder : what to make; whole or not at all.
-    evaluation : folder that `evaluate -o` wrote for these same weights; its figures go into the card.
-    calibrate : index of measured patterns to fit the temperature of the probabilities to; without one, the model
-        that is packed by itself keeps the temperature that it has.
+    folder : the folder to make; if anything fails, it is not made.
+    evaluation : folder that `evaluate -o` wrote for exactly these weights; its figures go into the card.
+    calibrate : index of measured patterns to which the temperature is fitted; without one, a single model keeps its
+        temperature.
 
     Raises
     ------
-    ModelError : a source does not load, or they take different input.
+    ModelError : a source does not load, or the sources take different input.
     InputError : the evaluation cannot be read, or is of other weights.
     SettingsError : both an evaluation and an index to calibrate on are given.
-    OutputError : ``folder`` is there already, or cannot be written.
+    OutputError : ``folder`` already exists, or cannot be written.
     """
     from alphadiffract_plugin.evaluation.calibrate import calibration_from_index
     from alphadiffract_plugin.evaluation.card import card
@@ -44,11 +41,11 @@ def release(
 
     if calibrate and evaluation:
         raise SettingsError(
-            "an evaluation from before the calibration would not hold after it",
-            fix="release with --calibrate, evaluate that, and release it again with --evaluation",
+            "an evaluation made before the calibration does not hold after it",
+            fix="release with --calibrate, evaluate the result, and release it again with --evaluation",
         )
     if folder.exists():
-        raise OutputError("is already there", fix="choose another --name, or move it away", where=folder)
+        raise OutputError("this folder already exists", fix="choose another --name, or move the folder", where=folder)
     members = [member for source in sources for member in members_of(source)]
     figures = read_evaluation(evaluation, members) if evaluation else None
     make_folder(folder.parent)
@@ -87,27 +84,27 @@ def _save(members: Sequence[Member], whole: Path, calibration: dict[str, Any] | 
 
 
 def calibration_of(sources: Sequence[str], members: Sequence[Member]) -> dict[str, Any] | None:
-    """The calibration that a single source brings along: it holds for its members together, and for no others."""
+    """The calibration of a single source; it holds for the same members together only."""
     return members[0].model.config.get("calibration") if len(sources) == 1 else None
 
 
 def read_evaluation(folder: Path, members: Sequence[Member]) -> dict[str, Any]:
-    """The ``evaluation.json`` of a folder, if it is of the weights of these members.
+    """The content of ``evaluation.json`` in a folder, if it is of the weights of these members.
 
     Raises
     ------
-    InputError : there is none, or it is of other weights.
+    InputError : there is no such file, or it is of other weights.
     """
     file = folder / "evaluation.json" if folder.is_dir() else folder
     fix = "evaluate these same models with `alphadiffract-plugin evaluate MODEL -o DIR`, then give that folder"
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))
+        found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
         judged = found["weights_sha256"]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError("there is no evaluation", fix=fix, where=file) from error
+        raise InputError("this is not an evaluation", fix=fix, where=file) from error
     if sorted(judged) != sorted(member.sha256 for member in members):
-        told = "; an ensemble is judged as a whole: release it first, evaluate that, and release it again"
+        whole = "; an ensemble is evaluated as a whole: release it first, evaluate that, and release it again"
         raise InputError(
-            "this evaluation is of other weights", fix=fix + (told if len(members) > 1 else ""), where=file
+            "this evaluation is of other weights", fix=fix + (whole if len(members) > 1 else ""), where=file
         )
     return found

@@ -1,4 +1,4 @@
-"""An evaluation as JSON, as Markdown and as pictures, all written whole."""
+"""An evaluation as JSON, as Markdown and as pictures."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from alphadiffract_plugin.evaluation.evaluate import Section
 
 FORMAT = 1
-"""Version of ``evaluation.json``."""
+"""Version of the format of ``evaluation.json``."""
 VERSIONS = ("alphadiffract-plugin", "torch", "numpy")
-"""Packages whose versions are written."""
+"""Packages whose versions ``evaluation.json`` contains."""
 DEFINITIONS = {
     "wilson95": "95 % interval of a share (Wilson 1927), per cent",
     "hops": "patterns by the hops on the maximal-subgroup graph from the first space group to the true one",
@@ -36,7 +36,7 @@ BLUE, AMBER, GREY = "#2563eb", "#b45309", "#9ca3af"
 
 
 def document(name: str, folder: Path, sections: Sequence[Section]) -> dict[str, Any]:
-    """What ``evaluation.json`` holds of a model folder that goes by a name; the weights are named by their sha256."""
+    """The content of ``evaluation.json``, in which the weights of a model folder are identified by their SHA-256."""
     from alphadiffract_plugin.models.checkpoint import members
     from alphadiffract_plugin.models.model_config import read_config
 
@@ -52,7 +52,7 @@ def document(name: str, folder: Path, sections: Sequence[Section]) -> dict[str, 
 
 
 def markdown(evaluation: dict[str, Any], *, level: int = 1) -> str:
-    """The evaluation as Markdown: two tables and the calibration of each set of patterns."""
+    """The evaluation as Markdown: two tables and the calibration error for each set of patterns."""
     many = f", {evaluation['members']} members" if evaluation["members"] > 1 else ""
     lines = [f"{'#' * level} {evaluation['model']} ({evaluation['architecture']}{many})"]
     for section in evaluation["sections"]:
@@ -79,11 +79,11 @@ def markdown(evaluation: dict[str, Any], *, level: int = 1) -> str:
 
 
 def write(evaluation: dict[str, Any], folder: Path) -> list[Path]:
-    """Write ``evaluation.json``, ``evaluation.md`` and one picture a set of patterns; returns the files.
+    """Write ``evaluation.json``, ``evaluation.md`` and a picture of each set of patterns; returns the files.
 
     Raises
     ------
-    OutputError : something cannot be written.
+    OutputError : a file cannot be written.
     """
     make_folder(folder)
     files = [
@@ -98,12 +98,12 @@ def write(evaluation: dict[str, Any], folder: Path) -> list[Path]:
 
 
 def names_of(kinds: Sequence[str]) -> list[str]:
-    """The files that :func:`write` makes of sections of these kinds."""
+    """The files that :func:`write` makes for sections of these kinds."""
     return ["evaluation.json", "evaluation.md", *(f"{kind}.png" for kind in kinds)]
 
 
 def picture_of(section: dict[str, Any], model: str) -> Figure:
-    """Accuracy by crystal system, reliability, hops: one figure, without any display."""
+    """A figure of the accuracy by crystal system, the reliability of the probabilities, and the hops."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -148,8 +148,8 @@ def _draw_reliability(axes: Axes, calibration: dict[str, Any]) -> None:
         x, y = [b["probability"] for b in bins], [b["right"] for b in bins]
         error = [[max(0, b["right"] - b["wilson95"][0] / 100) for b in bins]]
         error += [[max(0, b["wilson95"][1] / 100 - b["right"]) for b in bins]]
-        told = f"{label}, ECE {100 * calibration[name]['ece']:.1f} %"
-        axes.errorbar(x, y, error, fmt="o-", ms=3.5, lw=1, elinewidth=0.6, color=colour, label=told)
+        caption = f"{label}, ECE {100 * calibration[name]['ece']:.1f} %"
+        axes.errorbar(x, y, error, fmt="o-", ms=3.5, lw=1, elinewidth=0.6, color=colour, label=caption)
     axes.set(xlim=(0, 1), ylim=(0, 1.15), xlabel="probability given", ylabel="share right")
     axes.legend(fontsize=7, loc="upper left", frameon=False)
 

@@ -1,4 +1,4 @@
-"""Simulated patterns as files, with what is true of them, and as a sheet of pictures."""
+"""Simulated patterns as files, with the space groups and cells of their crystals, and as a sheet of plots."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,33 +17,29 @@ from alphadiffract_plugin.models.grid import COMPACT_GRID, COMPACT_NORMALISATION
 from alphadiffract_plugin.output import write_text, write_whole
 
 if TYPE_CHECKING:
-    from alphadiffract_plugin.models.simulation.sheet import Panel
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
     import pyarrow
     import torch
 
-    from alphadiffract_plugin.evaluation.simulated import Simulated
     from alphadiffract_plugin.models.simulation.effects import Effects
     from alphadiffract_plugin.models.simulation.records import Atoms
+    from alphadiffract_plugin.models.simulation.sheet import Panel
 
 COUNTS = 10_000
 """Intensity at the maximum of a pattern that is written as ``.xye``."""
 SHOWN = 24
-"""Most simulated patterns on the sheet."""
+"""Largest number of simulated patterns on the sheet."""
 
 
 @dataclass(frozen=True)
 class Simulated:
-    """N patterns on the compact network's grid of L points, with what is true of them."""
+    """N patterns on the grid of ``compact`` (L points), and the space groups and cells of their crystals."""
 
     id: list[str]
-    """Of each crystal."""
+    """Name of each crystal."""
     space_group: np.ndarray
     """1 to 230, shape (N,)."""
     cell: np.ndarray
-    """Conventional cells as simulated, standard setting, in Å and degrees, shape (N, 6)."""
+    """Conventional cells after the strain, in the setting of the crystal, in Å and degrees, shape (N, 6)."""
     intensity: np.ndarray
     """0 to 1, shape (N, L)."""
     coverage: np.ndarray
@@ -56,7 +52,7 @@ def two_theta() -> np.ndarray:
 
 
 def write_xye(made: Simulated, folder: Path) -> None:
-    """One ``.xye`` a pattern, numbered from 1: what was measured of it, :data:`COUNTS` at the maximum.
+    """Write the measured range of each pattern as ``.xye``, numbered from 1, with :data:`COUNTS` at the maximum.
 
     Raises
     ------
@@ -74,12 +70,12 @@ def write_xye(made: Simulated, folder: Path) -> None:
 
 
 def xye_names(count: int) -> list[str]:
-    """The files of ``count`` patterns."""
+    """The names of the files of ``count`` patterns."""
     return [f"{number:0{len(str(count))}d}.xye" for number in range(1, count + 1)]
 
 
 def remove_earlier(folder: Path) -> None:
-    """Take out the patterns that an earlier run wrote to a folder, as its ``truth.csv`` counts them.
+    """Remove the patterns that an earlier run wrote to a folder; its ``truth.csv`` says how many there are.
 
     Raises
     ------
@@ -100,20 +96,20 @@ def remove_earlier(folder: Path) -> None:
 
 
 def write_npz(made: Simulated, path: Path) -> None:
-    """All patterns and what is true of them in one ``.npz``, beside ``two_theta`` and ``wavelength``.
+    """Write all patterns, their crystals, ``two_theta`` and ``wavelength`` to one ``.npz`` file.
 
     Raises
     ------
     OutputError : the file cannot be written.
     """
-    columns = {"id": np.array(made.id), "space_group": made.space_group, "cell": made.cell}
-    columns |= {"intensity": made.intensity.astype(np.float32), "coverage": made.coverage.astype(np.uint8)}
-    shared = {"two_theta": two_theta(), "wavelength": COMPACT_GRID.wavelength}
-    write_whole(path, lambda scratch: np.savez_compressed(scratch, **shared, **columns))
+    arrays: dict[str, Any] = {"two_theta": two_theta(), "wavelength": COMPACT_GRID.wavelength}
+    arrays |= {"id": np.array(made.id), "space_group": made.space_group, "cell": made.cell}
+    arrays |= {"intensity": made.intensity.astype(np.float32), "coverage": made.coverage.astype(np.uint8)}
+    write_whole(path, lambda scratch: np.savez_compressed(scratch, **arrays))
 
 
 def write_truth(made: Simulated, path: Path) -> None:
-    """The space group and the cell of each pattern as CSV.
+    """Write the space group and the cell of each pattern as CSV.
 
     Raises
     ------
@@ -128,7 +124,7 @@ def write_truth(made: Simulated, path: Path) -> None:
 
 
 def write_sheet(made: Simulated, measured: Sequence[Panel], path: Path) -> int:
-    """The first :data:`SHOWN` patterns among measured ones, as a picture; how many are shown.
+    """Write a sheet of plots of the first :data:`SHOWN` patterns and of measured ones; returns how many of ours.
 
     Raises
     ------
@@ -142,7 +138,7 @@ def write_sheet(made: Simulated, measured: Sequence[Panel], path: Path) -> int:
 
 
 def measured_panel(path: Path, wavelength: str | None) -> Panel:
-    """A measured pattern on the same axis, its background removed, as a network is fed with it.
+    """A measured pattern on the same axis with its background subtracted, as a network gets it.
 
     Raises
     ------
@@ -168,13 +164,13 @@ def _panel(made: Simulated, index: int) -> Panel:
 
 
 BATCH = 128
-"""Patterns that are made at a time."""
+"""Number of patterns that are simulated at a time."""
 
 
 def crystals_of(
     files: list[Path], count: int, random: int, generator: torch.Generator
 ) -> tuple[list[str], list[Atoms]]:
-    """Names and atoms: ``count`` structures of the files in random order, again and again, then random crystals."""
+    """Names and atoms of ``count`` structures in random order, repeated if there are fewer, and of random crystals."""
     import torch
 
     from alphadiffract_plugin.models.simulation.lines import atoms_from_structures
@@ -222,13 +218,11 @@ def _table(files: list[Path]) -> pyarrow.Table:
 def simulated_patterns(
     names: list[str], crystals: list[Atoms], effects: Effects, generator: torch.Generator
 ) -> Simulated:
-    """One pattern of each crystal, its cell strained first; cells are told in the setting of the crystal."""
+    """One pattern of each crystal, whose cell is strained first."""
     import torch
 
     from alphadiffract_plugin import progress
-    from alphadiffract_plugin.evaluation.simulated import Simulated
     from alphadiffract_plugin.models import lattice
-    from alphadiffract_plugin.models.grid import COMPACT_GRID
     from alphadiffract_plugin.models.simulation import patterns
     from alphadiffract_plugin.models.simulation.axes import standard_changes
     from alphadiffract_plugin.models.simulation.structure_factors import lines_from_atoms
@@ -238,7 +232,7 @@ def simulated_patterns(
     back = torch.cat([torch.linalg.inv(standard_changes(atoms.metric, atoms.space_group)) for atoms in crystals])
     metric = back @ torch.linalg.inv((lines.basis @ lines.basis.mT).double()) @ back.mT
     made = []
-    for part in progress.track(torch.arange(len(names)).split(BATCH), "simulating"):
+    for part in progress.track(torch.split(torch.arange(len(names)), BATCH), "simulating"):
         made.append(patterns.simulate(lines.take(part), COMPACT_GRID, effects, generator))
     intensity, coverage = (torch.cat(column).double().numpy() for column in zip(*made, strict=True))
     cells = lattice.cell_from_metric(metric.numpy())

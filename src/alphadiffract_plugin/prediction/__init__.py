@@ -1,7 +1,7 @@
-"""What the network says of a histogram.
+"""Predictions of the network for a histogram.
 
-``prepare`` turns a histogram into the network's input, ``predict`` asks the network, ``propose`` makes trial cells of
-its lattices, ``alone`` is the network as an indexer of its own.
+``prepare`` turns a histogram into the input of the network, ``predict`` runs the network, ``propose`` makes trial cells
+from its lattices, and ``alone`` is the network as an indexer by itself.
 """
 
 from alphadiffract_plugin.prediction.alone import index_by_network

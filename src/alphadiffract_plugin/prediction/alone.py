@@ -1,10 +1,11 @@
-"""The network alone as an indexer: its space groups, with its own coarse cells, as in the published method."""
+"""The network as an indexer by itself: its space groups with its approximate cells, as in the published method."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from alphadiffract_plugin import crystal
+from alphadiffract_plugin.crystal.cells import NO_CELL
 from alphadiffract_plugin.prediction.propose import bravais_of_proposal
 from alphadiffract_plugin.provenance import timed, versions
 from alphadiffract_plugin.records import Candidate, Cell, Histogram, IndexingResult, Prediction
@@ -12,25 +13,27 @@ from alphadiffract_plugin.settings import Settings
 
 
 def conventional_cell(prediction: Prediction, crystal_system: str, centring: str) -> tuple[Cell, Cell]:
-    """The network's cell for a crystal system and centring, and its spread (Å, degrees); NaN if it gives none.
+    """The cell of the network for a crystal system and centring, and its spread (Å, degrees); NaN if there is none.
 
-    The centring A is met by C, axes renamed; orthorhombic axes ascend as far as the centring lets them, since the
-    network does not say how a group's symbol lies on them.
+    For the centring A, the axes a and c of a C centred cell are exchanged. Orthorhombic axes are sorted a ≤ b ≤ c as
+    far as the centring allows, because the network does not say which axis of the symbol is which.
     """
     for proposal in prediction.lattices:
         found = bravais_of_proposal(proposal) if proposal.crystal_system == crystal_system else None
         if found is not None and found.centring == ("C" if centring == "A" else centring):
-            a, b, c, *angles = found.cell
-            cell = (c, b, a, *angles) if centring == "A" else found.cell
-            relative = np.mean(np.array(proposal.spread[:3]) / np.array(proposal.cell[:3]))
-            free = {"triclinic": (1, 1, 1), "monoclinic": (0, 1, 0)}.get(crystal_system, (0, 0, 0))
+            a, b, c, alpha, beta, gamma = found.cell
+            if centring == "A":
+                a, c = c, a
+            relative = float(np.mean(np.array(proposal.spread[:3]) / np.array(proposal.cell[:3])))
             angle = float(max(proposal.spread[3:]))
-            return cell, (*(float(relative * edge) for edge in cell[:3]), *(angle * f for f in free))
-    return (np.nan,) * 6, (np.nan,) * 6
+            free = {"triclinic": (1, 1, 1), "monoclinic": (0, 1, 0)}.get(crystal_system, (0, 0, 0))
+            spread = (relative * a, relative * b, relative * c, angle * free[0], angle * free[1], angle * free[2])
+            return (a, b, c, alpha, beta, gamma), spread
+    return NO_CELL, NO_CELL
 
 
 def index_by_network(histogram: Histogram, settings: Settings) -> IndexingResult:
-    """Space groups ranked by the network alone, with its own coarse cells: the answer of the published method.
+    """Space groups ranked by the network alone, with its approximate cells: the answer of the published method.
 
     Raises
     ------
@@ -48,7 +51,7 @@ def index_by_network(histogram: Histogram, settings: Settings) -> IndexingResult
         wavelength=histogram.wavelength,
         candidates=tuple(_unrefined(prediction, int(group) + 1) for group in order),
         prediction=prediction,
-        notes=("The cells are the network's own, wrong by tens of per cent: do not refine from them.",),
+        notes=("The cells are estimates of the network, wrong by tens of per cent. Do not refine from them.",),
         settings=settings.to_dict(),
         versions=versions(),
         timings=timings,

@@ -1,4 +1,4 @@
-"""Predict: what a network, or an ensemble, says of a histogram and of slightly shifted and noisy copies of it."""
+"""Predictions of a network, or an ensemble, averaged over a histogram and slightly shifted and noisy copies of it."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from alphadiffract_plugin.arrays import Floats
 from alphadiffract_plugin.crystal.bravais import primitive_basis
 from alphadiffract_plugin.crystal.cells import direct_metric_from_cell
 from alphadiffract_plugin.errors import SettingsError
 from alphadiffract_plugin.prediction.prepare import prepare
-from alphadiffract_plugin.records import CRYSTAL_SYSTEMS, Histogram, LatticeProposal, Prediction
+from alphadiffract_plugin.records import CRYSTAL_SYSTEMS, Cell, Histogram, LatticeProposal, Prediction
 
 if TYPE_CHECKING:
     from alphadiffract_plugin.models.checkpoint import Model
@@ -23,71 +24,78 @@ if TYPE_CHECKING:
 SHIFT = 0.03
 """Largest shift of a copy, in degrees of the model's two_theta."""
 NOISE = 0.01
-"""Standard deviation of the noise of a copy, as a share of the largest input."""
+"""Standard deviation of the noise of a copy, relative to the largest input."""
 BATCH = 64
-"""Copies that go through the network at once."""
+"""Number of copies that go through the network at a time."""
 LEAST_WEIGHT = 1e-3
-"""Lattices of smaller probability are not proposed."""
+"""Lattice types of smaller probability are left out."""
 DRAWS = 64
-"""Cells drawn to find the spread of a proposal."""
+"""Number of cells drawn to calculate the spread of a lattice."""
 
 
 def predict(histogram: Histogram, settings: Settings) -> Prediction:
-    """What the network says of one histogram; the same for the same histogram and settings.
+    """The prediction for one histogram; it is the same for the same histogram and settings.
 
     Raises
     ------
-    ModelError : there is no such model, or its folder is corrupt.
+    ModelError : there is no such model, or its folder is damaged.
     SettingsError : the device does not exist.
-    RadiationError, InputError : the histogram is not for this network; see :func:`prepare.prepare`.
+    RadiationError, InputError : the network cannot take the histogram; see :func:`prepare.prepare`.
     """
     return predict_many([histogram], settings)[0]
 
 
 def predict_many(histograms: Sequence[Histogram], settings: Settings) -> list[Prediction]:
-    """What the network says of each histogram, all in the same batches; raises as :func:`predict`."""
-    import torch
-
+    """The predictions for several histograms, which go through the network together; raises as :func:`predict`."""
     from alphadiffract_plugin import threads
     from alphadiffract_plugin.models import catalogue
 
     threads.limit_torch()
     folder = catalogue.resolve(settings.network.model)
     models, device = loaded(folder, _changed(folder), settings.network.device)
-    model = models[0]
-    copies = settings.network.augmentations
-    inputs = np.concatenate(
-        [
-            augment(
-                prepare(histogram, model.grid, model.normalisation),
-                model.grid,
-                model.normalisation,
-                copies,
-                np.random.default_rng(settings.random_seed),
-            )
-            for histogram in histograms
-        ]
-    )
-    says = {"compact": _compact_says, "open": _open_says}[model.architecture]
+    first, copies = models[0], settings.network.augmentations
+
+    def inputs_of(histogram: Histogram) -> np.ndarray:
+        x = prepare(histogram, first.grid, first.normalisation)
+        return augment(x, first.grid, first.normalisation, copies, np.random.default_rng(settings.random_seed))
+
+    outputs = _outputs(models, device, np.concatenate([inputs_of(histogram) for histogram in histograms]))
+    temperature = float(first.config.get("temperature", 1.0))
+    return [
+        _prediction(
+            folder.name,
+            first.architecture,
+            {key: value[:, copies * i : copies * (i + 1)] for key, value in outputs.items()},
+            temperature,
+        )
+        for i in range(len(histograms))
+    ]
+
+
+def _outputs(models: Sequence[Model], device: Any, inputs: np.ndarray) -> dict[str, np.ndarray]:
+    """The outputs of all members for inputs (N, 2, L), by name, each of shape (members, N, ...)."""
+    import torch
+
+    output_of = {"compact": _compact_output, "open": _open_output}[models[0].architecture]
+    batches = [torch.from_numpy(inputs[i : i + BATCH]).to(device) for i in range(0, len(inputs), BATCH)]
     with torch.inference_mode():
-        parts = [[says(member, torch.from_numpy(part).to(device)) for member in models] for part in _split(inputs)]
-    answers = {  # (members, histograms * copies, ...)
-        key: np.concatenate([np.stack([said[key] for said in part]) for part in parts], axis=1) for key in parts[0][0]
+        parts = [[output_of(model, batch) for model in models] for batch in batches]
+    return {
+        key: np.concatenate([np.stack([output[key] for output in part]) for part in parts], axis=1)
+        for key in parts[0][0]
     }
-    temperature = float(model.config.get("temperature", 1.0))
-    said_of = [{key: value[:, i : i + copies] for key, value in answers.items()} for i in range(0, len(inputs), copies)]
-    return [_prediction(folder.name, model.architecture, said, temperature) for said in said_of]
 
 
-def tempered(probability: np.ndarray, temperature: float) -> np.ndarray:
-    """Probabilities p, shape (..., C), as p^(1/T) / Σ p^(1/T), in the same order: see ``calibrate``."""
-    raised = (probability / probability.max(-1, keepdims=True)) ** (1 / temperature)
-    return raised / raised.sum(-1, keepdims=True)
+def tempered(probability: np.ndarray, temperature: float) -> Floats:
+    """Probabilities p^(1/T) / Σ p^(1/T), from probabilities p of shape (..., C); see ``evaluation.calibrate``."""
+    raised: Floats = (probability / probability.max(-1, keepdims=True)) ** (1 / temperature)
+    normalised: Floats = raised / raised.sum(-1, keepdims=True)
+    return normalised
 
 
 @functools.lru_cache(maxsize=4)
 def loaded(folder: Path, changed: tuple[int, ...], device: str) -> tuple[tuple[Model, ...], Any]:
-    """The members of a model folder on its device, kept for the next call; ``changed`` is when its files changed."""
+    """The members of a model folder and their device, kept for the next call as long as ``changed`` is the same."""
     from alphadiffract_plugin.models import checkpoint
 
     chosen = choose_device(device)
@@ -98,7 +106,7 @@ def loaded(folder: Path, changed: tuple[int, ...], device: str) -> tuple[tuple[M
 
 
 def _changed(folder: Path) -> tuple[int, ...]:
-    """When config and weights of each member last changed, in ns; 0 for one that is not there."""
+    """When config and weights of each member last changed, in ns; 0 for a file that is not there."""
     from alphadiffract_plugin.models.checkpoint import members
 
     files = [part / name for part in members(folder) for name in ("config.json", "model.safetensors")]
@@ -115,14 +123,16 @@ def choose_device(name: str) -> Any:
     import torch
 
     if name == "cuda" and not torch.cuda.is_available():
-        raise SettingsError("torch finds no CUDA device here", fix="choose auto or cpu; `doctor` says what was found")
+        raise SettingsError(
+            "torch finds no CUDA device", fix="choose auto or cpu; `alphadiffract-plugin doctor` lists what it finds"
+        )
     return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
 
 
 def augment(
     x: np.ndarray, grid: Grid, normalisation: Normalisation, copies: int, rng: np.random.Generator
 ) -> np.ndarray:
-    """The input (2, L) as it is, and further copies with a small shift and noise: (copies, 2, L), float32."""
+    """The input (2, L), and copies of it with a small shift and noise, together (copies, 2, L), float32."""
     stack = np.repeat(x[None], copies, axis=0)
     points = np.arange(grid.length)
     for copy in stack[1:]:
@@ -132,11 +142,7 @@ def augment(
     return stack.astype(np.float32)
 
 
-def _split(inputs: np.ndarray) -> list[np.ndarray]:
-    return [inputs[i : i + BATCH] for i in range(0, len(inputs), BATCH)]
-
-
-def _compact_says(model: Model, x: Any) -> dict[str, np.ndarray]:
+def _compact_output(model: Model, x: Any) -> dict[str, np.ndarray]:
     """Probabilities of groups and systems, (N, 230) and (N, 7); means and variances of q, (N, 15, 6)."""
     answer = model.network(x)
     groups = answer.space_group_logits.double().softmax(-1).cpu().numpy()
@@ -148,15 +154,16 @@ def _compact_says(model: Model, x: Any) -> dict[str, np.ndarray]:
     }
 
 
-def systems_from_groups(groups: np.ndarray) -> np.ndarray:
-    """Probabilities of the crystal systems, shape (..., 7), from those of the groups, shape (..., 230)."""
+def systems_from_groups(groups: np.ndarray) -> Floats:
+    """Probabilities of the crystal systems, shape (..., 7), from those of the space groups, shape (..., 230)."""
     from alphadiffract_plugin.models.lattice import system_of_group
 
-    return groups @ np.eye(7)[system_of_group()]
+    systems: Floats = groups @ np.eye(7)[system_of_group()]
+    return systems
 
 
-def _open_says(model: Model, x: Any) -> dict[str, np.ndarray]:
-    """Probabilities of groups and systems, (N, 230) and (N, 7), by heads of their own; Niggli cells (N, 6)."""
+def _open_output(model: Model, x: Any) -> dict[str, np.ndarray]:
+    """Probabilities of groups and systems, (N, 230) and (N, 7), of separate heads; Niggli cells (N, 6)."""
     answer = model.network(x[:, 0])
     return {
         "groups": answer.sg_logits.double().softmax(-1).cpu().numpy(),
@@ -165,17 +172,17 @@ def _open_says(model: Model, x: Any) -> dict[str, np.ndarray]:
     }
 
 
-def _prediction(name: str, architecture: str, answers: dict[str, np.ndarray], temperature: float) -> Prediction:
-    """One prediction from the answers of all members to all copies of one histogram, each (members, copies, ...)."""
-    of_members = answers["groups"].mean(1)
-    said = {key: value.reshape(-1, *value.shape[2:]) for key, value in answers.items()}
-    groups, systems = tempered(of_members.mean(0), temperature), said["systems"].mean(0)
+def _prediction(name: str, architecture: str, outputs: dict[str, np.ndarray], temperature: float) -> Prediction:
+    """One prediction from the outputs of all members for all copies of one histogram, each (members, copies, ...)."""
+    of_members = outputs["groups"].mean(1)
+    every = {key: value.reshape(-1, *value.shape[2:]) for key, value in outputs.items()}
+    groups, systems = tempered(of_members.mean(0), temperature), every["systems"].mean(0)
     if architecture == "compact":
         systems = systems_from_groups(groups)
-        lattices = _lattices_by_type(groups, said["mean"], said["variance"])
+        lattices = _lattices_by_type(groups, every["mean"], every["variance"])
     else:
         first = int(systems.argmax())
-        cell, spread = said["cell"].mean(0), said["cell"].std(0)
+        cell, spread = every["cell"].mean(0), every["cell"].std(0)
         lattices = [LatticeProposal(CRYSTAL_SYSTEMS[first], _six(cell), _six(spread), float(systems[first]))]
     return Prediction(
         crystal_system_probability=systems,
@@ -187,15 +194,15 @@ def _prediction(name: str, architecture: str, answers: dict[str, np.ndarray], te
 
 
 def _lattices_by_type(groups: np.ndarray, mean: np.ndarray, variance: np.ndarray) -> list[LatticeProposal]:
-    """One proposal per lattice type, the most probable first.
+    """One lattice of each type, the most probable first: the means over members and copies.
 
-    The means over members and copies and, by the law of total variance, the spread over them and within each.
+    The variance is that of the means plus the mean of the variances (law of total variance).
     """
     from alphadiffract_plugin.models import lattice
 
     weight = np.bincount(lattice.type_of_group(), weights=groups, minlength=len(lattice.LATTICE_TYPES))
     centre, sigma = mean.mean(0), np.sqrt(variance.mean(0) + mean.var(0)) * lattice.ties()[2]
-    proposals = []
+    proposals: list[LatticeProposal] = []
     for kind in np.argsort(-weight, kind="stable"):
         if weight[kind] < LEAST_WEIGHT and proposals:
             break
@@ -205,25 +212,27 @@ def _lattices_by_type(groups: np.ndarray, mean: np.ndarray, variance: np.ndarray
     return proposals
 
 
-def niggli_cell(q: np.ndarray, sigma: np.ndarray, kind: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Niggli-reduced cell and its standard deviations (Å, degrees) of free parameters (6,) of one lattice type.
+def niggli_cell(q: np.ndarray, sigma: np.ndarray, kind: int) -> tuple[Cell, Cell]:
+    """Niggli-reduced cell and its standard deviations (Å, degrees), from free parameters (6,) of one lattice type.
 
-    The spread is that of cells drawn from independent normal ``q``, all reduced by the same change of axes.
+    The standard deviations are those of cells with normally distributed, independent ``q``, all reduced by the same
+    change of axes.
     """
     import spglib
 
     from alphadiffract_plugin.models import lattice
 
-    conventional = lattice.cell_from_parameters(q[None], kind)[0]
-    basis = primitive_basis(tuple(conventional), lattice.LATTICE_TYPES[kind][1])
+    conventional = _six(lattice.cell_from_parameters(q[None], kind)[0])
+    basis = primitive_basis(conventional, lattice.LATTICE_TYPES[kind][1])
     reduced = spglib.niggli_reduce(basis)
     reduced = basis if reduced is None else reduced
-    change = reduced @ np.linalg.inv(primitive_basis(tuple(conventional), "P"))
+    change = reduced @ np.linalg.inv(primitive_basis(conventional, "P"))
     draws = q + sigma * np.random.default_rng(0).standard_normal((DRAWS, 6))
-    metrics = np.stack([direct_metric_from_cell(cell) for cell in lattice.cell_from_parameters(draws, kind)])
+    metrics = np.stack([direct_metric_from_cell(_six(cell)) for cell in lattice.cell_from_parameters(draws, kind)])
     cells = lattice.cell_from_metric(change @ metrics @ change.T)
     return _six(lattice.cell_from_metric((reduced @ reduced.T)[None])[0]), _six(cells.std(0))
 
 
-def _six(values: np.ndarray) -> tuple[float, ...]:
-    return tuple(float(value) for value in values)
+def _six(values: np.ndarray) -> Cell:
+    a, b, c, alpha, beta, gamma = (float(value) for value in values)
+    return a, b, c, alpha, beta, gamma

@@ -1,8 +1,9 @@
-"""Prepare: a histogram onto the grid that a network was trained on.
+"""Preparation of a histogram: resampled to the grid of a network, background subtracted, scaled.
 
-The way between wavelengths goes through d: sin θ(model) = λ(model) / λ · sin θ, with θ half of two_theta. Heights stay
-as they are: what the change of axis does to a line's area, the Lorentz factors 1/(sin²θ cos θ) of the two wavelengths
-undo exactly; only polarisation is left, and the network has learned to live with that.
+Positions are converted to the wavelength of the grid through d: sin θ(grid) = λ(grid) / λ · sin θ, with θ half of
+two_theta. Heights stay as they are. The change of the axis changes the area of a line just as the ratio of the Lorentz
+factors 1/(sin²θ cos θ) at the two wavelengths does, so that only the polarisation differs; the network is trained with
+such differences.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from alphadiffract_plugin.crystal.bragg import d_from_two_theta, two_theta_at_wavelength
 from alphadiffract_plugin.errors import InputError, RadiationError
 
 if TYPE_CHECKING:
@@ -18,36 +20,36 @@ if TYPE_CHECKING:
     from alphadiffract_plugin.records import Histogram
 
 LEAST_COVERAGE = 0.1
-"""A histogram must cover this share of the model's grid."""
+"""Share of the grid that a histogram must cover at least."""
 BACKGROUND_WINDOW = 1.5
-"""Half width in degrees of Cu Kα1 two_theta, at 40°, of the window of the background: wider than any line."""
+"""Half width of the window of the background subtraction, in degrees at 40° and Cu Kα1; it is wider than any line."""
 
 
 GAP = 8
-"""Neighbouring points further apart than so many steps, of the pattern and of the grid, have a gap between them."""
+"""Points that are more than so many steps of the pattern and of the grid apart have a gap between them."""
 
 
 def prepare(histogram: Histogram, grid: Grid, normalisation: Normalisation) -> np.ndarray:
-    """The network's input, shape (2, L): intensity (0 where not measured), and coverage, 1 where measured, else 0.
+    """The input of the network, shape (2, L): intensity (0 where not measured) and coverage (1 where measured, else 0).
 
     Raises
     ------
-    RadiationError : neutrons; the network knows X-ray intensities only.
-    InputError : the histogram covers too little of the model's grid, or holds no line there.
+    RadiationError : the histogram was measured with neutrons, and the network is trained on X-ray intensities.
+    InputError : the histogram covers too little of the grid, or has no line there.
     """
     if histogram.radiation != "xray":
         raise RadiationError(
-            f"the network was trained on X-ray intensities; this histogram is of {histogram.radiation}s",
-            fix="use an indexer without the network, e.g. `--indexer gsasii`",
+            f"the network is trained on X-ray intensities, but this histogram was measured with {histogram.radiation}s",
+            fix="use an indexer without the network, such as `--indexer gsasii`",
             where=histogram.source or None,
         )
     intensity, coverage = resample(histogram, grid)
     if coverage.mean() < LEAST_COVERAGE:
         raise InputError(
             f"the pattern covers {100 * coverage.mean():.0f} % of the network's range, d from "
-            f"{d_spacing(grid.two_theta_max, grid.wavelength):.2f} to "
-            f"{d_spacing(grid.two_theta_min, grid.wavelength):.2f} Å",
-            fix="check the wavelength; or measure more of that range",
+            f"{d_from_two_theta(grid.two_theta_max, grid.wavelength):.2f} to "
+            f"{d_from_two_theta(grid.two_theta_min, grid.wavelength):.2f} Å",
+            fix="check the wavelength, or measure more of that range",
             where=histogram.source or None,
         )
     measured = coverage > 0
@@ -55,24 +57,13 @@ def prepare(histogram: Histogram, grid: Grid, normalisation: Normalisation) -> n
     return np.stack([normalise(intensity, measured, normalisation, histogram), coverage])
 
 
-def d_spacing(two_theta: float, wavelength: float) -> float:
-    """Spacing d in Å of an angle in degrees at a wavelength in Å (Bragg)."""
-    return wavelength / (2 * np.sin(np.radians(two_theta / 2)))
-
-
-def convert_two_theta(two_theta: np.ndarray, wavelength: float, to_wavelength: float) -> np.ndarray:
-    """Angles in degrees of the same d at another wavelength; NaN where that wavelength cannot reach d."""
-    sine = to_wavelength / wavelength * np.sin(np.radians(np.asarray(two_theta, float) / 2))
-    return 2 * np.degrees(np.arcsin(np.where(sine < 1, sine, np.nan)))
-
-
 def resample(histogram: Histogram, grid: Grid) -> tuple[np.ndarray, np.ndarray]:
-    """Intensity and coverage on the grid, each of shape (L,): the mean over each grid cell of the joined-up points.
+    """Intensity and coverage on the grid, shape (L,) each.
 
-    The mean is exact: a finely measured pattern is averaged, a coarse one interpolated. A region that was left out
-    (see ``GAP``) is not covered.
+    The intensity is the exact mean over each step of the grid of the pattern, interpolated linearly: a fine pattern is
+    averaged, a coarse one interpolated. A gap in the pattern (see ``GAP``) is not covered.
     """
-    x = convert_two_theta(histogram.two_theta, histogram.wavelength, grid.wavelength)
+    x = two_theta_at_wavelength(histogram.two_theta, histogram.wavelength, grid.wavelength)
     x, y = x[np.isfinite(x)], histogram.intensity[np.isfinite(x)]
     centres = np.linspace(grid.two_theta_min, grid.two_theta_max, grid.length)
     if len(x) < 2:
@@ -93,28 +84,31 @@ def resample(histogram: Histogram, grid: Grid) -> tuple[np.ndarray, np.ndarray]:
 
 
 def background(intensity: np.ndarray, grid: Grid) -> np.ndarray:
-    """The slowly varying part, by SNIP (Ryan et al. 1988) of pybaselines; shape as given."""
+    """The smooth background, by the SNIP method (Ryan et al. 1988) of pybaselines, shape (L,)."""
     from pybaselines import Baseline
 
-    cu_width = convert_two_theta(np.array([40 - BACKGROUND_WINDOW, 40 + BACKGROUND_WINDOW]), 1.540593, grid.wavelength)
+    window = [40 - BACKGROUND_WINDOW, 40 + BACKGROUND_WINDOW]
+    cu_width = two_theta_at_wavelength(window, 1.540593, grid.wavelength)
     half_window = max(3, round(float(np.diff(cu_width)[0]) / 2 / grid.step))
     smooth = max(1, half_window // 16)
-    return Baseline().snip(
-        intensity, max_half_window=half_window, decreasing=True, smooth_half_window=smooth, filter_order=2
-    )[0]
+    return np.asarray(
+        Baseline().snip(
+            intensity, max_half_window=half_window, decreasing=True, smooth_half_window=smooth, filter_order=2
+        )[0]
+    )
 
 
 def normalise(
     intensity: np.ndarray, measured: np.ndarray, normalisation: Normalisation, histogram: Histogram
 ) -> np.ndarray:
-    """Intensities (L,) scaled as the model's config says, 0 where not measured."""
+    """Intensities (L,) scaled as the config of the model says, 0 where not measured."""
     y = np.maximum(intensity[measured], normalisation.floor)
     if normalisation.subtract_minimum:
         y = y - y.min()
     if not y.max() > 0:
         raise InputError(
-            "no line stands above the background in the network's range",
-            fix="check the file's columns, the wavelength and the background",
+            "no line stands above the background in the range of the network",
+            fix="check the columns of the file, the wavelength and the background",
             where=histogram.source or None,
         )
     y = y / y.max()

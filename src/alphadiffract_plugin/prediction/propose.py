@@ -1,10 +1,10 @@
-"""Turn the network's coarse lattices into cells: conventional ones to show, and trials pulled onto the lines."""
+"""Trial cells from the approximate lattices of the network, refined against the observed lines."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from alphadiffract_plugin.crystal.bravais import LATTICES, bravais_from_basis, primitive_basis
+from alphadiffract_plugin.crystal.bravais import LATTICES, BravaisCell, bravais_from_basis, primitive_basis
 from alphadiffract_plugin.crystal.cells import metric_from_cell
 from alphadiffract_plugin.crystal.symmetry import lattice_family
 from alphadiffract_plugin.indexing.refine_cells import Trial, pull_onto_lines
@@ -13,17 +13,18 @@ from alphadiffract_plugin.records import LatticeProposal, Peaks, Prediction
 from alphadiffract_plugin.settings import Settings
 
 _DRAWS = 400
-"""Cells drawn around a proposal; least squares reaches a few per cent, the network's spread is wider."""
+"""Cells drawn around a lattice of probability 1: least squares corrects errors of a few per cent, and the spread of the
+network is wider."""
 _TOLERANCES = (1e-3, 0.01, 0.03, 0.1)
-"""Fractions by which the proposal's lattice points may move to reach the symmetry of its crystal system."""
+"""Relative tolerances, tried in turn, within which the lattice must have the symmetry of its crystal system."""
 _SLANTED = {4: {3: (0, 2)}, 6: {3: (1, 2), 4: (0, 2), 5: (0, 1)}}
-"""By number of free parameters: each that belongs to an angle, and those of the two edges beside it."""
+"""For lattices with so many free parameters: those that depend on an angle, and those of the two edges beside it."""
 
 
 def trials_from_prediction(prediction: Prediction, peaks: Peaks, settings: Settings) -> list[Trial]:
-    """The network's lattices, drawn around within their spread and pulled onto the lines, best score first.
+    """Cells drawn around the lattices of the network, within their spread, and refined; best score first.
 
-    More cells are drawn around the more probable lattices. Deterministic for ``settings.random_seed``.
+    More cells are drawn around more probable lattices. The result depends on ``settings.random_seed`` alone.
     """
     observed = observed_from_peaks(peaks, settings.search.lines)
     rng = np.random.default_rng(settings.random_seed)
@@ -45,8 +46,8 @@ def trials_from_prediction(prediction: Prediction, peaks: Peaks, settings: Setti
     return sorted(trials, key=lambda trial: -trial.score)
 
 
-def bravais_of_proposal(proposal: LatticeProposal) -> object | None:
-    """The Bravais lattice and conventional cell of a lattice that the network proposes; None if it is no lattice."""
+def bravais_of_proposal(proposal: LatticeProposal) -> BravaisCell | None:
+    """The Bravais lattice and conventional cell of a lattice of the network; None if it lacks its symmetry."""
     family = lattice_family(proposal.crystal_system)
     basis = primitive_basis(proposal.cell, "P")
     for tolerance in _TOLERANCES:
