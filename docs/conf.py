@@ -30,6 +30,13 @@ highlight_language = "none"
 autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
 autodoc_class_signature = "separated"
+autodoc_type_aliases = {
+    "npt.ArrayLike": "ArrayLike",
+    "Floats": "alphadiffract_plugin.arrays.Floats",
+    "Ints": "alphadiffract_plugin.arrays.Ints",
+    "Bools": "alphadiffract_plugin.arrays.Bools",
+    "Cell": "alphadiffract_plugin.crystal.cells.Cell",
+}
 autodoc_default_options = {"exclude-members": "__init__, __new__"}
 add_module_names = False
 toc_object_entries_show_parents = "hide"
@@ -42,8 +49,11 @@ nitpick_ignore_regex = [
         "py:.*",
         r"(np|npt|numpy|pathlib|typing|collections|types|enum|argparse|typer|pluggy|torch|gemmi|rich|cattrs)\..*",
     ),
-    ("py:.*", r"(Path|Any|Callable|Iterable|Iterator|Sequence|Mapping|Literal|Self|ClassVar|ModuleType|optional)"),
+    (
+        "py:.*",
+        r"(Path|Any|ArrayLike|Callable|Iterable|Iterator|Sequence|Mapping|Literal|Self|ClassVar)",
+    ),
     # Our own functions that have no page, named with their module; and names of types.
     ("py:func", r"\w+\.\w+"),
-    ("py:class", r"(.*\.)?(Floats|Ints|Bools|Operations|Value)"),
+    ("py:class", r"(.*\.)?(Operations|Value)"),
 ]

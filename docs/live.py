@@ -24,7 +24,7 @@ from sphinx.pycode import ModuleAnalyzer
 from sphinx.util.docutils import SphinxDirective
 from sphinx.util.nodes import make_refnode
 
-WIDTH = 88
+WIDTH = 92
 """Columns of the help texts."""
 SECTIONS = ("Parameters", "Returns", "Yields", "Raises")
 """Headings in docstrings that become field lists."""
@@ -41,7 +41,7 @@ def help_text(*command: str) -> str:
     app.rich_markup_mode = None
     out = io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.suppress(SystemExit):
-        app([*command, "--help"], prog_name="alphadiffract-plugin")
+        app([*command, "--help"], prog_name="alphadiffract-plugin", max_content_width=WIDTH)
     return textwrap.dedent(out.getvalue()).strip("\n")
 
 
@@ -121,6 +121,12 @@ def fields_from_docstring(app: Sphinx, what: str, name: str, obj: object, option
     lines[:] = [BAR.sub(r"\\|", line) for line in [*text, "", *entries, ""]]
 
 
+def plain_alias(app: Sphinx, what: str, name: str, obj: object, options: object, signature: str, returns: str) -> Any:
+    """Undo what Sphinx 9 makes of an alias within a union: ``TypeAliasForwardRef('ArrayLike') | None``."""
+    parts = (signature, returns)
+    return tuple(part and re.sub(r"TypeAliasForwardRef\('(?:[\w.]+\.)?(\w+)'\)", r"\1", part) for part in parts)
+
+
 def full_name(error: str) -> str:
     """Where an error is documented, so that its name becomes a link."""
     from alphadiffract_plugin import errors
@@ -145,5 +151,6 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_directive("command-help", CommandHelp)
     app.add_directive("settings-table", SettingsTable)
     app.connect("autodoc-process-docstring", fields_from_docstring)
+    app.connect("autodoc-process-signature", plain_alias)
     app.connect("missing-reference", resolve_alias)
     return {"parallel_read_safe": True}
