@@ -273,7 +273,10 @@ def test_a_fit_that_ends_early_leaves_the_users_limits_and_all_reflections(lab6_
     assert histogram.data["Limits"][1] == before
     reflections = len(histogram.data["Reflection Lists"]["candidate_1"]["RefList"])
     assert reflections > 18
-    assert f"with all {reflections} reflections, this cell and these widths, Rwp is {histogram.get_wR():.1f}" in keeps
+    assert (
+        f"with all {reflections} reflections and with this cell and these widths, Rwp is {histogram.get_wR():.1f}"
+        in keeps
+    )
     assert keeps in project.data["Notebook"]["data"][-1]
     assert histogram.get_wR() < 15
     with gsasii.quiet():

@@ -116,7 +116,7 @@ def test_a_fit_that_settles_at_a_high_rwp_says_what_it_means(lab6, held, monkeyp
         settled = LeBailResult(True, 61.0, 61.0, gof, None, None, (), ())
         monkeypatch.setattr(open_projects, "fit_by_lebail", lambda *_, settled=settled, **__: settled)
         report = gsasii.refine(project, histogram, phase, result, control=control)
-        meant = f"The fit settled at Rwp 61.0 %, {gof:.1f} times what noise alone would leave: {meaning}."
+        meant = f"The fit settled at Rwp 61.0 %, {gof:.1f} times what the noise alone would leave: {meaning}."
         assert report.notes == (meant, *report.control.verdict)
 
 

@@ -133,4 +133,4 @@ def test_the_menu_leads_to_the_cells_and_the_ticked_ones_become_phases(window, t
 def test_a_file_that_is_no_answer_is_reported_in_the_window(window, tmp_path):
     (tmp_path / "list.json").write_text("[1, 2]")
     [message] = window(tmp_path / "list.json")["refused"]
-    assert "this JSON holds something else, no answer of alphadiffract-plugin; give the NAME.json" in message
+    assert "this JSON holds something else, not an answer of alphadiffract-plugin; give the NAME.json" in message

@@ -4,7 +4,10 @@ The files of instrument makers are written here in their least form; geddes and 
 """
 
 import struct
+import sys
 import zipfile
+from importlib.machinery import ModuleSpec
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
@@ -466,15 +469,12 @@ def test_rietx_reads_what_nobody_else_can_where_it_is_installed(points, tmp_path
     (tmp_path / "stoe.raw").write_bytes(b"RAW_1.06\0\0\0" + bytes(2000))
     with pytest.raises(InputError, match="unknown format"):
         histogram_from_file(tmp_path / "stoe.raw", wavelength="CuKa1")
-    (tmp_path / "rietx.py").write_text(
-        "from types import SimpleNamespace\n"
-        "def read_pattern(path):\n"
-        "    y = [1 + (i == 9) for i in range(300)]\n"
-        "    x = [10 + 0.1 * i for i in range(300)]\n"
-        "    meta = {'anode': 'Mo', 'wavelength': '0.709319', 'wavelength_alpha2': '0.71361'}\n"
-        "    return SimpleNamespace(two_theta=x, tof=None, intensity=y, sigma=None, metadata=meta)\n"
-    )
-    monkeypatch.syspath_prepend(tmp_path)
+    x, y = [10 + 0.1 * i for i in range(300)], [1 + (i == 9) for i in range(300)]
+    known = {"anode": "Mo", "wavelength": "0.709319", "wavelength_alpha2": "0.71361"}
+    rietx = ModuleType("rietx")
+    rietx.__spec__ = ModuleSpec("rietx", None)
+    rietx.read_pattern = lambda path: SimpleNamespace(two_theta=x, tof=None, intensity=y, sigma=None, metadata=known)
+    monkeypatch.setitem(sys.modules, "rietx", rietx)
     histogram = histogram_from_file(tmp_path / "stoe.raw")
     assert (len(histogram.two_theta), histogram.wavelengths) == (300, (0.709319, 0.71361))
     assert "rietx; wavelength from the file" in histogram.source
