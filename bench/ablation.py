@@ -1,12 +1,12 @@
-"""Train variants of one configuration on one budget, score each alike, and print the table.
+"""Train variants of one configuration on the same number of patterns, evaluate them alike, and print a table.
 
     python bench/ablation.py BASE.toml -o DIR [--benchmark INDEX.csv] [--patterns N] [--minutes M] [--only NAME ...]
 
-BASE.toml is the configuration of `alphadiffract-plugin train`; a variant replaces some of its keys (``VARIANTS``). Each
-variant is trained by that command in a process of its own, then judged by `alphadiffract-plugin evaluate`: on simulated
-patterns of the validation split of BASE's structures, the same for all, with BASE's preset of effects, and on the
-measured patterns of INDEX.csv, the network alone. Variants see the same number of patterns; minutes are reported.
-Run it again with the same arguments, and it goes on where it stopped; a finished variant is not run again.
+BASE.toml is a configuration of `alphadiffract-plugin train`; a variant replaces some of its keys (``VARIANTS``). Each
+variant is trained by that command in a process of its own and evaluated by `alphadiffract-plugin evaluate`: on
+simulated patterns of the validation split of the structures of BASE, the same for all, with the effects of BASE, and on
+the measured patterns of INDEX.csv. All variants see the same number of patterns; the table gives the minutes. A second
+run with the same arguments continues where the first stopped; a finished variant is not run again.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from pathlib import Path
 from typing import Any
 
 PUBLISHED = {"learning_rate": 2e-4, "weight_decay": 0.01}
-"""Of AdamW in AlphaDiffract (arXiv:2603.23367)."""
+"""Settings of AdamW in AlphaDiffract (arXiv:2603.23367)."""
 
 
 @dataclass(frozen=True)
 class Variant:
-    """What is done otherwise than in BASE."""
+    """A change to the configuration BASE."""
 
-    said: str
-    """What the table calls it."""
+    label: str
+    """Its name in the table."""
     changes: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Keys of a section to replace; the section ``network`` is replaced whole where it names an architecture."""
 
@@ -43,7 +43,7 @@ VARIANTS = {
     "random": Variant("random crystals alone", {"data": {"random": 1.0}}),
     "mix": Variant("half real, half random", {"data": {"random": 0.5}}),
     "paper-effects": Variant("effects of the paper", {"effects": {"preset": "paper"}}),
-    "natural": Variant("space groups as frequent as they are", {"data": {"temper": 1.0}}),
+    "natural": Variant("natural frequency of space groups", {"data": {"temper": 1.0}}),
     "no-system": Variant("without the crystal-system term", {"loss": {"crystal_system": 0.0}}),
     "no-lattice": Variant("without the lattice term", {"loss": {"lattice": 0.0}}),
     "no-average": Variant("last weights, no running average", {"training": {"average": 0.0}}),
@@ -73,12 +73,12 @@ def main(argv: list[str] | None = None) -> int:
     failed = []
     for name in args.only or VARIANTS:
         folder = args.output / name
-        print(f"{name}: {VARIANTS[name].said}", file=sys.stderr)
+        print(f"{name}: {VARIANTS[name].label}", file=sys.stderr)
         try:
             train(
                 settings_of(args.base, VARIANTS[name], args.patterns), folder, minutes=args.minutes, device=args.device
             )
-            judge(folder, args.base, args.benchmark, each=args.each, device=args.device)
+            evaluate(folder, args.base, args.benchmark, each=args.each, device=args.device)
         except subprocess.CalledProcessError as error:
             failed.append(name)
             print(f"{name} failed: {' '.join(error.cmd[1:])}", file=sys.stderr)
@@ -129,7 +129,7 @@ def evaluation_of(each: int, benchmark: Path | None) -> str:
     return f"evaluation-{each}{'-measured' if benchmark else ''}"
 
 
-def judge(folder: Path, base: Path, benchmark: Path | None, *, each: int, device: str) -> None:
+def evaluate(folder: Path, base: Path, benchmark: Path | None, *, each: int, device: str) -> None:
     """Evaluate a variant; nothing where that was done for the same patterns."""
     from alphadiffract_plugin.models.training.toml import Document
 
@@ -150,14 +150,14 @@ def command(*words: str) -> None:
 
 
 def table(output: Path, evaluation: str) -> str:
-    """The table of all variants that were judged, in Markdown."""
+    """The table of all variants that were evaluated, in Markdown."""
     lines = [HEAD, "|---" * (HEAD.count("|") - 1) + "|"]
     for name, variant in VARIANTS.items():
         file = output / name / evaluation / "evaluation.json"
         if file.exists():
             sections = {s["kind"]: s["figures"]["all"] for s in json.loads(file.read_text())["sections"]}
             made = json.loads((output / name / "run" / "model" / "config.json").read_text())["provenance"]
-            cells = [variant.said, f"{made['patterns_seen']:,}", f"{made['minutes']:.1f}"]
+            cells = [variant.label, f"{made['patterns_seen']:,}", f"{made['minutes']:.1f}"]
             cells += figures(sections.get("simulated")) + figures(sections.get("measured"))
             lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
@@ -167,11 +167,11 @@ def figures(row: dict[str, Any] | None) -> list[str]:
     """Three shares with half the width of their intervals, per cent, and the mean hops."""
     if row is None:
         return ["-"] * 4
-    told = []
+    cells = []
     for key in ("crystal_system@1", "space_group@1", "space_group@5"):
         low, high = row[key]["wilson95"]
-        told.append(f"{row[key]['percent']:.1f} ± {(high - low) / 2:.1f}")
-    return [*told, f"{row['hops_mean']:.2f}"]
+        cells.append(f"{row[key]['percent']:.1f} ± {(high - low) / 2:.1f}")
+    return [*cells, f"{row['hops_mean']:.2f}"]
 
 
 if __name__ == "__main__":

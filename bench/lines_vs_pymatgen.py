@@ -2,8 +2,8 @@
 
     python bench/lines_vs_pymatgen.py STRUCTURES.parquet... [--number 200] [--seed 0] [--worst 5]
 
-As many structures of each crystal system as can be. Same settings on both sides: Cu Kα1 from 2θ = 5 to 80 degrees,
-atoms at rest, the Lorentz-polarisation factor and the form factors of pymatgen (ours are an argument of
+The structures are spread evenly over the crystal systems. Both sides have the same settings: Cu Kα1 from 2θ = 5 to 80
+degrees, atoms at rest, and the Lorentz-polarisation factor and the form factors of pymatgen (ours are an argument of
 ``all_lines``). A structure passes if every line stands within 1e-6 of its d on the other side and the heights differ by
 less than 1 % of the strongest. Prints the worst; the exit code is 0 if all pass.
 """
@@ -30,21 +30,21 @@ WAVELENGTH = 1.54056
 RANGE = (5.0, 80.0)
 """Degrees of two_theta."""
 POSITION, HEIGHT = 1e-6, 0.01
-"""What passes: relative difference of d, difference of height over the strongest."""
+"""Largest relative difference of d, and difference of height over the strongest, that pass."""
 FAINT = 2e-5
-"""Lines below so much of the strongest have no place to be compared: pymatgen drops them below 1e-5."""
+"""Lines weaker than this part of the strongest are not compared, because pymatgen drops those below 1e-5."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """One structure on both sides."""
+    """The comparison of one structure."""
 
     id: str
-    """Of the structure."""
+    """Id of the structure."""
     space_group: int
     """1 to 230."""
     lines: int
-    """Lines of ours in the range."""
+    """Number of our lines in the range."""
     position: float
     """Largest difference of d, relative."""
     height: float
@@ -69,7 +69,7 @@ def pymatgen_form_factor(number: Tensor, stol2: Tensor) -> Tensor:
 
 
 def expanded(structures: Structures, index: int) -> Structure:
-    """A structure as pymatgen has it, every atom written out."""
+    """A structure of pymatgen with every atom of the cell."""
     from pymatgen.core import Element, Lattice, Structure
 
     from alphadiffract_plugin.models.simulation.symmetry import DENOMINATOR, all_operations
@@ -90,7 +90,7 @@ def expanded(structures: Structures, index: int) -> Structure:
 
 
 def chosen(structures: Structures, number: int, seed: int) -> np.ndarray:
-    """Indices of as many structures of each crystal system as can be."""
+    """Indices of structures, spread evenly over the crystal systems."""
     from alphadiffract_plugin.models import lattice
 
     system = lattice.system_of_group()[structures.space_group - 1]
@@ -103,7 +103,7 @@ def chosen(structures: Structures, number: int, seed: int) -> np.ndarray:
 
 
 def compare(structures: Structures, which: np.ndarray) -> list[Comparison]:
-    """Both sides of each structure; ours in one batch."""
+    """Compare each structure; ours are simulated in one batch."""
     from pymatgen.analysis.diffraction.xrd import XRDCalculator
 
     from alphadiffract_plugin.models.simulation.lines import atoms_from_structures

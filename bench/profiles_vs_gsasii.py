@@ -1,10 +1,10 @@
-"""Simulate crystals with GSAS-II and with ours, everything alike, and print how well the patterns agree.
+"""Simulate crystals with GSAS-II and with our simulation, with equal parameters, and print how well the patterns agree.
 
     python bench/profiles_vs_gsasii.py STRUCTURES.parquet [--count N] [--seed S]
 
-Both get the same U, V, W, X, Y, SH/L, size, microstrain, Kα doublet, polarisation and B; no texture, background or
-noise. GSAS-II gets every atom of the cell in P 1, so that symmetry is not taken from us. Its form factors are not
-ours, and it knows anomalous scattering, which the simulation leaves out. Agreement is the correlation of the two
+Both use the same U, V, W, X, Y, SH/L, size, microstrain, Kα doublet, polarisation and B; no texture, background or
+noise. GSAS-II gets every atom of the cell in P 1, so that it does not depend on our symmetry. Its form factors
+differ, and it includes anomalous scattering, which the simulation leaves out. Agreement is the correlation of the two
 patterns from 5 to 80 degrees at Cu Kα; needs GSAS-II and pyarrow.
 """
 
@@ -28,7 +28,7 @@ INSTRUMENT = {
     **{"Polariz.": 0.5, "U": 8.0, "V": -4.0, "W": 6.0, "X": 1.0, "Y": 2.0, "Z": 0.0, "SH/L": 0.002, "Azimuth": 0.0},
 }
 MOST_ATOMS = 60
-"""A cell in P 1 with more is left out: GSAS-II would take too long."""
+"""Structures with more atoms in the cell are left out, because GSAS-II would take too long."""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -151,7 +151,7 @@ def cif_in_p1(structures: Any, row: int) -> str:
 
 
 def distinct(images: np.ndarray, count: int) -> np.ndarray:
-    """Images (I, 3) that are not another's, as many as the atom's multiplicity says."""
+    """The distinct images among (I, 3); their number must be the multiplicity of the atom."""
     apart = images[:, None] - images
     near = np.abs(apart - np.round(apart)).max(-1) < 1e-3
     kept = images[~np.tril(near, -1).any(1)]

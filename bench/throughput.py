@@ -1,11 +1,11 @@
-"""How fast each part of training is, on the CPU and, where there is one, on the GPU; prints Markdown.
+"""Measure the speed of each part of training on the CPU and, if there is one, on the GPU; prints Markdown.
 
     python bench/throughput.py [--config FILE.toml] [--json FILE] [--seconds S] [--devices cpu cuda]
 
-Each row is repeated for about S seconds after a warm-up, and the best of three such runs is given: on a machine that
-others use too, quote ratios of rows, not the rows. The share of the simulation in a training step is of the time that
-the same steps take, drawing against learning, each waited for. FILE.toml is a configuration of `train`, by default
-examples/train_tiny.toml with the full-sized network and batches of 64 (1,024 on a GPU).
+Each row is repeated for about S seconds after a warm-up, and the best of three such runs is given; on a shared machine
+only the ratios of rows are reliable. The share of the simulation in a training step is the time for drawing the
+patterns over that of the whole steps, with the device synchronised after each part. FILE.toml is a configuration of
+`train`, by default examples/train_tiny.toml with the full-sized network and batches of 64 (1,024 on a GPU).
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def settings_of(config: Path | None, device: str) -> Any:
 
 
 def name_of(device: str) -> str:
-    """What the table calls a device."""
+    """Name of a device in the table."""
     import torch
 
     if device == "cuda":
@@ -111,7 +111,7 @@ def training(settings: Any, device: str, seconds: float) -> Iterator[tuple[str, 
     from alphadiffract_plugin.models.training.session import make_fabric, with_shards
     from alphadiffract_plugin.models.training.trainer import Trainer
 
-    for said, share in (("structures", 0.0), ("the configured mix", settings.data.random)):
+    for label, share in (("structures", 0.0), ("the configured mix", settings.data.random)):
         run = dataclasses.replace(settings, data=dataclasses.replace(settings.data, random=share))
         fabric = make_fabric(run, device)
         run = with_shards(run, fabric.world_size)
@@ -125,8 +125,8 @@ def training(settings: Any, device: str, seconds: float) -> Iterator[tuple[str, 
         while steps < 3 or whole < 3 * seconds:
             parts = step_seconds(trainer)
             drawing, whole, steps = drawing + parts[0], whole + sum(parts), steps + 1
-        yield f"patterns trained, {said}", steps * run.training.batch / whole
-        yield f"share of simulation in a step, {said}", drawing / whole
+        yield f"patterns trained, {label}", steps * run.training.batch / whole
+        yield f"share of simulation in a step, {label}", drawing / whole
 
 
 def networks(place: Any, seconds: float) -> Iterator[tuple[str, float]]:
@@ -153,7 +153,7 @@ def networks(place: Any, seconds: float) -> Iterator[tuple[str, float]]:
 
 
 def released(device: str, seconds: float) -> Iterator[tuple[str, float]]:
-    """The default model as `index` asks it: preparation, all members, every augmented copy."""
+    """The default model as `index` uses it: preparation, all members, every augmented copy."""
     import torch
 
     from alphadiffract_plugin.load import histogram_from_file
@@ -164,9 +164,9 @@ def released(device: str, seconds: float) -> Iterator[tuple[str, float]]:
     settings = Settings(network=NetworkSettings(device=device))
     histogram = histogram_from_file(EXAMPLE.parent / "data" / "pbso4_xray.xye", wavelength="CuKa")
     members = len(checkpoint.members(catalogue.resolve(settings.network.model)))
-    told = f"{members} member{'s' * (members > 1)}, {settings.network.augmentations} copies"
+    texts = f"{members} member{'s' * (members > 1)}, {settings.network.augmentations} copies"
     rate = per_second(lambda: predict(histogram, settings), torch.device(device), seconds)
-    yield f"measured patterns, default model, {told}", rate
+    yield f"measured patterns, default model, {texts}", rate
 
 
 def per_second(work: Callable[[], Any], place: Any, seconds: float) -> float:
@@ -190,8 +190,8 @@ def table(columns: dict[str, dict[str, float]]) -> str:
     lines = ["| per second | " + " | ".join(columns) + " |", "|---" * (1 + len(columns)) + "|"]
     for row in dict.fromkeys(name for figures in columns.values() for name in figures):
         cells = [figures.get(row) for figures in columns.values()]
-        told = ["" if c is None else f"{100 * c:.0f} %" if row.startswith("share") else f"{c:,.0f}" for c in cells]
-        lines.append(f"| {row} | {' | '.join(told)} |")
+        texts = ["" if c is None else f"{100 * c:.0f} %" if row.startswith("share") else f"{c:,.0f}" for c in cells]
+        lines.append(f"| {row} | {' | '.join(texts)} |")
     return "\n".join(lines)
 
 

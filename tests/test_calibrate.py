@@ -11,14 +11,14 @@ import pytest
 
 from alphadiffract_plugin.evaluation import calibrate
 from alphadiffract_plugin.models import catalogue, checkpoint
-from alphadiffract_plugin.models.training.figures import Judged
+from alphadiffract_plugin.models.training.figures import Evaluated
 from alphadiffract_plugin.prediction.predict import predict, systems_from_groups, tempered
 from alphadiffract_plugin.settings import NetworkSettings, Settings
 
 RNG_SEED, PATTERNS = 20261121, 3000
 
 
-def judged(temperature: float) -> Judged:
+def evaluated(temperature: float) -> Evaluated:
     """Answers to made-up patterns, whose truth is drawn from their probabilities once these are tempered."""
     rng = np.random.default_rng(RNG_SEED)
     groups = rng.dirichlet(np.full(230, 0.03), PATTERNS)
@@ -26,13 +26,13 @@ def judged(temperature: float) -> Judged:
     right = np.eye(230, dtype=bool)[true]
     systems = systems_from_groups(groups)
     cells = np.full((PATTERNS, 6), np.nan)
-    return Judged(groups, systems, cells, right, systems_from_groups(right.astype(float)).argmax(1), cells)
+    return Evaluated(groups, systems, cells, right, systems_from_groups(right.astype(float)).argmax(1), cells)
 
 
 @pytest.mark.parametrize("temperature", [0.6, 1.0, 2.0])
 def test_the_temperature_that_spoiled_the_answers_is_found(temperature):
     """3000 patterns tell it to a few per cent, and only the right one leaves no more error than chance."""
-    answers = judged(temperature)
+    answers = evaluated(temperature)
     found = calibrate.temperature_of(answers)
     assert found == pytest.approx(temperature, rel=0.06)
     chance = calibrate.errors_of_chance(answers, tempered(answers.space_group, found), seed=1)

@@ -162,7 +162,7 @@ def test_fewer_structures_than_patterns_are_drawn_again_with_other_effects(angle
         (("empty.cif",), "correct the CIF"),
     ],
 )
-def test_bad_input_leaves_with_2_a_mend_and_nothing_written(tmp_path, monkeypatch, capsys, arguments, fix):
+def test_bad_input_exits_with_2_says_how_to_fix_it_and_writes_nothing(tmp_path, monkeypatch, capsys, arguments, fix):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "empty.cif").write_text("")
     assert run(*arguments, "-o", "out") == 2

@@ -191,7 +191,7 @@ def test_many_crystals_are_judged_in_several_processes_and_come_out_the_same(fol
         (["a.cif"], "none of the structures was kept", "read the reasons in"),
     ],
 )
-def test_a_folder_without_crystals_is_an_error_with_a_mend(files, told, fix, folder, build):
+def test_a_folder_without_crystals_is_an_error_that_says_how_to_fix_it(files, told, fix, folder, build):
     for name in files:
         (folder / name).write_text("")
     done, rows, _ = build()
@@ -207,15 +207,15 @@ def test_output_that_is_there_or_cannot_be_written_is_refused_before_the_work(fo
     table = cli("structures", "build", folder, "-o", tmp_path / "out.csv")
     assert table.code == 2 and "-o out.parquet" in table.err and not (tmp_path / "out.csv").exists()
     nowhere = cli("structures", "build", folder, "-o", tmp_path / "missing" / "out.parquet")
-    assert nowhere.code == 2 and "no such folder" in nowhere.err
+    assert nowhere.code == 2 and "this folder does not exist" in nowhere.err
 
 
-def test_wrong_options_are_told_with_the_mend(folder, build):
+def test_wrong_options_are_reported_with_how_to_fix_them(folder, build):
     cif(folder / "rutile.cif", *RUTILE)
     done, _, _ = build("--origin", "guess")
     assert done.code == 2 and "experiment" in done.err
     done, _, _ = build("--stable")
-    assert done.code == 2 and "name 'mp' as a source" in done.err
+    assert done.code == 2 and "add the source mp" in done.err
 
 
 def client(monkeypatch, search):
@@ -261,7 +261,7 @@ def test_the_materials_project_is_asked_through_its_client(cli, monkeypatch, tmp
     assert np.isclose(found.cell[0, 0], 5.44)
 
 
-def test_the_materials_project_without_client_or_key_tells_the_mend(cli, monkeypatch, tmp_path):
+def test_the_materials_project_without_client_or_key_says_how_to_fix_it(cli, monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "mp_api", None)
     done = cli("structures", "build", "mp", "-o", tmp_path / "mp.parquet")
     assert done.code == 2 and "pip install mp-api" in done.err

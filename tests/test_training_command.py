@@ -138,8 +138,8 @@ def test_a_network_that_looks_beyond_80_degrees_is_fed_lines_there(tiny, example
     lines = data.source.draw(50, torch.Generator().manual_seed(1))
     d = 1 / (lines.hkl @ lines.basis).norm(dim=-1)[lines.intensity > 0]
     assert 0.82 < d.min() < 0.85  # λ / 2 / sin 65° is 0.8500 Å, and there is room for shifts
-    judged = list(session.validation_batches(settings, data, torch.device("cpu")))[0]
-    beyond = judged.x[:, 0, int(4096 * 90 / 125) :]  # from 95 degrees on
+    evaluated = list(session.validation_batches(settings, data, torch.device("cpu")))[0]
+    beyond = evaluated.x[:, 0, int(4096 * 90 / 125) :]  # from 95 degrees on
     assert (beyond.amax(1) > 0.02).float().mean() > 0.5
 
 
@@ -187,7 +187,7 @@ def test_a_full_disk_leaves_the_checkpoint_before_it(trained, tmp_path, monkeypa
     assert folder.load()["step"] == 7 and [p.name for p in tmp_path.iterdir()] == ["checkpoint.pt"]
 
 
-def test_a_damaged_checkpoint_is_told(tmp_path):
+def test_a_damaged_checkpoint_is_reported(tmp_path):
     from alphadiffract_plugin.errors import TrainingError
 
     (tmp_path / "checkpoint.pt").write_bytes(b"no checkpoint")
@@ -217,7 +217,7 @@ def test_a_run_goes_on_with_its_own_instrument_and_says_so(trained, tmp_path, cl
         (("--config", "x.toml", "--minutes", "0"), "give a number above 0"),
     ],
 )
-def test_what_makes_no_run_is_refused_with_the_mend(cli, arguments, told):
+def test_what_makes_no_run_is_refused_and_the_message_says_how_to_fix_it(cli, arguments, told):
     answer = cli("train", *arguments)
     assert answer.code == 2 and told in answer.err
 

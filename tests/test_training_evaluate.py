@@ -14,7 +14,7 @@ from alphadiffract_plugin.models.compact_network import CompactConfig, CompactNe
 from alphadiffract_plugin.models.grid import COMPACT_GRID, OPEN_GRID  # noqa: E402
 from alphadiffract_plugin.models.open_network import OpenConfig, OpenNetwork  # noqa: E402
 from alphadiffract_plugin.models.training.figures import (  # noqa: E402
-    Judged,
+    Evaluated,
     by_system,
     calibration,
     figures,
@@ -30,7 +30,7 @@ ROWS = {  # of tests/data: two_theta axis at 0.729568 Å, Niggli cells of the li
 }
 
 
-def answers(said: list[int], true: list[set[int]], *, sure: float = 1.0) -> Judged:
+def answers(said: list[int], true: list[set[int]], *, sure: float = 1.0) -> Evaluated:
     """Of a network that gives one group ``sure`` and spreads the rest; 0 is no answer."""
     groups = np.zeros((len(said), 230))
     for i, group in enumerate(said):
@@ -42,7 +42,7 @@ def answers(said: list[int], true: list[set[int]], *, sure: float = 1.0) -> Judg
         right[i, [n - 1 for n in numbers]] = True
     system = lattice.system_of_group()[[min(numbers) - 1 for numbers in true]]
     cell = np.tile([4.0, 4.0, 4.0, 90.0, 90.0, 90.0], (len(said), 1))
-    return Judged(groups, groups @ np.eye(7)[lattice.system_of_group()], cell, right, system, cell)
+    return Evaluated(groups, groups @ np.eye(7)[lattice.system_of_group()], cell, right, system, cell)
 
 
 @pytest.fixture
@@ -81,8 +81,8 @@ def test_the_intervals_are_those_of_the_published_figures():
 
 
 def test_a_wrong_group_is_counted_by_its_hops_and_an_alternative_is_right():
-    judged = answers([62, 33, 221, 78], [{62}, {62}, {62}, {76, 78}])
-    row = figures(judged)
+    evaluated = answers([62, 33, 221, 78], [{62}, {62}, {62}, {76, 78}])
+    row = figures(evaluated)
     assert row["space_group@1"]["percent"] == 50  # Pnma for Pnma, and P43 where P41 and P43 both count
     assert row["hops"] == {"0": 2, "1": 1, "2": 0, "3": 0, "4": 1, "5": 0, "6": 0}  # a tilted perovskite called cubic
     assert row["within_1_hops"]["percent"] == 75 and row["hops_mean"] == 1.25

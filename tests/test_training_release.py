@@ -71,10 +71,10 @@ def test_a_released_run_answers_as_before_in_half_the_bytes(run_of, tmp_path, cl
 def test_the_card_says_what_was_measured_and_trained_on_and_how_to_make_it_again(run_of, tmp_path, cli, examples):
     run = run_of("tiny", seed=7)
     structures = examples / "structures_3dsc.parquet"
-    cli("evaluate", run, "--structures", structures, "--each", 2, "--device", "cpu", "-o", tmp_path / "judged")
-    cli("release", run, "-o", tmp_path / "out", "--name", "tiny-1", "--evaluation", tmp_path / "judged")
+    cli("evaluate", run, "--structures", structures, "--each", 2, "--device", "cpu", "-o", tmp_path / "evaluated")
+    cli("release", run, "-o", tmp_path / "out", "--name", "tiny-1", "--evaluation", tmp_path / "evaluated")
     card = (tmp_path / "out" / "tiny-1" / "card.md").read_text(encoding="utf-8")
-    [whole] = re.findall(r"^\| all \|.*$", (tmp_path / "judged" / "evaluation.md").read_text(), re.M)[:1]
+    [whole] = re.findall(r"^\| all \|.*$", (tmp_path / "evaluated" / "evaluation.md").read_text(), re.M)[:1]
     assert whole in card and "Simulated patterns: val split" in card
     assert re.search(r"\| 3dsc_mp \|.*\| \d+ \|", card)  # structures by source
     assert "| 1 | 640 | 0.5 | 7 |" in card
@@ -103,8 +103,8 @@ def test_two_runs_become_an_ensemble_and_its_own_evaluation_fills_its_card(run_o
     assert [part.name for part in checkpoint.members(duo)] == ["member-01", "member-02"]
     assert predict(lab6_ssrl, asked(duo)).member_space_group_probability.shape == (2, 230)
     structures = examples / "structures_3dsc.parquet"
-    cli("evaluate", duo, "--structures", structures, "--each", 1, "--device", "cpu", "-o", tmp_path / "judged")
-    again = cli("release", duo, "-o", tmp_path / "final", "--name", "duo", "--evaluation", tmp_path / "judged")
+    cli("evaluate", duo, "--structures", structures, "--each", 1, "--device", "cpu", "-o", tmp_path / "evaluated")
+    again = cli("release", duo, "-o", tmp_path / "final", "--name", "duo", "--evaluation", tmp_path / "evaluated")
     card = (tmp_path / "final" / "duo" / "card.md").read_text(encoding="utf-8")
     assert again.code == 0 and "seed: 1, 2" in card and "2 networks whose probabilities are averaged" in card
     assert "Other settings differ" not in card
@@ -120,9 +120,9 @@ def test_the_last_checkpoint_of_an_interrupted_run_is_released(run_of, tmp_path,
 
 
 def test_figures_of_other_weights_are_refused(run_of, tmp_path, cli):
-    (tmp_path / "judged").mkdir()
-    (tmp_path / "judged" / "evaluation.json").write_text(json.dumps({"weights_sha256": ["0" * 64]}))
-    for folder in ("judged", "nowhere"):
+    (tmp_path / "evaluated").mkdir()
+    (tmp_path / "evaluated" / "evaluation.json").write_text(json.dumps({"weights_sha256": ["0" * 64]}))
+    for folder in ("evaluated", "nowhere"):
         run = run_of(f"for-{folder}")
         said = cli("release", run, "-o", tmp_path / "out", "--name", "x", "--evaluation", tmp_path / folder)
         assert said.code == 2 and "alphadiffract-plugin evaluate" in said.err

@@ -19,7 +19,7 @@ BINS = 15
 
 
 @dataclass(frozen=True)
-class Judged:
+class Evaluated:
     """Predictions for N patterns, and the truth."""
 
     space_group: np.ndarray
@@ -38,9 +38,9 @@ class Judged:
     def __len__(self) -> int:
         return len(self.space_group)
 
-    def take(self, which: np.ndarray) -> Judged:
+    def take(self, which: np.ndarray) -> Evaluated:
         """Some of the patterns: indices, or a mask of shape (N,)."""
-        return Judged(**{name: value[which] for name, value in vars(self).items()})
+        return Evaluated(**{name: value[which] for name, value in vars(self).items()})
 
     @property
     def answered(self) -> Bools:
@@ -139,19 +139,19 @@ def _volume(cell: np.ndarray) -> np.ndarray:
     return np.maximum(volume_from_cell(cell), 1e-6)
 
 
-def figures(judged: Judged) -> dict[str, Any]:
+def figures(evaluated: Evaluated) -> dict[str, Any]:
     """All figures of merit, as plain JSON types; see the functions of this module.
 
     A pattern without an answer counts as wrong; ``hops_mean``, ``calibration`` and ``lattice`` leave it out.
     """
-    there = judged.take(judged.answered)
-    hops = judged.hops
+    there = evaluated.take(evaluated.answered)
+    hops = evaluated.hops
     return {
-        "n": len(judged),
+        "n": len(evaluated),
         "answered": len(there),
-        "crystal_system@1": share(judged.system_right),
-        "space_group@1": share(judged.group_right(1)),
-        "space_group@5": share(judged.group_right(5)),
+        "crystal_system@1": share(evaluated.system_right),
+        "space_group@1": share(evaluated.group_right(1)),
+        "space_group@5": share(evaluated.group_right(5)),
         "hops": {str(h): int((hops == h).sum()) for h in range(int(distances().max()) + 1)},
         "hops_mean": float(there.hops.mean()) if len(there) else None,
         **{f"within_{h}_hops": share(hops <= h) for h in (1, 2)},
@@ -163,8 +163,8 @@ def figures(judged: Judged) -> dict[str, Any]:
     }
 
 
-def by_system(judged: Judged) -> dict[str, dict[str, Any]]:
+def by_system(evaluated: Evaluated) -> dict[str, dict[str, Any]]:
     """:func:`figures` of each crystal system that occurs, and of ``all``."""
-    there = [s for s in range(7) if (judged.true_crystal_system == s).any()]
-    parts = {CRYSTAL_SYSTEMS[s]: judged.take(judged.true_crystal_system == s) for s in there}
-    return {name: figures(part) for name, part in (parts | {"all": judged}).items()}
+    there = [s for s in range(7) if (evaluated.true_crystal_system == s).any()]
+    parts = {CRYSTAL_SYSTEMS[s]: evaluated.take(evaluated.true_crystal_system == s) for s in there}
+    return {name: figures(part) for name, part in (parts | {"all": evaluated}).items()}

@@ -13,7 +13,7 @@ from .. import lattice
 from ..niggli import niggli_from_parameters, niggli_from_reciprocal
 from ..open_network import OpenAnswer, OpenNetwork
 from ..structures.columns import ORIGINS, SPLITS
-from .figures import Judged, by_system
+from .figures import Evaluated, by_system
 from .records import Batch
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ..structures.table import Structures
 
 PATTERNS = 64
-"""Number of patterns that are simulated and judged at a time."""
+"""Number of patterns that are simulated and evaluated at a time."""
 
 
 class Classified(Protocol):
@@ -74,15 +74,15 @@ def held_out(
 
 
 @torch.no_grad()
-def judge(networks: Sequence[nn.Module], batches: Iterable[Batch]) -> Judged:
+def run_networks(networks: Sequence[nn.Module], batches: Iterable[Batch]) -> Evaluated:
     """The averaged predictions of networks of one architecture for batches on their device, against the truth."""
     training = [network.training for network in networks]
     for network in networks:
         network.eval()
-    parts = [_judge(networks, batch) for batch in batches]
+    parts = [_run_batch(networks, batch) for batch in batches]
     for network, mode in zip(networks, training, strict=True):
         network.train(mode)
-    return Judged(**{name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
+    return Evaluated(**{name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
 
 
 def validate(network: nn.Module, batches: Iterable[Batch]) -> list[dict[str, float | str]]:
@@ -100,11 +100,11 @@ def validate(network: nn.Module, batches: Iterable[Batch]) -> list[dict[str, flo
             "ece": row["calibration"]["space_group"]["ece"],
             "volume_error": row["lattice"]["volume_error"],
         }
-        for name, row in by_system(judge([network], batches)).items()
+        for name, row in by_system(run_networks([network], batches)).items()
     ]
 
 
-def _judge(networks: Sequence[nn.Module], batch: Batch) -> dict[str, np.ndarray]:
+def _run_batch(networks: Sequence[nn.Module], batch: Batch) -> dict[str, np.ndarray]:
     device = batch.x.device
     kinds = torch.as_tensor(lattice.type_of_group(), device=device)
     systems = torch.as_tensor(lattice.system_of_group(), device=device)

@@ -17,7 +17,7 @@ from alphadiffract_plugin.errors import InputError
 from alphadiffract_plugin.prediction.predict import systems_from_groups, tempered
 
 if TYPE_CHECKING:
-    from alphadiffract_plugin.models.training.figures import Judged
+    from alphadiffract_plugin.models.training.figures import Evaluated
 
 FOLDS = 5
 """Parts of the patterns for the cross validation."""
@@ -65,76 +65,76 @@ def calibration_from_index(model: Path, index: Path) -> Calibration:
     ModelError : the model does not load.
     InputError : the index cannot be read, or has fewer than 50 patterns with an answer.
     """
-    from alphadiffract_plugin.evaluation.evaluate import judge_rows
+    from alphadiffract_plugin.evaluation.evaluate import run_on_rows
     from alphadiffract_plugin.evaluation.measured_index import scored_rows
 
-    judged, _ = judge_rows(model, scored_rows(index), device="auto", seed=SEED)
-    judged = judged.take(judged.answered)
-    if len(judged) < LEAST_PATTERNS:
+    evaluated, _ = run_on_rows(model, scored_rows(index), device="auto", seed=SEED)
+    evaluated = evaluated.take(evaluated.answered)
+    if len(evaluated) < LEAST_PATTERNS:
         raise InputError(
-            f"the network has an answer for {len(judged)} of its patterns, too few to calibrate on",
+            f"the network has an answer for {len(evaluated)} of its patterns, too few to calibrate on",
             fix=f"give an index of at least {LEAST_PATTERNS} such patterns, or release without --calibrate",
             where=index,
         )
-    fold = np.random.default_rng(SEED).permutation(len(judged)) % FOLDS
-    groups = np.empty_like(judged.space_group)
+    fold = np.random.default_rng(SEED).permutation(len(evaluated)) % FOLDS
+    groups = np.empty_like(evaluated.space_group)
     for k in range(FOLDS):
-        groups[fold == k] = tempered(judged.space_group[fold == k], temperature_of(judged.take(fold != k)))
-    losses = [log_loss(judged, probabilities) for probabilities in (groups, judged.space_group)]
+        groups[fold == k] = tempered(evaluated.space_group[fold == k], temperature_of(evaluated.take(fold != k)))
+    losses = [log_loss(evaluated, probabilities) for probabilities in (groups, evaluated.space_group)]
     return Calibration(
-        temperature=round(temperature_of(judged), 3) if losses[0] < losses[1] else 1.0,
+        temperature=round(temperature_of(evaluated), 3) if losses[0] < losses[1] else 1.0,
         index=index.name,
-        patterns=len(judged),
+        patterns=len(evaluated),
         folds=FOLDS,
         seed=SEED,
         log_loss=round(losses[0], 4),
         log_loss_before=round(losses[1], 4),
-        ece=calibration_errors(judged, groups),
-        ece_before=calibration_errors(judged, judged.space_group),
-        ece_if_perfect=errors_of_chance(judged, groups, seed=SEED),
+        ece=calibration_errors(evaluated, groups),
+        ece_before=calibration_errors(evaluated, evaluated.space_group),
+        ece_if_perfect=errors_of_chance(evaluated, groups, seed=SEED),
     )
 
 
-def temperature_of(judged: Judged) -> float:
+def temperature_of(evaluated: Evaluated) -> float:
     """The temperature that makes the right groups most probable."""
     from scipy.optimize import minimize_scalar
 
     def loss(log_temperature: float) -> float:
-        return log_loss(judged, tempered(judged.space_group, float(np.exp(log_temperature))))
+        return log_loss(evaluated, tempered(evaluated.space_group, float(np.exp(log_temperature))))
 
     return float(np.exp(minimize_scalar(loss, bounds=BOUNDS, method="bounded").x))
 
 
-def log_loss(judged: Judged, groups: np.ndarray) -> float:
+def log_loss(evaluated: Evaluated, groups: np.ndarray) -> float:
     """Mean of −ln p of the right groups, with these probabilities (N, 230)."""
-    return -float(np.log(np.maximum((groups * judged.true_space_group).sum(1), 1e-12)).mean())
+    return -float(np.log(np.maximum((groups * evaluated.true_space_group).sum(1), 1e-12)).mean())
 
 
-def calibration_errors(judged: Judged, groups: np.ndarray) -> dict[str, float]:
+def calibration_errors(evaluated: Evaluated, groups: np.ndarray) -> dict[str, float]:
     """Expected calibration error with these probabilities of the space groups, shape (N, 230).
 
     Those of the crystal systems follow from them, unless the network has a separate head for crystal systems.
     """
     from alphadiffract_plugin.models.training.figures import calibration
 
-    answers = _answers(judged, groups)
+    answers = _answers(evaluated, groups)
     right = {"space_group": answers.group_right(1), "crystal_system": answers.system_right}
     return {name: round(calibration(getattr(answers, name).max(1), hit)["ece"], 4) for name, hit in right.items()}
 
 
-def errors_of_chance(judged: Judged, groups: np.ndarray, *, seed: int) -> dict[str, float]:
+def errors_of_chance(evaluated: Evaluated, groups: np.ndarray, *, seed: int) -> dict[str, float]:
     """The mean calibration error of answers that are right with exactly these probabilities."""
     from alphadiffract_plugin.models.training.figures import calibration
 
     rng, errors = np.random.default_rng(seed), {}
     for name in ("space_group", "crystal_system"):
-        first = getattr(_answers(judged, groups), name).max(1)
+        first = getattr(_answers(evaluated, groups), name).max(1)
         drawn = [calibration(first, rng.random(len(first)) < first)["ece"] for _ in range(DRAWS)]
         errors[name] = round(float(np.mean(drawn)), 4)
     return errors
 
 
-def _answers(judged: Judged, groups: np.ndarray) -> Judged:
-    tied = np.allclose(judged.crystal_system, systems_from_groups(judged.space_group))
-    systems = systems_from_groups(groups) if tied else judged.crystal_system
-    return dataclasses.replace(judged, space_group=groups, crystal_system=systems)
+def _answers(evaluated: Evaluated, groups: np.ndarray) -> Evaluated:
+    tied = np.allclose(evaluated.crystal_system, systems_from_groups(evaluated.space_group))
+    systems = systems_from_groups(groups) if tied else evaluated.crystal_system
+    return dataclasses.replace(evaluated, space_group=groups, crystal_system=systems)

@@ -19,7 +19,7 @@ def card(
     counts: Sequence[Counts],
     calibration: dict[str, Any] | None,
     *,
-    judged_as_packed: bool = True,
+    evaluated_as_packed: bool = True,
 ) -> str:
     """The card; it says what is not known, and gives no accuracy that was not measured.
 
@@ -30,9 +30,14 @@ def card(
     evaluation : the content of ``evaluation.json``; None if the model was not evaluated.
     counts : the structures that each member was trained on; see :func:`.members.counts_of`.
     calibration : a :class:`.calibrate.Calibration` as a dictionary; None if the probabilities were not calibrated.
-    judged_as_packed : whether the evaluation is of exactly the weights that are packed.
+    evaluated_as_packed : whether the evaluation is of exactly the weights that are packed.
     """
-    parts = [_what(name, members), _training(members), _data(members, counts), _figures(evaluation, judged_as_packed)]
+    parts = [
+        _what(name, members),
+        _training(members),
+        _data(members, counts),
+        _figures(evaluation, evaluated_as_packed),
+    ]
     parts += [_calibration(calibration), _again(members)]
     return "\n\n".join(parts) + "\n"
 
@@ -96,13 +101,13 @@ def _data(members: Sequence[Member], counts: Sequence[Counts]) -> str:
     return "\n".join(lines).rstrip()
 
 
-def _figures(evaluation: dict[str, Any] | None, judged_as_packed: bool) -> str:
+def _figures(evaluation: dict[str, Any] | None, evaluated_as_packed: bool) -> str:
     from alphadiffract_plugin.evaluation.report import markdown
 
     if evaluation is None:
         return "## How good it is\n\nNot measured: no evaluation was given when this model was released."
     body = markdown(evaluation, level=2).split("\n", 1)[1].strip()
-    before = "" if judged_as_packed else ", before the weights were rounded"
+    before = "" if evaluated_as_packed else ", before the weights were rounded"
     return f"## How good it is\n\nMeasured by `alphadiffract-plugin evaluate`{before}.\n\n{body}"
 
 

@@ -22,7 +22,7 @@ from alphadiffract_plugin.records import CRYSTAL_SYSTEMS
 if TYPE_CHECKING:
     from alphadiffract_plugin.models.simulation.effects import Effects
     from alphadiffract_plugin.models.training.config import RunSettings
-    from alphadiffract_plugin.models.training.figures import Judged
+    from alphadiffract_plugin.models.training.figures import Evaluated
 
 NEUTRAL = "pattern"
 """Name of every measured pattern, so that no file name can reach a network."""
@@ -58,7 +58,7 @@ def on_structures(
     from alphadiffract_plugin.models.structures.columns import SPLITS
     from alphadiffract_plugin.models.structures.table import read
     from alphadiffract_plugin.models.training.figures import by_system
-    from alphadiffract_plugin.models.training.validation import PATTERNS, held_out, judge, stratified
+    from alphadiffract_plugin.models.training.validation import PATTERNS, held_out, run_networks, stratified
     from alphadiffract_plugin.prediction.predict import choose_device
     from alphadiffract_plugin.progress import track
 
@@ -76,10 +76,10 @@ def on_structures(
         )
     networks = [member.network.to(chosen) for member in members]
     batches = held_out(structures, which, members[0].grid, members[0].normalisation, effects, seed=seed, device=chosen)
-    judged = judge(networks, track(batches, "simulated patterns", total=-(-len(which) // PATTERNS)))
+    evaluated = run_networks(networks, track(batches, "simulated patterns", total=-(-len(which) // PATTERNS)))
     names = [path.name for path in files]
     about = {"files": names, "split": split, "most_each": each, "seed": seed, "effects": dataclasses.asdict(effects)}
-    return Section("simulated", f"{split} split of {', '.join(names)}", about, by_system(judged))
+    return Section("simulated", f"{split} split of {', '.join(names)}", about, by_system(evaluated))
 
 
 def on_random(model: Path, settings: RunSettings, *, each: int, seed: int, device: str) -> Section:
@@ -94,7 +94,7 @@ def on_random(model: Path, settings: RunSettings, *, each: int, seed: int, devic
     from alphadiffract_plugin.models.training.data import random_source
     from alphadiffract_plugin.models.training.figures import by_system
     from alphadiffract_plugin.models.training.sources import generator_of, simulated
-    from alphadiffract_plugin.models.training.validation import PATTERNS, judge
+    from alphadiffract_plugin.models.training.validation import PATTERNS, run_networks
     from alphadiffract_plugin.prediction.predict import choose_device
     from alphadiffract_plugin.progress import track
 
@@ -106,10 +106,10 @@ def on_random(model: Path, settings: RunSettings, *, each: int, seed: int, devic
     sizes = [min(PATTERNS, 7 * each - done) for done in range(0, 7 * each, PATTERNS)]
     batches = (simulated(source.make(n, generator), grid, normalisation, effects, generator) for n in sizes)
     networks = [member.network.to(chosen) for member in members]
-    judged = judge(networks, track(batches, "simulated patterns", total=len(sizes)))
+    evaluated = run_networks(networks, track(batches, "simulated patterns", total=len(sizes)))
     about: dict[str, Any] = {"files": [], "prior": Path(settings.data.prior).name, "patterns": 7 * each, "seed": seed}
     about["effects"] = dataclasses.asdict(effects)
-    return Section("simulated", "random crystals", about, by_system(judged))
+    return Section("simulated", "random crystals", about, by_system(evaluated))
 
 
 def on_index(model: Path, index: Path, *, device: str, seed: int) -> Section:
@@ -124,17 +124,19 @@ def on_index(model: Path, index: Path, *, device: str, seed: int) -> Section:
     from alphadiffract_plugin.models.training.figures import by_system, figures
 
     rows = scored_rows(index)
-    judged, failed = judge_rows(model, rows, device=device, seed=seed)
-    groups = by_system(judged)
+    evaluated, failed = run_on_rows(model, rows, device=device, seed=seed)
+    groups = by_system(evaluated)
     rruff = np.array([row.measurement.radiation == "xray" and "RRUFF" in row.family for row in rows])
     tier = np.array([row.tier for row in rows])
     extra = {"RRUFF": rruff} | {f"tier {name}": tier == name for name in SCORED}
-    groups |= {name: figures(judged.take(mask)) for name, mask in extra.items() if mask.any() and not mask.all()}
+    groups |= {name: figures(evaluated.take(mask)) for name, mask in extra.items() if mask.any() and not mask.all()}
     about = {"index": index.name, "patterns": len(rows), "without_answer": failed, "seed": seed}
     return Section("measured", index.name, about, groups)
 
 
-def judge_rows(model: Path, rows: Sequence[BenchmarkRow], *, device: str, seed: int) -> tuple[Judged, dict[str, int]]:
+def run_on_rows(
+    model: Path, rows: Sequence[BenchmarkRow], *, device: str, seed: int
+) -> tuple[Evaluated, dict[str, int]]:
     """The predictions for the patterns of an index, and how many patterns raised an error, by kind of error.
 
     Raises
@@ -142,7 +144,7 @@ def judge_rows(model: Path, rows: Sequence[BenchmarkRow], *, device: str, seed: 
     ModelError, SettingsError : the model does not load, or the device does not exist.
     """
     from alphadiffract_plugin.load import histogram_from_file
-    from alphadiffract_plugin.models.training.figures import Judged
+    from alphadiffract_plugin.models.training.figures import Evaluated
     from alphadiffract_plugin.prediction.predict import predict
     from alphadiffract_plugin.progress import track
     from alphadiffract_plugin.settings import NetworkSettings, Settings
@@ -167,4 +169,4 @@ def judge_rows(model: Path, rows: Sequence[BenchmarkRow], *, device: str, seed: 
     for i, row in enumerate(rows):
         right[i, [group - 1 for group in row.groups]] = True
     named = np.array([CRYSTAL_SYSTEMS.index(row.crystal_system) for row in rows], dtype=int)
-    return Judged(groups, systems, cells, right, named, np.stack([true_cell(row) for row in rows])), failed
+    return Evaluated(groups, systems, cells, right, named, np.stack([true_cell(row) for row in rows])), failed

@@ -61,7 +61,7 @@ def release(
             packed = sorted(weights_sha256(part) for part in checkpoint.members(whole))
             as_packed = figures is not None and sorted(figures["weights_sha256"]) == packed
             counts = [counts_of(member) for member in members]
-            text = card(folder.name, members, figures, counts, found, judged_as_packed=as_packed)
+            text = card(folder.name, members, figures, counts, found, evaluated_as_packed=as_packed)
             (whole / "card.md").write_text(text, encoding="utf-8")
             whole.rename(folder)
     return folder
@@ -99,10 +99,10 @@ def read_evaluation(folder: Path, members: Sequence[Member]) -> dict[str, Any]:
     fix = "evaluate these same models with `alphadiffract-plugin evaluate MODEL -o DIR`, then give that folder"
     try:
         found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-        judged = found["weights_sha256"]
+        weights = found["weights_sha256"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError("this is not an evaluation", fix=fix, where=file) from error
-    if sorted(judged) != sorted(member.sha256 for member in members):
+    if sorted(weights) != sorted(member.sha256 for member in members):
         whole = "; an ensemble is evaluated as a whole: release it first, evaluate that, and release it again"
         raise InputError(
             "this evaluation is of other weights", fix=fix + (whole if len(members) > 1 else ""), where=file
