@@ -240,7 +240,7 @@ def test_an_output_folder_below_a_file(cli, data, tmp_path):
 def test_a_json_file_in_a_folder_that_is_not_there(cli, data, tmp_path):
     for option in ("--json", "--jsonl"):
         shown = cli("index", data / "lab6_lab.xye", *CU, *INSTANT, option, tmp_path / "no" / "a.json")
-        assert "there is no such folder" in refused(shown, folder=tmp_path, before=set())
+        assert "this folder does not exist" in refused(shown, folder=tmp_path, before=set())
     shown = cli("index", data / "lab6_lab.xye", *CU, *INSTANT, "--json", tmp_path, "--overwrite")
     assert "is a folder" in refused(shown, folder=tmp_path, before=set())
 
@@ -249,7 +249,7 @@ def test_a_json_file_in_a_folder_that_is_not_there(cli, data, tmp_path):
 def test_a_folder_without_permission(cli, data, tmp_path):
     tmp_path.chmod(0o500)
     shown = cli("index", data / "lab6_lab.xye", *CU, *INSTANT, "--seed", "note", "-o", tmp_path / "out")
-    assert "may not be written to" in refused(shown, folder=tmp_path, before=set())
+    assert "you may not write into this folder" in refused(shown, folder=tmp_path, before=set())
 
 
 @pytest.mark.parametrize("there", ["lab6_lab.json", "lab6_lab.png", "lab6_lab/note/cell.txt", "lab6_lab/note.json"])
@@ -301,7 +301,7 @@ def test_an_answer_that_cannot_be_seeded_from(cli, data, tmp_path):
         return refused(shown, folder=tmp_path, before=before)
 
     assert "was found at 1.54059 Å, but the pattern is read as 0.709317 Å" in seeding(good, "--wavelength", "MoKa")
-    assert "holds no candidate" in seeding(json.dumps(json.loads(good) | {"candidates": []}))
+    assert "has no candidate" in seeding(json.dumps(json.loads(good) | {"candidates": []}))
     assert "is not JSON" in seeding("P n m a")
     assert "holds a number in place of a record" in seeding("3")
     assert "schema version 99" in seeding(good.replace('"schema_version": 1', '"schema_version": 99'))

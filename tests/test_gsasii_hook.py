@@ -32,7 +32,7 @@ def home(tmp_path, monkeypatch):
 
 
 def test_the_importer_comes_and_goes_without_gsasii(cli, home, monkeypatch):
-    monkeypatch.setattr(gsasii, "find", lambda: None)
+    monkeypatch.setattr(gsasii.installation, "find", lambda: None)
     place = home / ".GSASII" / "imports" / NAME
     shown = cli("gsasii", "install-hook")
     assert (shown.code, shown.err) == (0, "")
@@ -67,14 +67,14 @@ def test_a_folder_that_cannot_be_is_reported(cli, tmp_path):
     (tmp_path / "file").write_text("")
     shown = cli("gsasii", "install-hook", "--folder", tmp_path / "file" / "imports")
     assert shown.code == 2
-    assert "is a file, so no folder can be there" in shown.err
+    assert "this is a file, and the output needs a folder here" in shown.err
 
 
 def test_a_gsasii_too_old_to_look_there_is_reported(cli, home, tmp_path, monkeypatch):
     (tmp_path / "GSASIIfiles.py").write_text("# of 2024\n")
     old = gsasii.Installation(tmp_path, "", "on sys.path", "5.0.0")
-    monkeypatch.setattr(gsasii, "find", lambda: old)
-    assert "too old to look there: update it" in cli("gsasii", "install-hook").err
+    monkeypatch.setattr(gsasii.installation, "find", lambda: old)
+    assert "too old to look for importers in this folder: update it" in cli("gsasii", "install-hook").err
 
 
 def candidate(symbol, number, cell, probability=0.9):
@@ -260,7 +260,7 @@ def test_of_a_single_cell_nobody_is_asked_and_nothing_ticked_is_no_phase(driven)
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("opinions.json", "no candidate with a cell; look at its notes"),
+        ("opinions.json", "no candidate with a cell; read its notes"),
         ("nothing.json", "no candidate with a cell"),
         ("report.json", "holds a SeedReport, not an answer of alphadiffract-plugin; give the NAME.json"),
         ("list.json", "holds something else"),
@@ -313,11 +313,11 @@ def test_doctor_says_what_fails_in_a_broken_gsasii_and_how_to_fix_it(cli, tmp_pa
     assert lines[row].startswith("missing ")
     assert "importing it failed: " in lines[row]
     assert "no binaries for this Python" in lines[row]
-    assert "fix: 'python -m alphadiffract_plugin.gsasii.smoke' shows all of it" in lines[row + 1]
+    assert "How to fix it: 'python -m alphadiffract_plugin.gsasii.smoke' shows the whole output" in lines[row + 1]
 
 
 def test_doctor_says_that_there_is_none_to_try(cli, monkeypatch):
-    monkeypatch.setattr(gsasii, "find", lambda: None)
+    monkeypatch.setattr(gsasii.installation, "find", lambda: None)
     assert "GSAS-II was not found" in cli("doctor", "--gsasii").out
 
 
@@ -328,7 +328,7 @@ def test_doctor_does_not_wait_for_ever(cli, tmp_path, monkeypatch):
     monkeypatch.setenv(gsasii.FOLDER_VARIABLE, str(tmp_path))
     monkeypatch.setattr(doctor, "SMOKE_SECONDS", 3)
     shown = cli("doctor", "--gsasii").out
-    assert re.search("(starting|importing it) failed: no end after 3 s", shown), "starting, where the machine is busy"
+    assert re.search("(starting|importing it) failed: it was stopped after 3 s", shown), "starting, where the machine is busy"
 
 
 @pytest.mark.parametrize("printed", [b"saving it\n", "saving it\n", None])
@@ -337,10 +337,10 @@ def test_doctor_names_the_step_that_does_not_end_on_windows_too(cli, monkeypatch
         assert stdin == subprocess.DEVNULL
         raise subprocess.TimeoutExpired(command, timeout, output=printed)
 
-    monkeypatch.setattr(gsasii, "find", lambda: gsasii.Installation(Path(), "", "on sys.path", "5.0.0"))
+    monkeypatch.setattr(gsasii.installation, "find", lambda: gsasii.Installation(Path(), "", "on sys.path", "5.0.0"))
     monkeypatch.setattr(doctor.subprocess, "run", late)
     step = "saving it" if printed else "starting"
-    assert f"{step} failed: no end after 120 s" in cli("doctor", "--gsasii").out
+    assert f"{step} failed: it was stopped after 120 s" in cli("doctor", "--gsasii").out
 
 
 def test_the_importer_understands_the_answers_of_this_version(tmp_path):

@@ -1,7 +1,7 @@
-"""What can go wrong for a user: each error says what is wrong, where, and how to fix it.
+"""Errors that a user can fix: each says what is wrong, where, and how to fix it.
 
-All derive from :class:`AlphaDiffractError`; the command line catches that one class, prints the message
-and leaves with ``exit_code``. Nothing here is raised for a bug of ours.
+All derive from :class:`AlphaDiffractError`. The command line catches that class, prints the message and leaves with its
+``exit_code``. A defect of this program raises an ordinary Python error instead.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ class AlphaDiffractError(Exception):
 
     Parameters
     ----------
-    what : the fault, in one sentence.
+    what : what is wrong, in one sentence.
     fix : what to do about it, in one sentence or one command.
     where : the file concerned, if any.
     line : the line in that file, counted from 1, if known.
@@ -32,11 +32,11 @@ class AlphaDiffractError(Exception):
 
 
 class InputError(AlphaDiffractError):
-    """A file or array that is no usable powder histogram."""
+    """A file or array that cannot be used as a powder pattern."""
 
 
 class WavelengthError(AlphaDiffractError):
-    """No wavelength was given or found, or it is out of range."""
+    """A wavelength that is missing or out of range."""
 
 
 class RadiationError(AlphaDiffractError):
@@ -48,19 +48,19 @@ class PeaksError(AlphaDiffractError):
 
 
 class ModelError(AlphaDiffractError):
-    """A model folder that is missing, corrupt or of another shape."""
+    """A model folder that is missing, damaged or of another kind."""
 
 
 class OutputError(AlphaDiffractError):
-    """The output cannot be written, or would overwrite what is there."""
+    """Output that cannot be written, or would replace what is there."""
 
 
 class SettingsError(AlphaDiffractError):
-    """A setting that does not exist or is out of range."""
+    """A setting that does not exist, is out of range or excludes another one."""
 
 
 class GSASIIError(AlphaDiffractError):
-    """GSAS-II is not importable, or a step inside it failed."""
+    """GSAS-II cannot be imported, or a step inside it failed."""
 
 
 class UntrustedFileError(AlphaDiffractError):
@@ -68,8 +68,8 @@ class UntrustedFileError(AlphaDiffractError):
 
 
 class StructureError(AlphaDiffractError):
-    """Crystal structures that cannot be read, or that training must not see."""
+    """Crystal structures that cannot be read, or that must not be used for training."""
 
 
 class TrainingError(AlphaDiffractError):
-    """Training that cannot begin or go on: a loss that is no number, a damaged checkpoint, a missing package."""
+    """Training that cannot begin or continue: a loss that is not finite, a damaged checkpoint, a missing package."""

@@ -1,4 +1,4 @@
-"""Where results go: refused before work starts if they cannot be written, whole or not at all afterwards."""
+"""Writing results: what cannot be written is refused before work starts, and a file is written whole or not at all."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def writing(where: Path, *, fault: str = "cannot be written", fix: str = "choose
 
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> Path:
-    """Let ``write`` fill a temporary file beside ``path``, then put it in place: nobody meets half a file.
+    """Let ``write`` fill a temporary file beside ``path``, then rename it: no reader finds half a file.
 
     Raises
     ------
@@ -49,12 +49,12 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> Path:
 
 
 def write_text(path: Path, text: str) -> Path:
-    """Write text, all or nothing; see :func:`write_whole`."""
+    """Write a text file, whole or not at all; see :func:`write_whole`."""
     return write_whole(path, lambda scratch: scratch.write_text(text, encoding="utf-8"))
 
 
 def check_folder(folder: Path) -> None:
-    """Refuse a folder that cannot be made or written into; makes nothing.
+    """Refuse a folder that cannot be made or written into; nothing is made.
 
     Raises
     ------
@@ -64,9 +64,11 @@ def check_folder(folder: Path) -> None:
     while not there.exists() and there != there.parent:
         there = there.parent
     if not there.is_dir():
-        raise OutputError("is a file, so no folder can be there", fix="choose another place", where=there)
+        raise OutputError("this is a file, and the output needs a folder here", fix="choose another place", where=there)
     if not os.access(there, os.W_OK | os.X_OK):
-        raise OutputError("may not be written to", fix="choose another place, or correct its permissions", where=there)
+        raise OutputError(
+            "you may not write into this folder", fix="choose another place, or change its permissions", where=there
+        )
 
 
 def check_file(path: Path, *, overwrite: bool) -> None:
@@ -77,15 +79,15 @@ def check_file(path: Path, *, overwrite: bool) -> None:
     OutputError : its folder is missing or not writable; it is a folder; or it exists and ``overwrite`` is False.
     """
     if not path.parent.is_dir():
-        raise OutputError("there is no such folder", fix="make it first, or choose another place", where=path.parent)
+        raise OutputError("this folder does not exist", fix="make it first, or choose another place", where=path.parent)
     check_folder(path.parent)
     check_absent([path], overwrite=overwrite)
     if path.is_dir():
-        raise OutputError("is a folder", fix="give the name of a file", where=path)
+        raise OutputError("this is a folder", fix="give the name of a file", where=path)
 
 
 def check_absent(paths: Sequence[Path], *, overwrite: bool) -> None:
-    """Refuse to replace what is there.
+    """Refuse to replace existing output.
 
     Raises
     ------
@@ -95,7 +97,7 @@ def check_absent(paths: Sequence[Path], *, overwrite: bool) -> None:
         return
     for path in paths:
         if path.exists() and not (path.is_dir() and not any(path.iterdir())):
-            raise OutputError("is already there", fix=OVERWRITE, where=path)
+            raise OutputError("this is already there", fix=OVERWRITE, where=path)
 
 
 def make_folder(folder: Path) -> Path:

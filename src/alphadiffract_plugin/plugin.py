@@ -1,4 +1,4 @@
-"""The built-in plugin: what this package offers under the ``rietveld`` contract. Heavy imports happen when called."""
+"""The built-in plugin: the indexers, seeders and commands of this package. Heavy imports happen when one is called."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ if TYPE_CHECKING:
 
 @hookimpl
 def rietveld_indexers() -> Iterator[Indexer]:
-    """The whole flow, the network alone, and GSAS-II's own indexing."""
+    """The indexers: the whole flow, the network alone, and GSAS-II's indexing."""
     yield Indexer("alphadiffract", "network, search on the lines, whole-pattern fit (the default)", _whole_flow)
-    yield Indexer("alphadiffract-net", "the network alone, as published", _network_alone)
-    yield Indexer("gsasii", "GSAS-II's own indexing of our lines, as a peer", _gsasii_indexing)
+    yield Indexer("alphadiffract-net", "the network alone: space groups, and cells that are rough", _network_alone)
+    yield Indexer("gsasii", "GSAS-II's indexing of the same lines, for comparison", _gsasii_indexing)
 
 
 @hookimpl
 def rietveld_seeders() -> Iterator[Seeder]:
-    """A bundle of plain files, and a GSAS-II project."""
+    """The seeders: a bundle of plain files, and a GSAS-II project."""
     yield Seeder("bundle", "pattern, instrument, CIFs and a GSAS-II script; needs no GSAS-II", _bundle)
     yield Seeder("gsasii", "a .gpx project with a converged Le Bail fit; needs GSAS-II", _gsasii_project)
 
 
 @hookimpl
 def rietveld_commands(app: typer.Typer) -> None:
-    """What a model builder needs, and what one who works in GSAS-II does."""
+    """The commands for training networks, and those for work in GSAS-II."""
     from alphadiffract_plugin.cli.structures import structures
 
     app.add_typer(structures, name="structures")

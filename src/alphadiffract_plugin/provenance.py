@@ -1,4 +1,4 @@
-"""What stands beside every answer: versions of the libraries that shape it, and seconds a step."""
+"""What is recorded with every answer: versions of the libraries that shape it, and the seconds of each step."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def versions() -> dict[str, str]:
 
 @contextmanager
 def timed(timings: dict[str, float], step: str) -> Iterator[None]:
-    """Put the seconds that the block takes into ``timings[step]``."""
+    """Write the seconds that the block takes into ``timings[step]``."""
     began = time.perf_counter()
     yield
     timings[step] = time.perf_counter() - began

@@ -45,7 +45,7 @@ KEV_ANGSTROM = 12.398419843
 
 
 def radiation_from_text(text: str | float) -> tuple[tuple[float, ...], float]:
-    """The wavelengths of a name or number, and the intensity of Kα2 over Kα1.
+    """The wavelengths of a radiation given by name or number, and the intensity of Kα2 over Kα1.
 
     Parameters
     ----------
@@ -76,7 +76,7 @@ def radiation_from_text(text: str | float) -> tuple[tuple[float, ...], float]:
 
 
 def check_wavelength(value: float) -> float:
-    """The wavelength in Å itself, or a WavelengthError that guesses at the unit meant."""
+    """The wavelength in Å itself, or a WavelengthError that says which unit may be meant."""
     if WAVELENGTH_MIN <= value <= WAVELENGTH_MAX:
         return float(value)
     hints = []
@@ -99,7 +99,8 @@ def check_doublet(wavelengths: tuple[float, ...], ratio: float) -> tuple[tuple[f
         raise WavelengthError(f"a Kα2/Kα1 ratio of {ratio:g} is outside 0 to 1", fix="give 0.5, or one wavelength")
     if not 1 < second / first < DOUBLET_MAX:
         raise WavelengthError(
-            f"{first:g} and {second:g} Å are no Kα1 and Kα2", fix="give Kα1/Kα2, the shorter first, or one wavelength"
+            f"{first:g} and {second:g} Å cannot be Kα1 and Kα2",
+            fix="give Kα1/Kα2, the shorter first, or one wavelength",
         )
     return (first, second), float(ratio)
 
@@ -107,7 +108,7 @@ def check_doublet(wavelengths: tuple[float, ...], ratio: float) -> tuple[tuple[f
 def wavelengths_from_file(
     values: Sequence[float], *, ratio: float = KALPHA2_RATIO, name: str = ""
 ) -> tuple[tuple[float, ...] | None, float]:
-    r"""The wavelengths that a file states, in the sense that laboratory software gives them.
+    r"""The wavelengths that a file states, read as laboratory software writes them.
 
     One wavelength is the doublet of an anode where the file names that doublet (``name``: ``Cu K\a``), or where it
     is the mean (2 Kα1 + Kα2)/3 of an anode, such as 1.5418 Å: no line has that wavelength. Two wavelengths are a
@@ -155,9 +156,9 @@ def _from_name(text: str) -> tuple[tuple[float, ...], float]:
     if unit and float(unit[1]) > 0:
         value, scale = float(unit[1]), {"kev": 0.0, "nm": 10.0, "pm": 0.01}.get(unit[2], 1.0)
         length = KEV_ANGSTROM / value if unit[2] == "kev" else value * scale
-        raise WavelengthError(f"{text!r} carries a unit", fix=f"give the number in Å: {length:.6g}")
+        raise WavelengthError(f"{text!r} has a unit", fix=f"give the number in Å alone: {length:.6g}")
     near = difflib.get_close_matches(plain, names, n=2, cutoff=0.5)
     hint = "did you mean " + " or ".join(names[n] for n in near) + "?" if near else "known: " + ", ".join(NAMES) + "."
     raise WavelengthError(
-        f"{text!r} is no wavelength and no radiation known here", fix=f"{hint} Or give the wavelength in Å"
+        f"{text!r} is neither a wavelength nor the name of a radiation", fix=f"{hint} Or give the wavelength in Å"
     )

@@ -1,8 +1,8 @@
-"""The records that cross the seams: frozen, documented field by field, equal after a JSON round trip.
+"""The records that the steps exchange: frozen, documented field by field, equal after a round trip through JSON.
 
-Angles are in degrees, lengths in angstrom; ``inv_d2`` is 1/d² in 1/Å² (never "Q"). A cell is always
-``(a, b, c, alpha, beta, gamma)`` of the conventional cell in the standard setting (b unique for monoclinic,
-hexagonal axes for rhombohedral).
+Angles are in degrees, lengths in Å; ``inv_d2`` is 1/d² in 1/Å². A cell is ``(a, b, c, alpha, beta, gamma)``. That of a
+:class:`Candidate` is the conventional cell in the standard setting of its space group (b unique for monoclinic groups,
+hexagonal axes for rhombohedral ones); that of a :class:`LatticeProposal` is a Niggli-reduced cell.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ test patterns stay far below it (0.02 to 0.12), and wrong ones come out at 1 or 
 
 @dataclass(frozen=True, eq=False)
 class Histogram(Record):
-    """One measured constant-wavelength powder pattern, checked: ascending finite two_theta in (0, 180)."""
+    """One measured constant-wavelength powder pattern; its angles ascend between 0 and 180 degrees."""
 
     two_theta: Floats
     """Diffraction angle in degrees, shape (N,), strictly ascending."""
@@ -60,9 +60,9 @@ class Histogram(Record):
     instrument: dict[str, float | str] = field(default_factory=dict)
     """Instrument parameters under GSAS-II's names (U, V, W, X, Y, Z, SH/L, Zero, Polariz. ...), as far as known."""
     name: str = "histogram"
-    """What to call it in tables, plots and file names; never an input of any method."""
+    """Its name in tables, plots and file names; no method reads it."""
     source: str = ""
-    """Where it came from: path and reader, or 'arrays', or 'GSAS-II project'."""
+    """Where it came from: path and reader, 'arrays', or 'GSAS-II project'."""
 
     def __post_init__(self) -> None:
         freeze(self, "two_theta", "intensity", "esd")
@@ -75,7 +75,7 @@ class Histogram(Record):
 
 @dataclass(frozen=True, eq=False)
 class Peaks(Record):
-    """Diffraction lines found in a histogram, ascending in two_theta, Kα2 resolved."""
+    """Diffraction lines found in a histogram, ascending in two_theta; a Kα1-Kα2 pair is one line."""
 
     two_theta: Floats
     """Position of the Kα1 line in degrees, shape (P,)."""
@@ -104,21 +104,21 @@ class Peaks(Record):
 
 @dataclass(frozen=True, eq=False)
 class LatticeProposal(Record):
-    """One lattice that the network proposes."""
+    """A lattice that the network proposes."""
 
     crystal_system: str
     """One of ``CRYSTAL_SYSTEMS``."""
     cell: Cell
-    """Niggli-reduced cell as the network gives it (Å, degrees): coarse, never to be refined directly."""
+    """Niggli-reduced cell (Å, degrees), too rough to be refined directly."""
     spread: Cell
-    """Standard deviation of each of the six, within and between the answers averaged (Å, degrees)."""
+    """Standard deviation of each of the six over the answers that were averaged, and within them (Å, degrees)."""
     weight: float
-    """Probability that the network gives this crystal system, or this centring of it where it tells them apart."""
+    """The network's probability of this crystal system, or of this Bravais lattice if it distinguishes them."""
 
 
 @dataclass(frozen=True, eq=False)
 class Prediction(Record):
-    """What the network says of one histogram."""
+    """The network's prediction for one histogram."""
 
     crystal_system_probability: Floats
     """Probability of each of ``CRYSTAL_SYSTEMS``, shape (7,), sums to 1."""
@@ -127,7 +127,7 @@ class Prediction(Record):
     lattices: tuple[LatticeProposal, ...]
     """Proposed lattices, the most probable first."""
     member_space_group_probability: Floats
-    """The same per ensemble member, shape (M, 230)."""
+    """``space_group_probability`` of each member of the ensemble, shape (M, 230)."""
     model: str
     """Name of the model folder."""
 
@@ -151,30 +151,31 @@ class Candidate(Record):
     crystal_system: str
     """One of ``CRYSTAL_SYSTEMS``."""
     probability: float
-    """Probability of this cell with this space group, 0 to 1; without a cell, of this group and of no cell found."""
+    """Probability of this cell with this space group, 0 to 1. Without a cell: probability that none of the cells is
+    right and that this is the space group."""
     extinction_symbol: str = ""
-    """The extinction class in the notation of the International Tables, e.g. ``P n a -``; its groups differ only
-    in intensities. Empty where it was not tested."""
+    """Extinction symbol of the International Tables, such as ``P n a -``. Groups with the same symbol differ in the
+    intensities of their lines only. Empty where absences were not tested."""
     same_extinctions: tuple[int, ...] = ()
-    """All space groups whose reflections are extinct alike in this cell: the pattern's line positions cannot
-    tell them apart. Holds ``space_group``."""
+    """Numbers of all space groups with the same systematic absences in this cell, ``space_group`` among them. The
+    positions of the lines cannot distinguish these groups."""
     m20: float = math.nan
-    """Figure of merit of de Wolff (1968) over the first 20 lines (fewer if fewer were found)."""
+    """Figure of merit M20 of de Wolff (1968) over the first 20 indexed lines, or all if there are fewer."""
     f20: float = math.nan
-    """Figure of merit of Smith & Snyder (1979) over the same lines."""
+    """Figure of merit F_N of Smith & Snyder (1979) over the same lines."""
     lines_used: int = 0
     """Number of observed lines that ``m20`` and ``f20`` refer to."""
     unindexed: tuple[float, ...] = ()
-    """two_theta in degrees of the found lines, up to the 45th, that no reflection of the group explains."""
+    """two_theta in degrees of the lines found, up to the 45th, that no allowed reflection explains."""
     zero_shift: float = 0.0
     """two_theta(observed) − two_theta(calculated) in degrees, refined with the cell."""
     displacement: float = 0.0
-    """Further shift of two_theta by a displaced sample, in degrees at θ = 0, refined too; it goes with cos θ."""
+    """Shift of two_theta by a displaced sample in degrees, times cos θ; refined with the cell."""
     rwp: float = math.nan
-    """Weighted profile residual in per cent of our own Le Bail fit up to the 45th line, line shape and background
-    refined; NaN where none was made."""
+    """Weighted profile residual in per cent of this program's own Le Bail fit up to the 45th line, with line shape and
+    background refined; NaN where no fit was made."""
     origin: str = ""
-    """Which step proposed the cell, or the group if there is no cell: ``network`` or ``search``."""
+    """The step that proposed the cell, or the space group if there is no cell: ``network`` or ``search``."""
 
     @classmethod
     def of_group(
@@ -211,7 +212,7 @@ class Candidate(Record):
 
 @dataclass(frozen=True, eq=False)
 class IndexingResult(Record):
-    """What an indexer answers for one histogram."""
+    """The answer of an indexer for one histogram."""
 
     histogram: str
     """``Histogram.name``."""
@@ -222,15 +223,15 @@ class IndexingResult(Record):
     candidates: tuple[Candidate, ...]
     """Ranked, the most probable first; empty if nothing explains the pattern."""
     peaks: Peaks | None = None
-    """The lines that were used; None if the indexer picks none."""
+    """The lines that were used; None if the indexer uses none."""
     prediction: Prediction | None = None
-    """What the network said; None if none was asked."""
+    """The network's prediction; None if no network was used."""
     notes: tuple[str, ...] = ()
-    """What a reader should know of this answer, in sentences."""
+    """What a reader should know about this answer, in sentences."""
     settings: dict[str, Any] = field(default_factory=dict)
     """The resolved settings, as JSON types."""
     versions: dict[str, str] = field(default_factory=dict)
-    """Versions of this package and of what it used."""
+    """Versions of this package and of the libraries that it used."""
     timings: dict[str, float] = field(default_factory=dict)
     """Seconds spent in each step."""
 
@@ -306,7 +307,7 @@ class RandomCellControl(Record):
 
 @dataclass(frozen=True, eq=False)
 class SeedReport(Record):
-    """What a seeder made, and what came of it."""
+    """What a seeder made, and the outcome of its fit."""
 
     seeder: str
     """Name of the seeder."""
@@ -315,7 +316,7 @@ class SeedReport(Record):
     files: tuple[str, ...]
     """Every file made, below or beside ``target``."""
     phases: tuple[str, ...]
-    """Names of the phases seeded, the first in use."""
+    """Names of the phases; the fit uses the first."""
     converged: bool | None = None
     """Whether the Le Bail fit converged; None if none was run."""
     rwp: float = math.nan
@@ -327,9 +328,9 @@ class SeedReport(Record):
     cell_esd: Cell | None = None
     """Its standard uncertainties."""
     steps: tuple[tuple[str, float], ...] = ()
-    """What was refined in turn, with Rwp in per cent after it."""
+    """The steps of the refinement in order, each with Rwp in per cent after it."""
     notes: tuple[str, ...] = ()
-    """What a reader should know."""
+    """What a reader should know about the seed, in sentences."""
     control: RandomCellControl | None = None
     """The candidates beside random cells in the same short fit; None if no control was made."""
     settings: dict[str, Any] = field(default_factory=dict)

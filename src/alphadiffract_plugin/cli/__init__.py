@@ -1,4 +1,4 @@
-"""What a person types: the command line, one module a family of commands."""
+"""The command line: ``app`` collects the commands, ``options`` holds what they share, and each command has a module."""
 
 from alphadiffract_plugin.cli.app import main
 

@@ -1,4 +1,4 @@
-"""Files in, answers out: index each file, write what was asked for, and go on after one that fails."""
+"""Index several files: write what was asked for, and go on after one that fails."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from alphadiffract_plugin.registry import call
 from alphadiffract_plugin.settings import Settings
 
 STDOUT = "-"
-"""What a user gives in place of a file to have JSON on standard output."""
+"""The file name that stands for standard output."""
 
 
 @dataclass(frozen=True)
@@ -32,27 +32,27 @@ class Outputs:
     """Where the answers go."""
 
     folder: Path | None = None
-    """Gets NAME.json, NAME.png and NAME/SEEDER/ for each pattern; None for none of it."""
+    """Folder for NAME.json, NAME.png and NAME/SEEDER/ of each pattern; None to write none of them."""
     json: str | None = None
-    """File, or ``-``, for the one answer as JSON."""
+    """File for the answer of a single pattern as JSON, or ``-``."""
     jsonl: str | None = None
-    """File, or ``-``, for one JSON line a pattern, written as soon as it is known."""
+    """File for one line of JSON a pattern, or ``-``; each line is written as soon as its pattern is done."""
     seeders: tuple[Seeder, ...] = ()
-    """What to seed below ``folder``."""
+    """What to make below ``folder``."""
     optional: frozenset[str] = frozenset()
-    """Names of those seeders that nobody asked for by name: their failure is told, and no error."""
+    """Names of the seeders that the user did not choose: if one fails, a note says so, and that is no error."""
     overwrite: bool = False
-    """Whether to replace what is there."""
+    """Whether output that is already there is replaced."""
 
     def check(self, names: Sequence[str]) -> None:
-        """Refuse, before any work, what could not be written for patterns of these names.
+        """Refuse, before any work, output that could not be written for patterns of these names.
 
         Raises
         ------
         OutputError, SettingsError : names the place, or the two options or patterns that do not go together.
         """
         if self.json and len(names) > 1:
-            raise SettingsError("--json holds one answer", fix="use --jsonl for several patterns")
+            raise SettingsError("--json takes the answer of a single pattern", fix="use --jsonl for several patterns")
         if self.json == self.jsonl == STDOUT:
             raise SettingsError("--json and --jsonl cannot share standard output", fix="give one of them a file")
         for path in (self.json, self.jsonl):
@@ -64,7 +64,7 @@ class Outputs:
         if twice:
             raise OutputError(
                 f"several patterns are named {twice[0]} and would be written over each other",
-                fix="rename one, or index them into folders of their own",
+                fix="rename one, or index them into different folders",
                 where=self.folder,
             )
         check_folder(self.folder)
@@ -79,20 +79,20 @@ class Batch:
     """One run of an indexer over files."""
 
     indexer: Indexer
-    """What answers."""
+    """The indexer that is called."""
     load: Callable[[Path], Histogram]
-    """Reads one file."""
+    """Reads a file."""
     settings: Settings
-    """Of every step."""
+    """The settings of every step."""
     outputs: Outputs
     """Where the answers go."""
     failed: list[Path] = field(default_factory=list)
-    """Files that an error stopped."""
+    """Files that could not be indexed."""
     seeded: int = 0
-    """Seeds that were written."""
+    """Number of seeds that were written."""
 
     def run(self, paths: Sequence[Path]) -> list[tuple[str, IndexingResult]]:
-        """Index the files in turn; the answers with the names of their files.
+        """Index the files in turn, and return the name of each file with its answer.
 
         Raises
         ------
@@ -147,14 +147,14 @@ class Batch:
             except AlphaDiffractError as error:
                 if seeder.name not in out.optional:
                     raise
-                say(f"{name}: no {seeder.name} seed: {error}", "note:", "yellow")
+                say(f"{name}: the seeder {seeder.name} failed: {error}", "note:", "yellow")
             else:
                 self.seeded += 1
                 say(f"{name}: {seed_line(report)}")
         for doubt in doubts(result) if found and out.seeders else ():
             say(f"{name}: {doubt}", "note:", "yellow")
         if not found:
-            say(f"{name}: no cell found, so nothing was seeded")
+            say(f"{name}: no cell was found, so nothing was seeded")
 
     def _append(self, path: Path, line: str) -> None:
         mode = "a" if self._started else "w"

@@ -1,4 +1,4 @@
-"""What was found and what is missing, with how to fix it: Python, torch, CUDA, readers, GSAS-II, models, plugins."""
+"""The command ``doctor``: which of torch, CUDA, readers, GSAS-II, models and plugins work, and how to get the rest."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def doctor(
         bool, typer.Option("--gsasii", help="Also make, save and open a small project with GSAS-II (seconds).")
     ] = False,
 ) -> None:
-    """Say what was found of Python, torch, CUDA, GSAS-II, models and plugins, and how to get what is missing."""
+    """Check Python, torch, CUDA, GSAS-II, models and plugins, and say how to install what is missing."""
     from alphadiffract_plugin import registry
     from alphadiffract_plugin.report.tables import print_report
 
@@ -40,24 +40,24 @@ def doctor(
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked for."""
+    """What was found of one component."""
 
     what: str
-    """Its name."""
+    """Name of the component."""
     state: str
-    """``ok``, ``optional`` (missing, and most work goes on without it) or ``missing``."""
+    """``ok``, ``optional`` (missing, but most commands work without it) or ``missing``."""
     found: str
-    """What was found, or what went wrong."""
+    """The version or the place, or the error."""
     fix: str = ""
-    """What to do about it; empty if nothing."""
+    """What to do about it; empty if nothing is missing."""
 
 
 def examine(plugins: RietveldPlugins, *, gsasii: bool = False) -> Iterator[Finding]:
-    """Look for everything in turn; whatever fails becomes a finding, never an error.
+    """Look for everything in turn; a failure becomes a finding, not an error.
 
     Parameters
     ----------
-    plugins : those that were found.
+    plugins : the plugins of this process.
     gsasii : also make, save and open a project with GSAS-II, which takes some seconds.
     """
     from alphadiffract_plugin.gsasii import INSTALL
@@ -67,7 +67,7 @@ def examine(plugins: RietveldPlugins, *, gsasii: bool = False) -> Iterator[Findi
     yield from _guarded("readers", _readers, "pip install --force-reinstall geddes")
     yield from _guarded("GSAS-II", _gsasii, f"install it: {INSTALL}")
     if gsasii:
-        yield from _guarded("GSAS-II at work", _gsasii_at_work, f"install it again: {INSTALL}")
+        yield from _guarded("GSAS-II in use", _gsasii_at_work, f"install it again: {INSTALL}")
     yield from _guarded("models", _models, "pip install --force-reinstall alphadiffract-plugin")
     yield from _guarded("plugins", lambda: _plugins(plugins), "uninstall the plugin that is named")
 
@@ -90,10 +90,10 @@ def _torch() -> Iterator[Finding]:
         yield Finding("CUDA", "ok", f"{torch.version.cuda}: {torch.cuda.get_device_name(0)}")
     elif torch.version.cuda is None:
         fix = "with an NVIDIA GPU: install a CUDA build of torch (pytorch.org); without one: nothing to do"
-        yield Finding("CUDA", "optional", "this torch is built without it; the CPU is used", fix)
+        yield Finding("CUDA", "optional", "this torch was built without CUDA; the CPU is used", fix)
     else:
         fix = "with an NVIDIA GPU: check its driver with nvidia-smi; without one: nothing to do"
-        yield Finding("CUDA", "optional", "no GPU answers; the CPU is used", fix)
+        yield Finding("CUDA", "optional", "no GPU was found; the CPU is used", fix)
 
 
 def _readers() -> Iterator[Finding]:
@@ -111,8 +111,8 @@ def _gsasii() -> Iterator[Finding]:
 
     found = installation.find()
     if found is None:
-        fix = f"to seed .gpx projects, install it: {INSTALL}"
-        yield Finding("GSAS-II", "optional", "not found; bundles are seeded without it", fix)
+        fix = f"to make .gpx projects, install it: {INSTALL}"
+        yield Finding("GSAS-II", "optional", "not found; bundles are made without it", fix)
     else:
         yield Finding("GSAS-II", "ok", str(found))
 
@@ -121,7 +121,7 @@ def _gsasii_at_work() -> Iterator[Finding]:
     from alphadiffract_plugin.gsasii import INSTALL, installation
 
     if installation.find() is None:
-        yield Finding("GSAS-II at work", "missing", "there is none to try", f"install it: {INSTALL}")
+        yield Finding("GSAS-II in use", "missing", "GSAS-II was not found", f"install it: {INSTALL}")
         return
     command, begin = [sys.executable, "-m", "alphadiffract_plugin.gsasii.smoke"], time.monotonic()
     try:
@@ -135,18 +135,18 @@ def _gsasii_at_work() -> Iterator[Finding]:
         )
         code, steps, faults = done.returncode, done.stdout, done.stderr
     except subprocess.TimeoutExpired as late:
-        told = late.stdout or ""  # text on Windows, bytes elsewhere
-        code, steps, faults = None, told.decode(errors="replace") if isinstance(told, bytes) else told, ""
+        output = late.stdout or ""  # text on Windows, bytes elsewhere
+        code, steps, faults = None, output.decode(errors="replace") if isinstance(output, bytes) else output, ""
     seconds = time.monotonic() - begin
     if code == 0:
-        told = f"a project was made, saved, opened again and calculated in {seconds:.1f} s"
-        yield Finding("GSAS-II at work", "ok", told)
+        done_in = f"a project was made, saved, opened again and calculated in {seconds:.1f} s"
+        yield Finding("GSAS-II in use", "ok", done_in)
         return
     step = (steps.splitlines() or ["starting"])[-1]
     reason = (faults.strip().splitlines() or [f"exit code {code}"])[-1]
-    reason = f"no end after {SMOKE_SECONDS} s" if code is None else reason
-    fix = f"'python -m {command[-1]}' shows all of it; if it is not clear, install GSAS-II anew: {INSTALL}"
-    yield Finding("GSAS-II at work", "missing", f"{step} failed: {reason}", fix)
+    reason = f"it was stopped after {SMOKE_SECONDS} s" if code is None else reason
+    fix = f"'python -m {command[-1]}' shows the whole output; if it does not help, install GSAS-II again: {INSTALL}"
+    yield Finding("GSAS-II in use", "missing", f"{step} failed: {reason}", fix)
 
 
 def _models() -> Iterator[Finding]:
@@ -162,12 +162,12 @@ def _plugins(plugins: RietveldPlugins) -> Iterator[Finding]:
     yield Finding("indexers", "ok", ", ".join(plugins.indexers))
     yield Finding("seeders", "ok", ", ".join(plugins.seeders))
     for name, reason in sorted(plugins.broken.items()):
-        fix = "install what it lacks, or uninstall it; the others work"
+        fix = "install the package that it lacks, or uninstall it; the other plugins work"
         yield Finding(f"plugin {name}", "missing", reason, fix)
 
 
 def doctor_report(findings: Iterable[Finding]) -> Iterator[RenderableType]:
-    """What was found, a line each, and how to fix what was not found."""
+    """One line for each finding, and how to fix it where something is missing."""
     from rich.text import Text
 
     styles = {"ok": "green", "optional": "yellow", "missing": "bold red"}

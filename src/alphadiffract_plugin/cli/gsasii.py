@@ -1,4 +1,4 @@
-"""``gsasii install-hook``, ``remove-hook`` and ``check``: for those who work in GSAS-II."""
+"""The commands ``gsasii install-hook``, ``remove-hook`` and ``check``, for those who work in GSAS-II."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from typing import Annotated
 import typer
 
 gsasii = typer.Typer(
-    no_args_is_help=True, help="An importer for GSAS-II's menu; a look at its files before it opens them."
+    no_args_is_help=True, help="Add an importer to GSAS-II's menu, and check its files before it opens them."
 )
 
 FolderOption = Annotated[
-    Path | None, typer.Option(metavar="DIR", help="Where GSAS-II looks for importers, if not in ~/.GSASII/imports.")
+    Path | None,
+    typer.Option(metavar="DIR", help="Folder where GSAS-II looks for importers; ~/.GSASII/imports if not given."),
 ]
 
 
@@ -26,27 +27,32 @@ def install_hook(folder: FolderOption = None) -> None:
     path, done = install(folder.expanduser() if folder else user_folder())
     print(f"{done}: {path}")
     print(
-        "Start GSAS-II anew; then Import, Phase, (user) from AlphaDiffract result file: choose a NAME.json of 'index'"
+        "Restart GSAS-II; then choose Import, Phase, (user) from AlphaDiffract result file, and a NAME.json that "
+        "'index' wrote"
     )
     found = installation.find()
     if found and folder is None and not looks_there(found.folder):
-        say(f"the GSAS-II that was found ({found}) is too old to look there: update it", "note:", "yellow")
+        say(
+            f"the GSAS-II that was found ({found}) is too old to look for importers in this folder: update it",
+            "note:",
+            "yellow",
+        )
 
 
 @gsasii.command("remove-hook")
 def remove_hook(folder: FolderOption = None) -> None:
-    """Take the importer out of GSAS-II's menu again."""
+    """Remove the importer from GSAS-II's menu."""
     from alphadiffract_plugin.gsasii.importer import remove, user_folder
 
     path, was_there = remove(folder.expanduser() if folder else user_folder())
-    print(f"removed: {path}" if was_there else f"not there, nothing to remove: {path}")
+    print(f"removed: {path}" if was_there else f"nothing to remove: there is no {path}")
 
 
 @gsasii.command("check")
 def check(
     files: Annotated[list[Path], typer.Argument(metavar="FILE", help="Projects (.gpx) and instruments (.instprm).")],
 ) -> None:
-    """Say whether GSAS-II can open these files without running code that is in them; opens none in GSAS-II."""
+    """Check that GSAS-II can open these files without running code that is in them; GSAS-II itself is not used."""
     from alphadiffract_plugin.errors import AlphaDiffractError
     from alphadiffract_plugin.gsasii.trust import check_file
     from alphadiffract_plugin.progress import say

@@ -1,4 +1,4 @@
-"""``models list``, ``models show`` and ``models add``: which networks there are."""
+"""The commands ``models list``, ``models show`` and ``models add``: which networks there are."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
     from alphadiffract_plugin.models.catalogue import ModelInfo
 
-models = typer.Typer(no_args_is_help=True, help="List, show and add the networks that can be asked.")
+models = typer.Typer(no_args_is_help=True, help="List, show and add networks.")
 
 
 @models.command("list")
 def list_models() -> None:
-    """List the models known by name."""
+    """List the models that can be used by name."""
     from alphadiffract_plugin.models.catalogue import list_models, user_folder
     from alphadiffract_plugin.report.tables import print_report
 
@@ -43,9 +43,11 @@ def show(
 
 @models.command("add")
 def add(
-    source: Annotated[str, typer.Argument(metavar="DIR_OR_HUB_ID", help="A model folder, or OWNER/NAME on the hub.")],
+    source: Annotated[
+        str, typer.Argument(metavar="DIR_OR_HUB_ID", help="A model folder, or OWNER/NAME on the Hugging Face hub.")
+    ],
 ) -> None:
-    """Check a model and copy it to your own, so that it can be asked by name."""
+    """Check a model and copy it to your models folder, so that it can be used by name."""
     from alphadiffract_plugin.models import catalogue
 
     info = catalogue.add(source)
@@ -53,7 +55,7 @@ def add(
 
 
 def models_report(models: Sequence[ModelInfo], user_folder: Path) -> Iterator[RenderableType]:
-    """The models known by name, and where a user's own go."""
+    """The models that can be used by name, and the folder of the user's own models."""
     from alphadiffract_plugin.report.tables import styled_table
 
     table = styled_table("models")
@@ -64,4 +66,4 @@ def models_report(models: Sequence[ModelInfo], user_folder: Path) -> Iterator[Re
         architecture = f"{info.members} × {info.architecture}" if info.members > 1 else info.architecture
         table.add_row(name, architecture, f"{info.size / 1e6:.1f}", str(info.folder))
     yield table
-    yield f"Models that you add go to {user_folder}."
+    yield f"'models add' copies models to {user_folder}."

@@ -1,4 +1,4 @@
-"""Seed from answers: what the commands ``index`` and ``seed`` share."""
+"""What the commands ``index`` and ``seed`` share: checks, and the folder that a seeder fills."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def _files_of(report_file: Path) -> tuple[str, ...]:
 
 
 def answer_from_file(path: Path) -> IndexingResult:
-    """The answer in a JSON file that ``index`` wrote.
+    """The answer that ``index`` wrote into a JSON file.
 
     Raises
     ------
@@ -85,7 +85,7 @@ def answer_from_file(path: Path) -> IndexingResult:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is no text"
+        reason = getattr(error, "strerror", None) or "this is not a text file"
         raise InputError(
             f"cannot be read: {reason}", fix="give the file that `index --json` wrote", where=path
         ) from error
@@ -103,7 +103,7 @@ def check_belongs(answer: IndexingResult, histogram: Histogram, path: Path) -> N
     InputError : names the answer's file.
     """
     if not answer.candidates:
-        raise InputError("holds no candidate to seed from", fix="index the pattern again", where=path)
+        raise InputError("this answer has no candidate", fix="index the pattern again", where=path)
     if abs(answer.wavelength / histogram.wavelength - 1) > 1e-3:
         raise InputError(
             f"was found at {answer.wavelength:.6g} Å, but the pattern is read as {histogram.wavelength:.6g} Å",
@@ -113,7 +113,7 @@ def check_belongs(answer: IndexingResult, histogram: Histogram, path: Path) -> N
 
 
 def seed_line(report: SeedReport) -> str:
-    """One line on what a seeder made."""
+    """One line that says what a seeder made."""
     fit = "" if report.converged is None else f", Le Bail {'converged' if report.converged else 'did not converge'}"
     fit += "" if report.converged is None else f" at Rwp {report.rwp:.2f} %"
     return f"seeded {report.target} ({report.seeder}: {len(report.phases)} phases{fit})"

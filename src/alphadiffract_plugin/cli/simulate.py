@@ -1,4 +1,4 @@
-"""``simulate``: patterns as a network is fed with them in training, as files and as a sheet of pictures."""
+"""The command ``simulate``: patterns as in the training of a network, as files and as a sheet of pictures."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from alphadiffract_plugin.cli.options import OverwriteOption
 from alphadiffract_plugin.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -26,25 +27,26 @@ def simulate(
     structures: Annotated[
         list[Path] | None, typer.Argument(metavar="STRUCTURES", help="Structure files: .parquet or .cif.")
     ] = None,
-    count: Annotated[int, typer.Option(min=1, help="Patterns of those structures, which are drawn in turn.")] = 12,
-    random: Annotated[int, typer.Option(min=0, metavar="N", help="Patterns of crystals made up at random.")] = 0,
+    count: Annotated[int, typer.Option(min=1, help="Number of patterns of those structures, taken in turn.")] = 12,
+    random: Annotated[int, typer.Option(min=0, metavar="N", help="Number of patterns of random crystals.")] = 0,
     effects: Annotated[
-        str, typer.Option(metavar="NAME_OR_TOML", help="laboratory, paper, ideal, or a TOML file of training.")
+        str, typer.Option(metavar="NAME_OR_TOML", help="Effects: laboratory, paper, ideal, or a TOML file for 'train'.")
     ] = "laboratory",
     instrument: Annotated[
-        Path | None, typer.Option(metavar="FILE.instprm", help="Wavelength and widths of this instrument.")
+        Path | None, typer.Option(metavar="FILE.instprm", help="Use wavelength and widths of this instrument.")
     ] = None,
     measured: Annotated[
-        list[Path] | None, typer.Option(metavar="PATTERN", help="Show this pattern on the sheet; may be repeated.")
+        list[Path] | None,
+        typer.Option(metavar="PATTERN", help="Show this measured pattern too; may be repeated."),
     ] = None,
-    wavelength: Annotated[str | None, typer.Option(help="Of the measured patterns, as 'index' takes it.")] = None,
+    wavelength: Annotated[str | None, typer.Option(help="Wavelength of the measured patterns, as for 'index'.")] = None,
     form: Annotated[
         Format, typer.Option("--format", help="One text file a pattern (xye), or all in one (npz).")
     ] = Format.xye,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same patterns.")] = 0,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace output that is already there.")] = False,
+    overwrite: OverwriteOption = False,
 ) -> None:
-    """Simulate patterns of crystals, to look at or to try an indexer on.
+    """Simulate patterns of crystals, to look at them or to test an indexer.
 
     Writes the patterns, truth.csv (space group and cell of each) and sheet.png.
     """
@@ -55,7 +57,7 @@ def simulate(
     from alphadiffract_plugin.output import check_absent, check_folder, make_folder
 
     if not structures and not random:
-        raise SettingsError("there is nothing to simulate", fix="name structure files, or give --random N")
+        raise SettingsError("no crystals were named", fix="name structure files, or give --random N")
     check_folder(output)
     check_absent([output], overwrite=overwrite)
     settings = chosen_effects(effects, instrument)
@@ -75,15 +77,15 @@ def simulate(
     print(
         f"{len(made.id)} patterns from {grid.two_theta_min:g} to {grid.two_theta_max:g} degrees at {grid.wavelength} Å"
     )
-    print(f"{output / 'sheet.png'} shows {shown} of them; {output / 'truth.csv'} tells their cells")
+    print(f"{output / 'sheet.png'} shows {shown} of them; {output / 'truth.csv'} lists their cells")
 
 
 def chosen_effects(name: str, instrument: Path | None) -> Effects:
-    """The effects of a preset or of the ``[effects]`` section of a TOML file, with one's own instrument if given.
+    """The effects of a preset or of the ``[effects]`` section of a TOML file, for an instrument if one is given.
 
     Raises
     ------
-    SettingsError : no such preset or file, or a setting of it makes no sense.
+    SettingsError : there is no such preset or file, or a setting in it is out of range.
     """
     from alphadiffract_plugin.models.simulation.effects import PRESETS
     from alphadiffract_plugin.models.training.config import effects_of

@@ -1,4 +1,4 @@
-"""``structures build``, ``stats`` and ``filter``: crystal structures to train on."""
+"""The commands ``structures build``, ``stats`` and ``filter``: crystal structures for training."""
 
 from __future__ import annotations
 
@@ -7,19 +7,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from alphadiffract_plugin.cli.options import OverwriteOption
+
 if TYPE_CHECKING:
     import pyarrow
 
     from alphadiffract_plugin.models.structures.build import Reported
 
-structures = typer.Typer(no_args_is_help=True, help="Crystal structures to train on: make, count and filter them.")
+structures = typer.Typer(no_args_is_help=True, help="Build, count and filter files of crystal structures for training.")
 
 MATERIALS_PROJECT = "mp"
-"""What a user names in place of a folder to ask the Materials Project."""
+"""The source that stands for the Materials Project in place of a folder."""
 
 FilesArgument = Annotated[list[Path], typer.Argument(metavar="FILE", help="Structure files (.parquet).")]
 OutputOption = Annotated[Path, typer.Option("-o", "--output", metavar="FILE", help="The .parquet file to write.")]
-OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace output that is already there.")]
 
 
 @structures.command("build")
@@ -30,18 +31,20 @@ def build(
     ],
     output: OutputOption,
     origin: Annotated[
-        str, typer.Option(metavar="NAME", help="How the CIFs are known: experiment, dft_known, dft, dft_hypothetical.")
+        str, typer.Option(metavar="NAME", help="Origin of the CIFs: experiment, dft_known, dft or dft_hypothetical.")
     ] = "experiment",
-    elements: Annotated[str | None, typer.Option(metavar="A,B", help="mp: crystals that hold all of these.")] = None,
-    ids: Annotated[str | None, typer.Option(metavar="ID,ID", help="mp: these crystals.")] = None,
-    stable: Annotated[bool, typer.Option("--stable", help="mp: stable crystals only.")] = False,
+    elements: Annotated[
+        str | None, typer.Option(metavar="A,B", help="With mp: only crystals that contain all of these elements.")
+    ] = None,
+    ids: Annotated[str | None, typer.Option(metavar="ID,ID", help="With mp: only the crystals of these ids.")] = None,
+    stable: Annotated[bool, typer.Option("--stable", help="With mp: only stable crystals.")] = False,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes; as many as cores if not given.")] = None,
     overwrite: OverwriteOption = False,
 ) -> None:
-    """Make a structure file of CIFs or of the Materials Project.
+    """Make a structure file from CIFs or from the Materials Project.
 
-    Each crystal is brought to its standard setting; what fails a filter is counted, and listed with the reason in
-    NAME.rejected.csv beside the output.
+    Each crystal is brought to its standard setting. Crystals that fail a check are counted, and listed with the reason
+    in NAME.rejected.csv beside the output.
     """
     import os
 
@@ -58,7 +61,10 @@ def build(
     if origin not in ORIGINS:
         raise SettingsError(f"there is no origin {origin!r}", fix=f"give one of {', '.join(ORIGINS)}")
     if (elements or ids or stable) and MATERIALS_PROJECT not in sources:
-        raise SettingsError("--elements, --ids and --stable ask the Materials Project", fix="name 'mp' as a source")
+        raise SettingsError(
+            "--elements, --ids and --stable select from the Materials Project, which is not among the sources",
+            fix="add the source mp",
+        )
     _check_name(output)
     for path in (output, listed):
         check_file(path, overwrite=overwrite)
@@ -75,7 +81,7 @@ def build(
     making.write_rejected(built.rejected, listed)
     if built.rejected:
         print_report([rejected_report(built.reasons, len(reported))])
-        say(f"each of them with its reason: {listed}")
+        say(f"{listed} lists each of them with the reason")
     if not built.rows:
         raise StructureError("none of the structures was kept", fix=f"read the reasons in {listed}")
     write(making.table_from_rows(built.rows), output)
@@ -87,7 +93,7 @@ def stats(
     files: FilesArgument,
     json: Annotated[bool, typer.Option("--json", help="Print the counts as JSON.")] = False,
 ) -> None:
-    """Count structures by origin, split and crystal system, and say which space groups are thin."""
+    """Count structures by origin, split and crystal system, and list space groups with few structures."""
     import dataclasses
     import json as json_module
 
@@ -109,15 +115,16 @@ def filter_structures(
     output: OutputOption,
     benchmark: Annotated[
         Path | None,
-        typer.Option(metavar="INDEX.csv", help="Take out structures whose lattice and space group a pattern has."),
+        typer.Option(metavar="INDEX.csv", help="Remove structures with the lattice and the space group of a pattern."),
     ] = None,
-    source: Annotated[str | None, typer.Option(metavar="A,B", help="Keep these sources.")] = None,
+    source: Annotated[str | None, typer.Option(metavar="A,B", help="Keep only structures of these sources.")] = None,
     per_system: Annotated[
-        int | None, typer.Option(min=1, help="Keep at most so many of each crystal system, spread over its groups.")
+        int | None,
+        typer.Option(min=1, help="Keep at most so many of each crystal system, of all its groups."),
     ] = None,
     overwrite: OverwriteOption = False,
 ) -> None:
-    """Take out structures that a benchmark knows, or keep a part; several files become one."""
+    """Remove structures that are in a benchmark, or keep a part of them; several files become one."""
     from alphadiffract_plugin.errors import SettingsError, StructureError
     from alphadiffract_plugin.models.structures.leaks import leaks, read_benchmark, stamped
     from alphadiffract_plugin.models.structures.select import spread
@@ -126,7 +133,7 @@ def filter_structures(
     from alphadiffract_plugin.progress import say
 
     if benchmark is None and source is None and per_system is None:
-        raise SettingsError("nothing to filter by", fix="give --benchmark INDEX.csv, --source or --per-system")
+        raise SettingsError("no filter was given", fix="give --benchmark INDEX.csv, --source or --per-system")
     _check_name(output)
     check_file(output, overwrite=overwrite)
     known = read_benchmark(benchmark) if benchmark else None
@@ -137,10 +144,11 @@ def filter_structures(
     if known:
         found = leaks(unpack(table), known)
         table = stamped(table.filter(~found), known, int(found.sum()))
-        print(f"{found.sum():,} of {len(found):,} structures leak: {known.path.name} has their lattice and space group")
+        removed = f"{found.sum():,} of {len(found):,} structures were removed"
+        print(f"{removed}: {known.path.name} has their lattice and space group")
         if known.without_cell:
             say(
-                f"{known.without_cell} of its {known.rows} rows have no cell: nothing keeps their structures out",
+                f"{known.without_cell} of its {known.rows} rows have no cell: their structures cannot be recognised",
                 "note:",
                 "yellow",
             )
@@ -148,17 +156,17 @@ def filter_structures(
         group = unpack(table)
         table = table.take(spread(group.id, group.space_group, per_system))
     if not len(table):
-        raise StructureError("no structure is left", fix="filter less, or name other files")
+        raise StructureError("no structure passes the filters", fix="use fewer filters, or name other files")
     write(table, output)
     print(f"{output}: {len(table):,} of {total:,} structures")
 
 
 def _check_name(output: Path) -> None:
-    """Refuse a name that promises another format than parquet."""
+    """Refuse a name that does not end in .parquet."""
     from alphadiffract_plugin.errors import OutputError
 
     if output.suffix.lower() != ".parquet":
-        raise OutputError("is no name of a parquet file", fix=f"say -o {output.stem}.parquet", where=output)
+        raise OutputError("does not end in .parquet", fix=f"give -o {output.stem}.parquet", where=output)
 
 
 def _of_sources(table: pyarrow.Table, wanted: list[str]) -> pyarrow.Table:
@@ -171,7 +179,9 @@ def _of_sources(table: pyarrow.Table, wanted: list[str]) -> pyarrow.Table:
     there = sorted(set(names.unique().to_pylist()))
     for name in wanted:
         if name not in there:
-            raise StructureError(f"no structure is of the source {name!r}", fix=f"sources: {', '.join(there)}")
+            raise StructureError(
+                f"no structure comes from the source {name!r}", fix=f"choose among the sources {', '.join(there)}"
+            )
     return table.filter(pc.is_in(names, pa.array(wanted)))
 
 

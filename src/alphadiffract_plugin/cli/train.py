@@ -1,4 +1,4 @@
-"""``train``: a network of one's own, from one TOML file; for many GPUs, launched by ``torchrun``."""
+"""The command ``train``: a network from the settings in one TOML file; ``torchrun`` starts it on many GPUs."""
 
 from __future__ import annotations
 
@@ -17,18 +17,17 @@ if TYPE_CHECKING:
 
 def train(
     config: Annotated[
-        Path | None, typer.Option(metavar="FILE.toml", help="The settings; see examples/train_tiny.toml.")
+        Path | None, typer.Option(metavar="FILE.toml", help="Settings of the run; see examples/train_tiny.toml.")
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option("-o", "--output", metavar="RUN", help="The run's folder; runs/FILE if it is not given."),
+        typer.Option("-o", "--output", metavar="RUN", help="Folder of the run; runs/FILE if not given."),
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in that folder.")] = False,
-    minutes: Annotated[
-        float | None, typer.Option(help="Stop this session after so many minutes; --resume goes on.")
-    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the run in that folder.")] = False,
+    minutes: Annotated[float | None, typer.Option(help="Stop after so many minutes; --resume continues later.")] = None,
     instrument: Annotated[
-        Path | None, typer.Option(metavar="FILE.instprm", help="Train for this instrument's widths and wavelength.")
+        Path | None,
+        typer.Option(metavar="FILE.instprm", help="Train for the wavelength and widths of this instrument."),
     ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print sizes, memory and time, and write nothing.")
@@ -42,9 +41,9 @@ def train(
     require_lightning()
     folder = output or (Path("runs") / config.stem if config else None)
     if folder is None:
-        raise SettingsError("neither settings nor a run was named", fix="give --config FILE.toml, or -o RUN --resume")
+        raise SettingsError("neither settings nor a run were named", fix="give --config FILE.toml, or -o RUN --resume")
     if device not in ("auto", "cpu", "cuda"):
-        raise SettingsError(f"no device {device!r}", fix="choose auto, cpu or cuda")
+        raise SettingsError(f"there is no device {device!r}", fix="choose auto, cpu or cuda")
     if minutes is not None and not minutes > 0:
         raise SettingsError(f"--minutes is {minutes:g}", fix="give a number above 0")
     settings = _resumed(config, folder, instrument) if resume else _fresh(config, instrument)
@@ -63,7 +62,7 @@ def _train(settings: RunSettings, folder: Path, *, resume: bool, device: str, mi
     outcome = train(settings, folder, resume=resume, device=device, minutes=minutes)
     if outcome.first:
         seen = f"{outcome.done.patterns:,} of {settings.training.patterns:,} patterns seen"
-        again = f"go on with: alphadiffract-plugin train -o {folder} --resume"
+        again = f"to continue: alphadiffract-plugin train -o {folder} --resume"
         if outcome.end == "interrupted":
             say(f"{seen}; {again}", "interrupted:", "bold red")
         elif outcome.end == "time":
@@ -78,20 +77,22 @@ def _fresh(config: Path | None, instrument: Path | None) -> RunSettings:
     from alphadiffract_plugin.models.training.config import read
 
     if config is None:
-        raise SettingsError("a run begins from settings", fix="give --config FILE.toml, or --resume")
+        raise SettingsError("a new run needs settings", fix="give --config FILE.toml, or --resume")
     return read(config, instrument=instrument)
 
 
 def _resumed(config: Path | None, folder: Path, instrument: Path | None) -> RunSettings:
-    """The settings that the run began with; what may change is taken from ``config`` where one is given."""
+    """The settings that the run began with; those that may change come from ``config`` where one is given."""
     from alphadiffract_plugin.models.training.config import difference, read
 
     before = folder / "run.toml"
     if not before.is_file():
-        raise OutputError("this folder holds no run", fix="begin one with --config, without --resume", where=folder)
+        raise OutputError(
+            "this is not the folder of a run", fix="begin one with --config, without --resume", where=folder
+        )
     if config is None and instrument is not None:
         raise SettingsError(
-            "a run goes on with the instrument that it began with",
+            "a run can only continue with the instrument that it began with",
             fix="leave out --instrument, or begin a new run with --config FILE.toml --instrument FILE.instprm",
             where=folder,
         )
@@ -103,7 +104,7 @@ def _resumed(config: Path | None, folder: Path, instrument: Path | None) -> RunS
     if changed:
         raise SettingsError(
             f"this run began with other settings: {changed}",
-            fix="leave out --config to go on as it began, or begin a new run (start_from takes this one's weights)",
+            fix="leave out --config to continue as it began, or begin a new run (start_from takes its weights)",
             where=config,
         )
     shards = dataclasses.replace(new.training, shards=old.training.shards)
@@ -111,10 +112,10 @@ def _resumed(config: Path | None, folder: Path, instrument: Path | None) -> RunS
 
 
 def require_lightning() -> None:
-    """Refuse to go on without what the extra ``train`` installs."""
+    """Refuse to train without the packages that the extra ``train`` installs."""
     missing = [name for name in ("lightning", "pyarrow") if importlib.util.find_spec(name) is None]
     if missing:
         raise TrainingError(
-            f"training needs {' and '.join(missing)}, which is not installed",
+            f"training needs {' and '.join(missing)}, which {'are' if len(missing) > 1 else 'is'} not installed",
             fix="pip install 'alphadiffract-plugin[train]'",
         )

@@ -1,4 +1,4 @@
-"""What a person sees: ``tables`` and ``structures`` for the terminal, ``plot`` for the picture."""
+"""Results for a reader: ``tables`` and ``structures`` on the terminal, ``plot`` as a picture."""
 
 from alphadiffract_plugin.report.plot import save_plot
 from alphadiffract_plugin.report.tables import overview, print_report, result_report

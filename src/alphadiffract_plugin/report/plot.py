@@ -1,4 +1,4 @@
-"""One picture a pattern: the data, the lines found, where the best answers put theirs, and the network's opinion."""
+"""The picture of an answer: the pattern, the lines found, the reflections of the best answers, and the prediction."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def save_plot(histogram: Histogram, result: IndexingResult, path: Path) -> None:
     Parameters
     ----------
     histogram : the measured pattern.
-    result : the answer to it; its peaks and prediction are drawn if it has them.
+    result : the answer; its lines and its prediction are drawn if it has them.
     path : the file, overwritten.
     """
     figure_of(histogram, result).savefig(path, format="png", dpi=150)
@@ -53,7 +53,7 @@ def figure_of(histogram: Histogram, result: IndexingResult) -> Figure:
 
 
 def _distinct(candidates: Sequence[Candidate], most: int) -> list[tuple[int, Candidate]]:
-    """(rank, candidate) of the first answers with a cell that differ in their line positions."""
+    """Rank and candidate of the first answers with a cell that differ in their line positions."""
     shown: dict[tuple[object, ...], tuple[int, Candidate]] = {}
     for rank, candidate in enumerate(candidates, 1):
         if not candidate.has_cell:

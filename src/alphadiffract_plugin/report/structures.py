@@ -1,4 +1,4 @@
-"""Structure files as a person reads them."""
+"""Tables of structure files."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def statistics_report(statistics: Statistics) -> Iterator[RenderableType]:
-    """Structures by origin and split over crystal systems, and what is thin."""
+    """Structures by origin and by split in each crystal system, and the space groups with few structures."""
     from alphadiffract_plugin.models.structures.stats import FEW
 
     files = len(statistics.files)
@@ -36,11 +36,11 @@ def statistics_report(statistics: Statistics) -> Iterator[RenderableType]:
             name, removed = note["index"], note["removed"]
             yield f"{path}: filtered against {name} (sha256 {note['sha256'][:12]}), {removed} removed."
         if not notes:
-            yield f"{path}: not marked as filtered against a benchmark."
+            yield f"{path}: not filtered against a benchmark."
 
 
 def rejected_report(reasons: Counter[str], total: int) -> Table:
-    """How many structures were left out for each reason."""
+    """Number of structures that were left out for each reason."""
     table = _table(f"{sum(reasons.values()):,} of {total:,} left out")
     table.add_column("reason")
     table.add_column("structures", justify="right")

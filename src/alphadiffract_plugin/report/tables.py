@@ -1,4 +1,4 @@
-"""Results as a person reads them: ranked tables on the terminal, uncertainties in parentheses."""
+"""Tables of results on the terminal, with uncertainties in parentheses."""
 
 from __future__ import annotations
 
@@ -16,12 +16,14 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 
+SHOWN = 10
+"""Number of candidates in the table."""
 WIDE = 132
-"""From so many columns on, each of the six cell parameters has a column of its own."""
+"""Width of the terminal in characters from which each of the six cell parameters has a column of its own."""
 
 
 def cell_parameters(candidate: Candidate) -> list[str]:
-    """The six cell parameters with uncertainties; those that symmetry fixes to another look like it."""
+    """The six cell parameters with uncertainties; one that symmetry makes equal to another is written like that one."""
     known: dict[float, float] = {}
     for value, esd in zip(candidate.cell, candidate.cell_esd, strict=True):
         if esd > LEAST_ESD:
@@ -33,25 +35,24 @@ def cell_parameters(candidate: Candidate) -> list[str]:
 
 
 def number(value: float, decimals: int) -> str:
-    """The value with so many decimals, ``<0.001`` if they do not show it, or a dash if there is none."""
+    """The value with so many decimals, ``<0.001`` if it would be rounded to zero, a dash if it is not finite."""
     if 0 < value < 0.5 * 10**-decimals:
         return f"<{10**-decimals:.{decimals}f}"
     return f"{value:.{decimals}f}" if math.isfinite(value) else "-"
 
 
-def result_report(result: IndexingResult, width: int, most: int = 10) -> Iterator[RenderableType]:
-    """One pattern's answer: the ranked table, the groups that look alike, the notes.
+def result_report(result: IndexingResult, width: int) -> Iterator[RenderableType]:
+    """The answer for one pattern: the ranked table, the space groups with the same line positions, the notes.
 
     Parameters
     ----------
     result : the answer.
-    width : columns of the terminal; the table folds the cell into one column where it is narrow.
-    most : candidates shown.
+    width : of the terminal in characters; where it is narrow the cell stands in one column.
     """
     if result.candidates:
-        yield _ranked(result, width, result.candidates[:most])
-        if len(result.candidates) > most:
-            yield f"{len(result.candidates) - most} more in the JSON output."
+        yield _ranked(result, width, result.candidates[:SHOWN])
+        if len(result.candidates) > SHOWN:
+            yield f"{len(result.candidates) - SHOWN} more in the JSON output."
         yield from _alike(result.candidates[0])
     else:
         yield f"{result.histogram}: no cell explains the lines of this pattern."
@@ -93,7 +94,7 @@ def _alike(first: Candidate) -> Iterator[str]:
 
 
 def overview(results: Sequence[tuple[str, IndexingResult]]) -> Table:
-    """Many patterns: the first answer of each, one row a pattern."""
+    """The first answer of each of several patterns, one row a pattern."""
     table = styled_table(f"first answers of {len(results)} patterns")
     for name in ("pattern", "space group", "a", "b", "c", "alpha", "beta", "gamma"):
         table.add_column(name)
@@ -111,7 +112,7 @@ def overview(results: Sequence[tuple[str, IndexingResult]]) -> Table:
 
 
 def stdout() -> Console:
-    """The console on stdout: as wide as the terminal, or wide enough for every table where there is none."""
+    """The console on stdout: as wide as the terminal, or wide enough for every table without a terminal."""
     from rich.console import Console
 
     width = None if sys.stdout.isatty() else 140
@@ -119,7 +120,7 @@ def stdout() -> Console:
 
 
 def print_report(parts: Iterable[RenderableType]) -> None:
-    """Print the parts of a report on stdout; sentences stay whole."""
+    """Print the parts of a report on stdout; sentences are not wrapped."""
     from rich.table import Table
 
     console = stdout()
