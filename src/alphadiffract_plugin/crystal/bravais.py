@@ -37,7 +37,7 @@ class Lattice:
     """One Bravais lattice."""
 
     family: str
-    """Symmetry of the conventional axes: a crystal system, with trigonal under hexagonal."""
+    """Symmetry of the conventional axes, see :func:`symmetry.lattice_family`."""
     centring: str
     """P, C, I, F or R."""
 
@@ -58,9 +58,9 @@ class Lattice:
 
     @property
     def multiplicity(self) -> int:
-        """Indices that share one line in general position: the order of the Laue group of the lattice.
+        """Number of indices hkl with the same 1/d² in general position: the order of the lattice's point group.
 
-        The trigonal lattice R has half as many as the hexagonal lattice P.
+        It is 12 for the lattice R and 24 for the hexagonal lattice P.
         """
         return 12 if self.centring == "R" else _MULTIPLICITY[self.family]
 
@@ -164,7 +164,7 @@ LATTICES = tuple(
     )
     for centring in letters
 )
-"""The fourteen, in the order in which they are searched."""
+"""The fourteen Bravais lattices, in the order in which they are searched."""
 
 
 @functools.cache
@@ -194,8 +194,8 @@ _PRIMITIVE = {
     "F": np.array([[0, 0.5, 0.5], [0.5, 0, 0.5], [0.5, 0.5, 0]]),
     "R": np.array([[2, 1, 1], [-1, 1, 1], [-1, -2, 1]]) / 3,
 }
-"""Rows: primitive vectors in terms of the conventional ones. The lattices are those of gemmi's ``centred_to_primitive``
-(a test holds them together); these vectors are the ones that the trained networks and the searches started from."""
+"""Rows: primitive basis vectors in terms of the conventional ones. gemmi's ``centred_to_primitive`` spans the same
+lattices with other vectors; these are kept because the trained networks were made with them."""
 
 
 def primitive_basis(cell: Cell, letter: str) -> Floats:
@@ -209,7 +209,7 @@ class BravaisCell:
     """The conventional cell of a lattice."""
 
     family: str
-    """triclinic, monoclinic, orthorhombic, tetragonal, hexagonal or cubic: the symmetry of the metric's axes."""
+    """Symmetry of the conventional axes, see :func:`symmetry.lattice_family`."""
     centring: str
     """P, C, I, F or R."""
     cell: Cell
@@ -221,7 +221,7 @@ _GROUPS_OF_LATTICES = frozenset((2, 10, 12, 47, 65, 69, 71, 123, 139, 166, 191, 
 
 
 def bravais_from_basis(basis: Floats, relative_tolerance: float) -> BravaisCell:
-    """The most symmetric conventional cell that a primitive lattice fits within a tolerance, found by spglib.
+    """The conventional cell of the highest symmetry that a lattice has within a tolerance, found by spglib.
 
     Parameters
     ----------

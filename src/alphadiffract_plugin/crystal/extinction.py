@@ -1,7 +1,7 @@
-"""Extinction classes: which space groups, in which settings, leave the same reflections absent on given axes.
+"""Extinction classes: which space groups, in which settings, have the same systematic absences on given axes.
 
-Derived from the symmetry operations of gemmi's table of 564 settings; nothing is typed in. A class belongs to a
-lattice family and centring, its settings say how to turn the axes at hand into those of the standard setting.
+All classes are derived from the symmetry operations of gemmi's table of 564 settings. A class belongs to one Bravais
+lattice; each of its settings says how to transform the given axes into those of the standard setting.
 """
 
 from __future__ import annotations
@@ -41,13 +41,13 @@ class Setting:
     symbol: str
     """Hermann-Mauguin symbol of the setting, e.g. ``P n a m``."""
     to_standard: Floats
-    """Columns: axes of the standard setting in terms of those at hand, shape (3, 3)."""
+    """Columns: axes of the standard setting in terms of the axes of the class, shape (3, 3)."""
 
     def standard_axes(self, cell: Cell) -> Floats:
-        """Columns: the axes to choose for a cell (Å, degrees), shape (3, 3).
+        """Columns: axes of the standard setting for a cell (Å, degrees), shape (3, 3).
 
-        Those of ``to_standard``; for a monoclinic cell, of all a and c that suit the symbol, the pair whose angle is
-        nearest to 90 degrees and not acute.
+        They are those of ``to_standard``. For a monoclinic cell several pairs of a and c may have the same symbol; the
+        pair whose angle is nearest to 90 degrees, and obtuse, is taken.
         """
         choices = self.to_standard @ _same_symbol(self.space_group)
         metric = np.swapaxes(choices, 1, 2) @ direct_metric_from_cell(cell) @ choices
@@ -63,10 +63,10 @@ class Setting:
 
 @dataclass(frozen=True, eq=False)
 class ExtinctionClass:
-    """Settings that the positions of reflections cannot tell apart."""
+    """Settings of space groups with the same systematic absences, which line positions cannot distinguish."""
 
     symbol: str
-    """In the manner of International Tables A (2016), 1.6.4: ``P n - a``; a dash where no absence shows."""
+    """Extinction symbol as in International Tables A (2016), 1.6.4: ``P n - a``; a dash stands for no absences."""
     settings: tuple[Setting, ...]
     """At most one setting of each space group."""
     operations: Operations
@@ -84,10 +84,14 @@ class ExtinctionClass:
 
 @functools.cache
 def extinction_classes(family: str, centring: str) -> tuple[ExtinctionClass, ...]:
-    """The classes of a lattice, the one with fewest absences first.
+    """The extinction classes of a Bravais lattice, the class with the fewest absences first.
 
-    ``family`` names the symmetry of the axes (hexagonal stands for trigonal groups too); monoclinic axes are b unique,
-    orthorhombic axes are in any order, so every setting is a class member of its own.
+    Monoclinic axes are b unique. Orthorhombic axes may stand in any order, so that each setting of a group counts.
+
+    Parameters
+    ----------
+    family : symmetry of the axes, see :func:`symmetry.lattice_family`.
+    centring : P, C, I, F or R.
     """
     grid = np.array(list(itertools.product(range(-6, 7), range(0, 7), range(0, 7))))
     grid = grid[np.any(grid != 0, 1)]
@@ -128,7 +132,7 @@ def _to_standard(group: gemmi.SpaceGroup) -> Floats:
 
 @functools.cache
 def _same_symbol(space_group: int) -> Ints:
-    """Changes of axes that leave the standard symbol of a monoclinic group as it is, shape (n, 3, 3); else none."""
+    """Changes of axes that keep the standard symbol of a monoclinic group, shape (n, 3, 3); of others the identity."""
     if crystal_system_from_space_group(space_group) != "monoclinic":
         return np.eye(3, dtype=int)[None]
     operations = operations_from_space_group(space_group)
@@ -152,7 +156,7 @@ _AXES = {
     "hexagonal": ((0, 0, 1), (1, 0, 0), (1, 1, 0)),
     "cubic": ((0, 0, 1), (1, 1, 1), (1, 1, 0)),
 }
-"""The direction that each place of a symbol behind the centring refers to."""
+"""The direction that each position of a Hermann-Mauguin symbol after the centring refers to."""
 
 
 def _axes(family: str, centring: str) -> tuple[tuple[int, int, int], ...]:
@@ -160,10 +164,10 @@ def _axes(family: str, centring: str) -> tuple[tuple[int, int, int], ...]:
 
 
 def _symbol(symbols: list[str], family: str, operations: Operations) -> str:
-    """The glide planes and screw axes that all members share, dashes elsewhere.
+    """The extinction symbol: glide planes and screw axes that all symbols share, dashes elsewhere.
 
-    A screw axis is left out where the glide planes alone make its reflections absent, as in the International Tables.
-    Letters joined by a comma are glide planes that always come together.
+    As in the International Tables, a screw axis is left out where glide planes alone cause its absences. Glide planes
+    joined by a comma occur together.
     """
     parts = [symbol.split() for symbol in symbols]
     shown = [parts[0][0]]
@@ -175,7 +179,7 @@ def _symbol(symbols: list[str], family: str, operations: Operations) -> str:
 
 
 def _follows_from_glides(axis: tuple[int, int, int], operations: Operations) -> bool:
-    """Whether mirrors, glides and the centring alone make the absences along an axis."""
+    """Whether mirror planes, glide planes and the centring alone cause the absences along an axis."""
     rotations, shifts = operations
     along = np.arange(1, 13)[:, None] * np.array(axis)
     use = (np.trace(rotations, axis1=1, axis2=2) == 3) | (
@@ -201,7 +205,7 @@ def _screw(text: str) -> str | None:
 
 @functools.cache
 def standard_extinction_symbol(space_group: int) -> str:
-    """Symbol of the extinction class of a space group in its standard setting."""
+    """Extinction symbol of a space group in its standard setting; empty if no class holds it."""
     group = standard_setting(space_group)
     centring, family = group.hm[0], lattice_family(group.crystal_system_str())
     for extinction in extinction_classes(family, centring):
