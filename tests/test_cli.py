@@ -103,7 +103,10 @@ def test_where_gsasii_fails_unasked_the_bundle_is_there_and_it_is_no_error(cli, 
     monkeypatch.setattr("alphadiffract_plugin.gsasii.installation.scriptable", fails)
     shown = cli("index", *lab6, "--indexer", "instant", "-o", tmp_path)
     assert shown.code == 0
-    assert "note: lab6_lab: the seeder gsasii failed: GSAS-II does not start\n  How to fix it: install it again" in shown.err
+    assert (
+        "note: lab6_lab: the seeder gsasii failed: GSAS-II does not start\n  How to fix it: install it again"
+        in shown.err
+    )
     assert sorted(path.name for path in (tmp_path / "lab6_lab").iterdir()) == ["bundle", "bundle.json"]
 
 

@@ -328,7 +328,9 @@ def test_doctor_does_not_wait_for_ever(cli, tmp_path, monkeypatch):
     monkeypatch.setenv(gsasii.FOLDER_VARIABLE, str(tmp_path))
     monkeypatch.setattr(doctor, "SMOKE_SECONDS", 3)
     shown = cli("doctor", "--gsasii").out
-    assert re.search("(starting|importing it) failed: it was stopped after 3 s", shown), "starting, where the machine is busy"
+    assert re.search("(starting|importing it) failed: it was stopped after 3 s", shown), (
+        "starting, where the machine is busy"
+    )
 
 
 @pytest.mark.parametrize("printed", [b"saving it\n", "saving it\n", None])
