@@ -30,7 +30,7 @@ _SKEW = 3.1
 _MOST_SKEW = 1.98
 """And so many times their geometric mean, which for 2 makes the axes parallel."""
 _INDICES = np.array([(h, k) for h in range(5) for k in range(-4, 5) if h > 0 or k > 0])
-"""Indices in a zone that its worth is judged by."""
+"""Indices in a zone by which the zone is scored."""
 _SAME = 0.3
 """Cross terms nearer than this fraction of the mean window are one zone."""
 

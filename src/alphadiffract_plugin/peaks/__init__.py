@@ -1,7 +1,7 @@
 """The observed diffraction lines of a histogram: found, fitted, and as the cell search sees them.
 
 ``background`` and ``profile`` hold models of background, noise and line shape, ``find_peaks`` fits them, ``observed``
-weighs each line, ``doubt_wavelength`` tells a tube's lines that do not fit the wavelength.
+gives each line a weight, ``doubt_wavelength`` warns of a wavelength that the lines or the usual tubes speak against.
 """
 
 from alphadiffract_plugin.peaks.background import background_of, noise_of

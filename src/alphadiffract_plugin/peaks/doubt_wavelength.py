@@ -1,7 +1,7 @@
 """Doubt the wavelength given, by its value and by lines that are split as those of an X-ray tube.
 
 The lines of one phase fit any wavelength: d = λ / (2 sin θ), so the cell scales with it and nothing else changes. What
-can be told is that a wavelength lies beside those of a tube, that Kα1 and Kα2 belong to no one element, and that lines
+can be known is that a wavelength lies beside those of a tube, that Kα1 and Kα2 belong to no one element, and that lines
 come in pairs though one wavelength was given, of which the mean of Kα1 and Kα2 is the usual mistake.
 """
 

@@ -1,4 +1,4 @@
-"""The part of a pattern that every cell is judged on, with the weights of its points."""
+"""The part of a pattern that every cell is fitted to, with the weights of its points."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _TRUST = 0.35
 
 @dataclass(frozen=True)
 class PatternData:
-    """The part of the pattern that every cell is judged on: N points, L found lines."""
+    """The part of the pattern that every cell is fitted to: N points, L found lines."""
 
     x: np.ndarray
     """two_theta in degrees, shape (N,)."""
