@@ -1,6 +1,6 @@
-"""Degrade a measured pattern in known ways, one thing at a time.
+"""Degrade a measured pattern in known ways, in one respect at a time.
 
-``CURVES`` says what can be done and how far it goes; :func:`degraded` does it, the same again for the same seed.
+``CURVES`` lists the ways and their values; :func:`degraded` applies one, with the same result for the same seed.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 LOWEST, HIGHEST, APART = 0.02, 0.2, 2.5
-"""Lines of another phase: their heights over the strongest line's, and how many FWHM they are from every other."""
+"""Lines of another phase: range of heights over the strongest line, and least distance from other lines in FWHM."""
 CU_KALPHA1 = 1.5405929
-"""Å."""
+"""Wavelength in Å."""
 
 
 @dataclass(frozen=True)
@@ -21,19 +21,19 @@ class Curve:
     """One way to degrade a pattern."""
 
     name: str
-    """As in the names of the files."""
+    """Name in the names of the files."""
     title: str
-    """Of its panel and its table."""
+    """Title of its panel and its table."""
     axis: str
-    """What the values are, with their unit."""
+    """Meaning and unit of the values."""
     values: tuple[float | str, ...]
-    """All of them, the one that leaves the pattern as it was measured too."""
+    """All values, including the one that leaves the pattern as measured."""
     untouched: float | str
-    """That one."""
+    """The value that leaves the pattern as measured."""
     how: str
-    """How it is done, for the page."""
+    """How the pattern is changed, as the page says it."""
     doubtful: bool = False
-    """Whether an answer should say that something is wrong."""
+    """Whether the answer should warn."""
 
 
 CURVES = (
@@ -100,7 +100,9 @@ CURVES = (
 
 
 def degraded(histogram, curve: str, value: float | str, *, seed: int):
-    """The histogram with one thing changed; ``seed`` fixes what is drawn, more of which holds the less."""
+    """The histogram degraded in one respect; with the same ``seed`` a larger value contains the smaller one."""
+    from alphadiffract_plugin.crystal import two_theta_at_wavelength
+
     draw = np.random.default_rng(seed)
     if curve == "zero":
         return cut(replace(histogram, two_theta=histogram.two_theta + value), low=0.0)
@@ -112,8 +114,8 @@ def degraded(histogram, curve: str, value: float | str, *, seed: int):
         lines = found(histogram).peaks.two_theta
         return cut(histogram, low=float(lines[value - 1 : value + 1].mean()))
     if curve == "end":
-        sine = math.sin(math.radians(value / 2)) * histogram.wavelength / CU_KALPHA1
-        return cut(histogram, high=2 * math.degrees(math.asin(min(sine, 1.0))))
+        last = float(two_theta_at_wavelength(value, CU_KALPHA1, histogram.wavelength))
+        return cut(histogram, high=180.0 if math.isnan(last) else last)
     if curve == "wavelength":
         return replace(histogram, wavelengths=tuple(w * (1 + value / 100) for w in histogram.wavelengths))
     if curve == "one":

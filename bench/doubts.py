@@ -1,10 +1,10 @@
-"""Count the measured patterns for which a note doubts a wrong wavelength, and those whose right wavelength is doubted.
+"""Count how often a note doubts the wavelength of a measured pattern, where it is wrong and where it is right.
 
     python bench/doubts.py INDEX.csv
 
-Every X-ray pattern of tier A: those of a Kα doublet given right, with both lines 0.1 % too long, as Kα1 alone and as
-the mean Kα; those of a synchrotron given right, 0.1 % too long, and passed off as Cu Kα1. Only the lines are found,
-nothing is indexed.
+All X-ray patterns of tier A are used. A pattern with a Kα doublet is read with the right wavelengths, with both 0.1 %
+too long, with Kα1 alone and with the mean Kα; one from a synchrotron with the right wavelength, with one that is 0.1 %
+too long, and with that of Cu Kα1. Lines are found, but nothing is indexed.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from measured import histogram_of, known_rows
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Command line; the exit code."""
+    """Run the command line and return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("index", type=Path)
     args = parser.parse_args(argv)
@@ -41,12 +41,12 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def given_as(histogram):
-    """The histogram with its wavelength in several ways, each with its name and the lines found."""
+    """Name, histogram and lines for each wavelength that the pattern is read with."""
     from alphadiffract_plugin.peaks.find_peaks import find_peaks
 
     peaks = find_peaks(histogram)
     kind = "doublet" if len(histogram.wavelengths) > 1 else "synchrotron"
-    yield f"{kind}, as it is", histogram, peaks
+    yield f"{kind}, right", histogram, peaks
     yield f"{kind}, 0.1 % too long", degraded(histogram, "wavelength", 0.1, seed=0), peaks
     if kind == "doublet":
         first, mean = (degraded(histogram, "one", name, seed=0) for name in ("Kα1", "mean Kα"))
@@ -54,7 +54,7 @@ def given_as(histogram):
         yield "doublet, given as Kα1 alone", first, peaks
         yield "doublet, given as the mean Kα", mean, peaks
     else:
-        yield "synchrotron, passed off as Cu Kα1", replace(histogram, wavelengths=(CU_KALPHA1,)), peaks
+        yield "synchrotron, given as Cu Kα1", replace(histogram, wavelengths=(CU_KALPHA1,)), peaks
 
 
 if __name__ == "__main__":

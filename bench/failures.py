@@ -1,17 +1,17 @@
-"""Say what went wrong with every pattern of known cell whose first answer has another one.
+"""Find the step that failed for every pattern of known cell whose first answer has another cell.
 
     python bench/failures.py INDEX.csv ANSWERS.jsonl [-o FAILURES.csv] [--jobs N]
 
 ANSWERS.jsonl is what ``bench/measured.py`` wrote. Each such pattern of tier A goes through the flow again, up to the
-ranking, and is put under the first of these reasons that holds:
+ranking, and is counted under the first of these reasons that applies:
 
-    peaks    fewer than half of the first 20 found lines lie within 0.03° of a reflection of the known cell, after
-             the shift (zero and displacement) that suits them best
-    search   the known lattice (within 1 %, 1°) is not among the cells that were handed to the whole-pattern fit
-    no cell  it is, and the first answer is the network's opinion, without a cell
-    ranking  it is, and another cell comes first: its volume over that of the known one is told
+    peaks    fewer than half of the first 20 lines found lie within 0.03° of a reflection of the known cell, after the
+             constant shift that fits best
+    search   the known lattice (within 1 % and 1°) is not among the cells that went to the whole-pattern fit
+    no cell  it is among them, but the first answer is a space group of the network, without a cell
+    ranking  it is among them, but another cell comes first; the table has the ratio of its volume to the known one
 
-Prints the table as Markdown and the count by reason.
+Prints the table as Markdown, and the number of patterns by reason.
 """
 
 from __future__ import annotations
@@ -47,23 +47,23 @@ class Failure:
     id: str
     reason: str
     space_group: int
-    """The known one."""
+    """Number of the known space group."""
     volume: float
-    """Of the known primitive cell, Å³."""
+    """Volume of the known primitive cell in Å³."""
     explained: float
-    """Share of the first found lines that the known cell explains."""
+    """Share of the first lines found that the known cell explains."""
     fitted: bool
-    """Whether the known lattice was among the fitted ones."""
+    """Whether the known lattice went to the whole-pattern fit."""
     place: int | None
-    """Of the first answer with the known cell, from 1; None if there is none."""
+    """Rank of the first answer with the known cell, from 1; None if there is none."""
     first_volume: float | None
-    """Primitive volume of the first answer's cell over the known one's; None without a cell."""
+    """Volume of the primitive cell of the first answer over the known one; None without a cell."""
     first_group: int
     """Space group of the first answer."""
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Command line; the exit code."""
+    """Run the command line and return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("index", type=Path)
     parser.add_argument("answers", type=Path)
@@ -93,7 +93,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def failure(row: BenchmarkRow, candidates: list[dict]) -> Failure:
-    """Send one pattern through the flow again and say where the known cell was lost."""
+    """Send one pattern through the flow again and find the step that failed."""
     from pymatgen.core import Lattice
 
     from alphadiffract_plugin.crystal.bravais import primitive_basis
@@ -129,18 +129,18 @@ def failure(row: BenchmarkRow, candidates: list[dict]) -> Failure:
 
 
 def share_explained(peaks, cell: tuple[float, ...]) -> float:
-    """Share of the first found lines near a reflection of a triclinic cell, at the best shift of all."""
-    from alphadiffract_plugin.crystal import allowed_inv_d2
+    """Share of the first lines found near a reflection of a triclinic cell, at the constant shift that fits best."""
+    from alphadiffract_plugin.crystal import allowed_inv_d2, inv_d2_from_two_theta, two_theta_from_inv_d2
 
     found = peaks.two_theta[:LINES]
-    reach = (2 * np.sin(np.radians((found[-1] + 0.5) / 2)) / peaks.wavelength) ** 2
-    places = 2 * np.degrees(np.arcsin(np.sqrt(allowed_inv_d2(cell, 1, reach)) * peaks.wavelength / 2))
+    reach = float(inv_d2_from_two_theta(found[-1] + 0.5, peaks.wavelength))
+    places = two_theta_from_inv_d2(allowed_inv_d2(cell, 1, reach), peaks.wavelength)
     off = np.abs(found[:, None, None] + SHIFTS[:, None] - places).min(-1)
     return float((off < NEAR).mean(0).max())
 
 
 def place_of_truth(row: BenchmarkRow, candidates: list[dict]) -> int | None:
-    """Place of the first answer with the known lattice, from 1."""
+    """Rank of the first answer with the known lattice, from 1; None if there is none."""
     truth = known_lattice(row)
     for place, candidate in enumerate(candidates, 1):
         if candidate.get("cell") and same(truth, primitive(candidate)):
@@ -149,14 +149,14 @@ def place_of_truth(row: BenchmarkRow, candidates: list[dict]) -> int | None:
 
 
 def known_lattice(row: BenchmarkRow):
-    """The known Niggli cell, a pymatgen Lattice."""
+    """The known Niggli cell as a pymatgen Lattice."""
     from pymatgen.core import Lattice
 
     return Lattice.from_parameters(*row.niggli)
 
 
 def primitive(candidate: dict):
-    """Primitive lattice of an answer."""
+    """The primitive lattice of an answer as a pymatgen Lattice."""
     from pymatgen.core import Lattice
 
     from alphadiffract_plugin.crystal.bravais import primitive_basis
@@ -166,7 +166,7 @@ def primitive(candidate: dict):
 
 
 def same(truth, lattice, *, length: float = 0.01, angle: float = 1.0) -> bool:
-    """Whether two lattices agree within so large a part of each length and so many degrees."""
+    """Whether two lattices agree, within a relative tolerance of the lengths and one of the angles in degrees."""
     if abs(lattice.volume / truth.volume - 1) > 4 * length:
         return False
     lattice = lattice.get_niggli_reduced_lattice()
@@ -174,7 +174,7 @@ def same(truth, lattice, *, length: float = 0.01, angle: float = 1.0) -> bool:
 
 
 def table(failures: list[Failure]) -> str:
-    """The failures in Markdown."""
+    """The failures as a Markdown table."""
     names = ("id", "reason", "known group", "V / Å³", "explained", "place", "first V / known V", "first group")
     lines = [f"| {' | '.join(names)} |", "|---" * len(names) + "|"]
     for f in failures:

@@ -1,17 +1,16 @@
-"""Fit the weights of the ranking to measured patterns with known cells, and say how well they do out of fold.
+"""Fit the weights of the ranking to measured patterns with known cells, and measure them by cross-validation.
 
     python bench/fit_ranking.py INDEX.csv --cache FOLDER [-o src/alphadiffract_plugin/data/ranking.json] [--jobs N]
     python bench/fit_ranking.py INDEX.csv --cache OTHER --without-network [--jobs N]
 
-Every pattern goes through the flow up to the ranking once (kept in FOLDER, so that a run goes on where it stopped). The
-weights maximise the probability of the true cell with the true space group among all answers, or of
-"none of these" where the truth was not found (conditional logit, a little ridge); patterns of tier B, of which only the
-space group is known, have no part in them. Then three numbers make honest probabilities of the scores, for the patterns
-of both tiers, and the share of missed cells is counted by crystal system. The figures printed and kept are those of
-five folds: each pattern is judged by numbers that were fitted without it, and went through the flow with the prior of
-spurious lines that ``fit_spurious.py`` fitted without its fold. ``--without-network`` puts the frequency of each space
-group among known structures in the place of what the network says of a pattern, and no lattice, for a second table with
-weights of its own.
+Every pattern goes through the flow up to the ranking once; what is known of it then is kept in FOLDER, so that a second
+run continues where the first one stopped. The weights maximise the probability of the true cell with the true space
+group among all answers, or of "none of these" where the truth was not found: a conditional logit with a ridge penalty.
+Patterns of tier B, of which only the space group is known, are not used for the weights. Then three numbers that turn
+scores into probabilities are fitted to the patterns of both tiers, and the share of missed cells is counted by crystal
+system. The figures come from five folds: each pattern is evaluated with numbers that were fitted without its fold, the
+prior of spurious lines (``fit_spurious.py``) among them. ``--without-network`` replaces the network's prediction by the
+frequency of the space groups among known structures, without any lattice, for a second table with weights of its own.
 """
 
 from __future__ import annotations
@@ -43,24 +42,28 @@ sys.path.insert(0, str(Path(__file__).parent))
 from ranking_cases import FOLDS, SEED, Case, folds, gathered
 
 RIDGE = 0.002
+"""Strength of the ridge penalty, relative to the mean loss of a pattern."""
 HOPELESS = 0.02
-"""Share of patterns whose truth no weighing can bring to the top: they must not bend the weights."""
+"""Share of patterns that no weights can rank right. It bounds the loss of a pattern, so that these do not move the
+weights."""
 START = np.array([0.6, -0.3, -2.0, -0.5, 0.8, 0.1, 0.0])
 SENSE = [(0, None)] + 3 * [(None, 0)] + 2 * [(0, None)] + [(None, None)]
-"""Which way each term may speak: misfit, free parameters and shifts never for a cell."""
+"""Bounds of the weights: misfit, free parameters and shifts may never count for a cell."""
 STIFFNESS = np.array([1, 1, 1, 1, 10, 10, 0.1])
-"""How stiffly each weight is held to its start, relative to the others' scale."""
+"""Factor of the ridge penalty for each weight; the terms have different scales."""
 FIGURES = ("cs@1", "sg@1", "sg@5", "cell@1", "cell@5", "cell@20", "fine@1")
 KEEP = RankSettings().keep
 OF_CELLS = FIGURES[3:]
 BINS = 10
-"""For the calibration errors: with 15, as of networks, chance alone would give 335 right probabilities 6 %."""
+"""Bins of the calibration errors. With 15, as for networks, chance alone would give 335 right probabilities an error of
+6 %."""
 CLAIMS = {"answer": "right", "crystal_system": "cs@1", "space_group": "sg@1"}
-"""Probabilities that are claimed, of the first answer and of its system and group in all answers; and what is right."""
+"""The probabilities that are stated (of the first answer, and of its crystal system and space group over all answers),
+and the figure that says whether they were right."""
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Command line; the exit code."""
+    """Run the command line and return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("index", type=Path)
     parser.add_argument("--cache", type=Path, required=True)
@@ -69,21 +72,21 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     args = parser.parse_args(argv)
     if args.output and args.without_network:
-        parser.error("weights without the network are not for use")
+        parser.error("weights that were fitted without the network are not for use: leave out -o")
     cases = gathered(args.index, args.cache, args.jobs, with_network=not args.without_network)
     weights = fitted_to(cases)
-    judged = out_of_fold(cases)
+    evaluated = out_of_fold(cases)
     known = [case for case in cases if case.tier == "A"]
-    figures = summary(known, judged) | {f"{name}_of_all": error for name, error in errors(cases, judged).items()}
+    figures = summary(known, evaluated) | {f"{name}_of_all": error for name, error in errors(cases, evaluated).items()}
     print(json.dumps({"weights": asdict(weights), "out_of_fold": figures}, indent=1))
-    print(table(cases, judged))
+    print(table(cases, evaluated))
     if args.output:
         args.output.write_text(json.dumps(document(weights, figures, known), indent=1) + "\n", encoding="utf-8")
     return 0
 
 
 def fitted(cases: list[Case], start: np.ndarray) -> np.ndarray:
-    """Weights of greatest penalised likelihood, the last one that of "none of these"."""
+    """The weights of the largest penalised likelihood; the last one is the score of "none of these"."""
     from scipy.optimize import minimize
 
     def loss(weights: np.ndarray) -> tuple[float, np.ndarray]:
@@ -106,19 +109,19 @@ def fitted(cases: list[Case], start: np.ndarray) -> np.ndarray:
 
 
 def fitted_to(cases: list[Case]) -> Weights:
-    """All numbers that these patterns give."""
+    """All numbers of the ranking, fitted to these patterns."""
     return calibrated(cases, fitted([case for case in cases if case.tier == "A"], START))
 
 
 def calibrated(cases: list[Case], weights: np.ndarray) -> Weights:
-    """The weights with the numbers that make probabilities of scores.
+    """The weights with the numbers that turn scores into probabilities.
 
-    Maximum likelihood of the truth among all that is listed: its cell (if known) with its group, or its group without
-    a cell.
+    They maximise the likelihood of the truth among all listed answers: its cell (if known) with its space group, or its
+    space group without a cell.
     """
     from scipy.optimize import minimize
 
-    missed = np.full(7, 2.0), np.full(7, 8.0)  # as if two of eight more had been missed
+    missed = np.full(7, 2.0), np.full(7, 8.0)  # prior: two of eight further patterns missed
     for case in (case for case in cases if case.tier == "A"):
         missed[0][case.system] += not case.true_cell.any()
         missed[1][case.system] += 1
@@ -128,12 +131,12 @@ def calibrated(cases: list[Case], weights: np.ndarray) -> Weights:
     def numbered(numbers: np.ndarray) -> Weights:
         return Weights(*of_terms, float(np.exp(numbers[0])), *map(float, numbers[1:]), missed=share)
 
-    def spoken(case: Case) -> float:
+    def network_of_truth(case: Case) -> float:
         if not case.network.any():
             return 0.0
         return float(opinion_without_cell(case.network, numbered(np.zeros(3)))[np.unique(case.groups) - 1].sum())
 
-    opinions = [spoken(case) for case in cases]
+    opinions = [network_of_truth(case) for case in cases]
     scores = [case.terms @ weights[:-1] for case in cases]
 
     def loss(numbers: np.ndarray) -> float:
@@ -150,22 +153,22 @@ def calibrated(cases: list[Case], weights: np.ndarray) -> Weights:
 
 
 def out_of_fold(cases: list[Case]) -> dict[str, dict[str, float]]:
-    """How each case comes out, by its id, judged by the other folds' weights."""
+    """The figures of each case by its id, with the weights that were fitted without its fold."""
     fold = {}
     for members in ([c.id for c in cases if c.tier == "A"], [c.id for c in cases if c.tier != "A"]):
         fold |= dict(zip(members, folds(len(members)), strict=True))
-    judged = {}
+    evaluated = {}
     for k in range(FOLDS):
         weights = fitted_to([case for case in cases if fold[case.id] != k])
-        judged |= {case.id: judge(case, weights) for case in cases if fold[case.id] == k}
-    return judged
+        evaluated |= {case.id: evaluate(case, weights) for case in cases if fold[case.id] == k}
+    return evaluated
 
 
-def summary(cases: list[Case], judgements: dict[str, dict[str, float]]) -> dict[str, float]:
-    """Percentages right, and how well the claimed probabilities hold."""
-    judged = [judgements[case.id] for case in cases]
-    share = {key: 100 * float(np.mean([j[key] for j in judged])) for key in FIGURES}
-    sure = [j for j in judged if j["answer"] >= 0.9]
+def summary(cases: list[Case], evaluations: dict[str, dict[str, float]]) -> dict[str, float]:
+    """Percentages of right answers, and the calibration of the stated probabilities."""
+    evaluated = [evaluations[case.id] for case in cases]
+    share = {key: 100 * float(np.mean([j[key] for j in evaluated])) for key in FIGURES}
+    sure = [j for j in evaluated if j["answer"] >= 0.9]
     return {
         **{key: round(value, 1) for key, value in share.items()},
         "patterns": len(cases),
@@ -173,43 +176,43 @@ def summary(cases: list[Case], judgements: dict[str, dict[str, float]]) -> dict[
         "not_found": int(sum(not c.true_cell.any() for c in cases)),
         "claimed_90": len(sure),
         "claimed_90_right": round(100 * float(np.mean([j["right"] for j in sure])), 1) if sure else None,
-        **errors(cases, judgements),
+        **errors(cases, evaluations),
     }
 
 
-def errors(cases: list[Case], judgements: dict[str, dict[str, float]]) -> dict[str, float]:
-    """Expected calibration error of each claim: how far its probability is from how often it is right.
+def errors(cases: list[Case], evaluations: dict[str, dict[str, float]]) -> dict[str, float]:
+    """Expected calibration error of each stated probability: its mean distance from the share of right answers.
 
-    And what chance gives on average where every probability holds, which no set of so few patterns can tell from it.
+    Beside it the mean error that chance alone would cause for so many patterns if every probability were right.
     """
-    judged, rng = [judgements[case.id] for case in cases], np.random.default_rng(SEED)
+    evaluated, rng = [evaluations[case.id] for case in cases], np.random.default_rng(SEED)
     found = {}
     for name, key in CLAIMS.items():
-        said, right = np.array([j[name] for j in judged]), np.array([j[key] for j in judged], float)
+        said, right = np.array([j[name] for j in evaluated]), np.array([j[key] for j in evaluated], float)
         chance = [calibration(said, rng.random(len(said)) < said, BINS)["ece"] for _ in range(200)]
         found[f"calibration_error_{name}"] = round(calibration(said, right, BINS)["ece"], 3)
         found[f"calibration_error_{name}_by_chance"] = round(float(np.mean(chance)), 3)
     return found
 
 
-def table(cases: list[Case], judged: dict[str, dict[str, float]]) -> str:
-    """Percentages right of each row of the index's own score program, and the seconds."""
+def table(cases: list[Case], evaluated: dict[str, dict[str, float]]) -> str:
+    """Percentages of right answers for the rows of the benchmark's score program, and the seconds."""
     rows = {"all": cases, "RRUFF": [case for case in cases if case.rruff]}
     rows |= {f"tier {tier}": [case for case in cases if case.tier == tier] for tier in ("A", "B-sg-only")}
     rows |= {name: [case for case in cases if case.system == k] for k, name in enumerate(CRYSTAL_SYSTEMS)}
     lines = [f"{'':16}" + "".join(f"{key:>9}" for key in FIGURES)]
     for name, members in rows.items():
-        counted = {k: [judged[c.id][k] for c in members if c.tier == "A" or k not in OF_CELLS] for k in FIGURES}
+        counted = {k: [evaluated[c.id][k] for c in members if c.tier == "A" or k not in OF_CELLS] for k in FIGURES}
         figures = (f"{100 * np.mean(values):9.1f}" if values else f"{'-':>9}" for values in counted.values())
         lines.append(f"{name:16}" + "".join(figures) + f"   n={len(members)}")
     spent = np.sort([case.seconds for case in cases])
     middle, late = spent[len(spent) // 2], spent[int(0.95 * (len(spent) - 1))]
-    lines += [f"{key.replace('_', ' ')}, of all: {error:.3f}" for key, error in errors(cases, judged).items()]
+    lines += [f"{key.replace('_', ' ')}, of all: {error:.3f}" for key, error in errors(cases, evaluated).items()]
     return "\n".join([*lines, f"seconds a pattern up to the ranking: median {middle:.2f}, 95th percentile {late:.2f}"])
 
 
-def judge(case: Case, weights: Weights) -> dict[str, float]:
-    """How one case comes out; ``right``: the first answer's group, and its cell if it has one."""
+def evaluate(case: Case, weights: Weights) -> dict[str, float]:
+    """The figures of one case; ``right`` means the space group of the first answer, and its cell if it has one."""
     share, none = shared_probability(case.terms @ weights.of_terms, weights)
     systems = {crystal_system_from_space_group(int(group)) for group in case.groups}
     system = np.array([crystal_system_from_space_group(int(group)) in systems for group in case.answer_groups], bool)
@@ -247,7 +250,7 @@ def judge(case: Case, weights: Weights) -> dict[str, float]:
 
 
 def document(weights: Weights, figures: dict[str, float], cases: list[Case]) -> dict:
-    """What is kept with the package."""
+    """The document that is kept with the package."""
     from alphadiffract_plugin.provenance import versions
 
     return {

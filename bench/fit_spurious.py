@@ -1,12 +1,12 @@
-"""Fit how probable it is that a found line belongs to no reflection, to measured patterns with known cells.
+"""Fit the probability that a line belongs to no reflection (is spurious) to measured patterns with known cells.
 
     python bench/fit_spurious.py INDEX.csv --cache LINES.npz [-o src/alphadiffract_plugin/data/spurious.json]
 
-The known lattice is fitted to each pattern of tier A; a line farther than 0.45 of its width from every reflection of
-the known extinction class is a spurious one; patterns of which most lines are so are left out. A logistic regression on
-``observed.spurious_features`` then gives four numbers; and, for honest figures, four more for each fold of
-``fit_ranking.py``, fitted without its patterns. The lines are kept in LINES.npz, so that the regression can be
-repeated.
+The known lattice is fitted to each pattern of tier A. A line is spurious if it is farther than 0.45 of its width from
+every reflection of the known extinction class; patterns with more than half of such lines are left out. A logistic
+regression on ``observed.spurious_features`` gives four numbers, and four more for each fold of ``fit_ranking.py``,
+fitted without its patterns, for the cross-validation there. The lines are kept in LINES.npz, so that the regression can
+be repeated.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ from measured import histogram_of, known_rows
 from ranking_cases import FOLDS, SEED, folds
 
 EXPLAINED = 0.45
-"""Of a line's width, as in ``fit_lattice``."""
+"""Distance, in widths of the line, up to which a reflection explains it, as in ``fit_lattice``."""
 STARTS = (0.03, -0.03, 0.08)
-"""Zero shifts in degrees from which the known lattice is fitted; the one that explains most is taken."""
+"""Zero shifts in degrees from which the known lattice is fitted; the fit that explains most lines is taken."""
 
 MOST_SPURIOUS = 0.5
-"""Where a larger share of a pattern's lines is off the known cell, it is not that of the main phase, or did not fit:
-its labels say nothing."""
+"""A pattern with a larger share of spurious lines is left out: the known cell is not that of its main phase, or the fit
+failed."""
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Command line; the exit code."""
+    """Run the command line and return the exit code."""
     from alphadiffract_plugin.provenance import versions
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -77,7 +77,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def trusted(cache: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Features, label and pattern of the lines, without patterns that the known cell hardly explains."""
+    """Features, label and pattern of the lines, without patterns that the known cell does not explain."""
     with np.load(cache) as kept:
         features, spurious, owner = kept["features"], kept["spurious"], kept["owner"]
     _, pattern = np.unique(owner, return_inverse=True)
@@ -113,16 +113,16 @@ def labelled(rows: list[BenchmarkRow]) -> dict[str, np.ndarray]:
 
 
 def from_known(row: BenchmarkRow, data) -> np.ndarray | None:
-    """Degrees from each line of the pattern to the nearest reflection that is known to be there; None if not known."""
+    """Degrees from each line of the pattern to the nearest reflection of the known phase; None if the fit fails."""
     from alphadiffract_plugin.crystal.bravais import LATTICES
     from alphadiffract_plugin.crystal.cells import metric_from_cell
     from alphadiffract_plugin.crystal.extinction import extinction_classes
-    from alphadiffract_plugin.crystal.symmetry import symbol_from_space_group
+    from alphadiffract_plugin.crystal.symmetry import lattice_family, symbol_from_space_group
     from alphadiffract_plugin.indexing.refine_cells import Trial
     from alphadiffract_plugin.whole_pattern.fit_lattice import fit_lattice
 
     number = row.space_group
-    family = {"trigonal": "hexagonal"}.get(row.crystal_system, row.crystal_system)
+    family = lattice_family(row.crystal_system)
     centring = symbol_from_space_group(number)[0]
     lattice = next((one for one in LATTICES if (one.family, one.centring) == (family, centring)), None)
     if lattice is None:
@@ -142,14 +142,14 @@ def from_known(row: BenchmarkRow, data) -> np.ndarray | None:
 
 
 def fitted(features: np.ndarray, spurious: np.ndarray) -> list[float]:
-    """Constant and coefficients of the logistic regression, rounded as they are kept."""
+    """Constant and coefficients of the logistic regression, rounded."""
     from scipy.optimize import minimize
 
     return [round(float(value), 3) for value in minimize(loss, np.zeros(4), args=(features, spurious)).x]
 
 
 def loss(weights: Sequence[float], features: np.ndarray, spurious: np.ndarray) -> float:
-    """Mean log loss of these weights."""
+    """Mean logarithmic loss of these weights."""
     against = weights[0] + features @ np.array(weights[1:])
     return float(np.logaddexp(0, np.where(spurious, -against, against)).mean())
 

@@ -3,12 +3,12 @@
     python bench/measured.py INDEX.csv -o ANSWERS.jsonl [--indexer NAME] [--sample N] [--jobs N] [--ids FILE]
                              [--wrong-network]
 
-An indexer sees of each row of INDEX.csv how the pattern was measured (``benchmark_index.Measurement``), under a neutral
-name. A sample is stratified by ``crystal_system``; no other column is used. ANSWERS.jsonl gets one line a pattern as
-soon as it is known, ``{"id", "seconds", "candidates": [{"space_group", "cell", "crystal_system", "probability"}]}``,
-with a null for what is not known and an ``"error"`` where a pattern failed. A second run goes on where the first
-stopped. With ``--wrong-network`` the network is shown another pattern of the list in place of each: this measures what
-a network is worth that knows nothing of the pattern, and what harm it can do.
+Of each row of INDEX.csv an indexer is given only how the pattern was measured (``benchmark_index.Measurement``), under
+a neutral name. A sample is stratified by ``crystal_system``; no other column is used. Each pattern adds one line to
+ANSWERS.jsonl, ``{"id", "seconds", "candidates": [{"space_group", "cell", "crystal_system", "probability"}]}``, with
+null for unknown values and ``"error"`` where a pattern failed. A second run continues where the first one stopped. With
+``--wrong-network`` the network is given another pattern of the list in place of each. This measures how much the
+answers depend on the network, and how much harm a wrong prediction does.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ NEUTRAL = "pattern"
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Command line; the exit code."""
+    """Run the command line and return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("index", type=Path)
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="ANSWERS.jsonl")
@@ -44,12 +44,14 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--model", default="default")
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
     parser.add_argument(
-        "--sample", type=int, metavar="N", help="only N patterns, as many of each crystal system as can be"
+        "--sample", type=int, metavar="N", help="use only N patterns, the crystal systems as evenly as possible"
     )
-    parser.add_argument("--seed", type=int, default=0, help="of the sample")
-    parser.add_argument("--ids", type=Path, metavar="FILE", help="only these ids, one a line")
-    parser.add_argument("--wrong-network", action="store_true", help="show the network the next pattern of the list")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes, one thread each")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the sample")
+    parser.add_argument("--ids", type=Path, metavar="FILE", help="use only the patterns of these ids, one id a line")
+    parser.add_argument("--wrong-network", action="store_true", help="give the network the next pattern of the list")
+    parser.add_argument(
+        "--jobs", type=int, default=os.cpu_count() or 1, help="number of processes, each with one thread"
+    )
     args = parser.parse_args(argv)
 
     from alphadiffract_plugin.hooks import PluginError
@@ -64,7 +66,10 @@ def main(argv: list[str] | None = None) -> int:
     shown = chosen[1:] + chosen[:1] if args.wrong_network else [None] * len(chosen)
     done = answered(args.output)
     left = [pair for pair in zip(chosen, shown, strict=True) if pair[0].id not in done]
-    print(f"{len(chosen)} patterns, {len(chosen) - len(left)} answered already, {args.jobs} processes", file=sys.stderr)
+    print(
+        f"{len(chosen)} patterns, {len(chosen) - len(left)} of them answered earlier, {args.jobs} processes",
+        file=sys.stderr,
+    )
     os.environ["OMP_NUM_THREADS"] = "1"
     with (
         ProcessPoolExecutor(args.jobs, multiprocessing.get_context("spawn"), one_thread) as pool,
@@ -80,7 +85,7 @@ def main(argv: list[str] | None = None) -> int:
 def chosen_patterns(
     index: Path, *, sample: int | None = None, seed: int = 0, ids: Path | None = None
 ) -> list[Measurement]:
-    """The patterns to answer, with nothing but how they were measured."""
+    """The patterns to index, each with nothing but how it was measured."""
     from alphadiffract_plugin.benchmark_index import read_index
 
     rows = read_index(index).rows
@@ -105,7 +110,7 @@ def stratified(
     seed: int,
     stratum_of: Callable[[BenchmarkRow], str] = lambda row: row.crystal_system,
 ) -> list[BenchmarkRow]:
-    """At most so many rows, one of each stratum (by default each crystal system) in turn, drawn at random."""
+    """At most so many rows at random, taken in turn from each stratum, by default from each crystal system."""
     strata = defaultdict(list)
     for row in sorted(rows, key=lambda row: row.id):
         strata[stratum_of(row)].append(row)
@@ -117,7 +122,7 @@ def stratified(
 
 
 def answered(path: Path) -> set[str]:
-    """Ids that the file has answers for; a last line cut short by an interruption is taken away."""
+    """Ids of the answers in a file; a last line that is incomplete after an interruption is removed."""
     if not path.exists():
         return set()
     whole = [line for line in path.read_text(encoding="utf-8").splitlines(keepends=True) if line.endswith("\n")]
@@ -126,14 +131,14 @@ def answered(path: Path) -> set[str]:
 
 
 def one_thread() -> None:
-    """Processes share the cores among themselves; each works in one thread."""
+    """Let this process use one thread, because the processes share the cores."""
     import torch
 
     torch.set_num_threads(1)
 
 
 def answer(pattern: Measurement, shown: Measurement | None, indexer: str, model: str, device: str) -> dict:
-    """One line of the output; the network is shown another pattern than the indexer if ``shown`` is given."""
+    """One line of the output; the network is given the pattern ``shown`` instead, if that is not None."""
     from alphadiffract_plugin.registry import plugins
     from alphadiffract_plugin.settings import NetworkSettings, Settings
 
@@ -159,7 +164,7 @@ def answer(pattern: Measurement, shown: Measurement | None, indexer: str, model:
 
 @contextmanager
 def network_shown(other: Histogram | None) -> Iterator[None]:
-    """Whatever the network is asked meanwhile, it is asked of this histogram; None changes nothing."""
+    """Within the block the network predicts for this histogram, whatever it is given; None changes nothing."""
     from unittest.mock import patch
 
     from alphadiffract_plugin.prediction.predict import predict
@@ -172,7 +177,7 @@ def network_shown(other: Histogram | None) -> Iterator[None]:
 
 
 def histogram_of(pattern: Measurement) -> Histogram:
-    """The pattern under a neutral name."""
+    """The pattern, read from its file, under a neutral name."""
     import dataclasses
 
     from alphadiffract_plugin.load import histogram_from_file

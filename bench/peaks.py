@@ -1,11 +1,11 @@
-"""Measure the line finder on patterns of known cell: how many of the first 20 lines belong to the cell, per source.
+"""Measure the line finder on patterns of known cell: the share of the first 20 lines that belong to the cell.
 
     python bench/peaks.py INDEX.csv [--sample N] [--seed S] [--ids FILE]
 
-A line belongs if it lies within 0.03° of one that the known cell and space group allow. The table gives the share as it
-stands, the share after the constant shift that suits the pattern best (samples are displaced, goniometers off), the
-median distance of the lines that belong after that shift, and the seconds a pattern. Only tier A, whose cells are
-known, is looked at.
+A line belongs to the cell if it lies within 0.03° of a reflection that the known cell and space group allow. The table
+gives, for each source of patterns, the share as measured, the share after the constant shift that fits the pattern best
+(samples may be displaced, goniometers misaligned), the median distance of the lines that belong after that shift, and
+the seconds a pattern. Only tier A is used, whose cells are known.
 """
 
 from __future__ import annotations
@@ -30,12 +30,14 @@ SHIFTS = np.linspace(-0.15, 0.15, 61)
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Command line; the exit code."""
+    """Run the command line and return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("index", type=Path)
-    parser.add_argument("--sample", type=int, metavar="N", help="only N patterns, as many of each system as can be")
-    parser.add_argument("--seed", type=int, default=0, help="of the sample")
-    parser.add_argument("--ids", type=Path, metavar="FILE", help="only these ids, one a line")
+    parser.add_argument(
+        "--sample", type=int, metavar="N", help="use only N patterns, the crystal systems as evenly as possible"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="seed of the sample")
+    parser.add_argument("--ids", type=Path, metavar="FILE", help="use only the patterns of these ids, one id a line")
     args = parser.parse_args(argv)
 
     rows = known_rows(args.index)
@@ -56,7 +58,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def figures(row: BenchmarkRow) -> tuple[float, float, float, float]:
-    """Share of the first lines that belong, the same after the best shift, their median distance then, seconds."""
+    """Share of the first lines that belong, the same after the best shift, their median distance then, and seconds."""
     from alphadiffract_plugin.crystal import allowed_inv_d2, inv_d2_from_two_theta, two_theta_from_inv_d2
     from alphadiffract_plugin.errors import PeaksError
     from alphadiffract_plugin.peaks.find_peaks import find_peaks
@@ -74,7 +76,7 @@ def figures(row: BenchmarkRow) -> tuple[float, float, float, float]:
 
 
 def belonging(found: np.ndarray, places: np.ndarray) -> tuple[float, float, float]:
-    """Share of ``found`` within reach of ``places``, the same after the best shift, and their median distance then."""
+    """Share of ``found`` near one of ``places``, that share after the best shift, and the median distance then."""
     off = np.abs(found[:, None, None] + SHIFTS[:, None] - places).min(-1)
     share = (off < NEAR).mean(0)
     best = np.lexsort((np.minimum(off, NEAR).sum(0), -share))[0]

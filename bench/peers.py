@@ -1,20 +1,20 @@
-"""Our indexer beside other programs: the same measured patterns, the same lines, one run, one table.
+"""Compare this indexer with other programs on the same measured patterns and the same lines, in one table.
 
     python bench/peers.py INDEX.csv -o FOLDER [--sample N] [--seconds S] [--pyobjcryst PYTHON] [--methods NAME ...]
 
-The lines of each pattern are found once, by ours; what is handed on is written to FOLDER. Then every method is asked:
+This program finds the lines of each pattern once, and writes them to FOLDER. Then each method indexes the pattern:
 
-    alphadiffract      all of ours: network, search on the lines, whole-pattern fit, ranking
-    lines-alone        our search on the lines, ranked by its own score: no network, no pattern
-    alphadiffract-net  the network alone
-    gsasii             GSAS-II's DoIndexPeaks, through the indexer of that name (its settings: index_gsasii.py)
-    pyobjcryst         quick_index (its settings: peer_pyobjcryst.py), where PYTHON has it; never a dependency of ours
+    alphadiffract      this program: network, search on the lines, whole-pattern fit, ranking
+    lines-alone        its search on the lines, ranked by the score of that search: no network, no fit of the pattern
+    alphadiffract-net  its network alone
+    gsasii             GSAS-II's DoIndexPeaks, through the indexer of that name (settings: gsasii/indexer.py)
+    pyobjcryst         quick_index (settings: peer_pyobjcryst.py), where PYTHON has it; it is not a dependency
 
-Each works in one thread of a process of its own, and fails at a pattern that takes it more than S seconds of the
-processor; GSAS-II is told the limit, and of pyobjcryst the last finished round counts. Processor time it is, since a
-busy machine would stop the slow ones early. All methods answer a pattern before the next one is begun, so that a run
-that was stopped is one of a smaller sample; run it again and it goes on. A cell is right if its lattice is (within
-1 % and 1°; "fine": 0.2 % and 0.2°), as the benchmark's score program has it. Linux and macOS.
+Each method runs in one thread of its own process, and fails for a pattern that takes more than S seconds of processor
+time. GSAS-II is given the limit; of pyobjcryst the last finished round counts. Processor time is used because a busy
+machine would stop the slow methods early. All methods finish a pattern before the next one begins, so that a run that
+was stopped is a run of a smaller sample; started again, it continues. As in the benchmark's score program, a cell is
+right if its lattice agrees within 1 % and 1° ("fine": 0.2 % and 0.2°). Runs on Linux and macOS.
 """
 
 from __future__ import annotations
@@ -44,37 +44,37 @@ if TYPE_CHECKING:
     from alphadiffract_plugin.benchmark_index import BenchmarkRow, Measurement
 
 METHODS = {
-    "alphadiffract": "ours",
-    "lines-alone": "ours, lines alone",
-    "alphadiffract-net": "our network alone",
+    "alphadiffract": "this program",
+    "lines-alone": "its search on lines alone",
+    "alphadiffract-net": "its network alone",
     "gsasii": "GSAS-II",
     "pyobjcryst": "pyobjcryst",
 }
-"""Names of the files, and of the rows."""
+"""Names of the methods in files, and in the table."""
 FIGURES = {"cell@1": "first cell, %", "cell@5": "among 5, %", "cell@20": "among 20, %", "fine@1": "first cell, fine, %"}
 HOURGLASS = 30
-"""Nobody waits longer for a method than so many times its limit, however busy the machine."""
+"""A method is stopped after so many times its limit in wall-clock time, however busy the machine is."""
 MARGIN = 5.0
-"""Seconds of its limit that GSAS-II's search leaves for starting up and finding the lines."""
+"""Seconds of the limit that are kept for starting GSAS-II and finding the lines; its search gets the rest."""
 FEWEST, MOST = 7, 20
-"""Lines that the other programs are asked to index: the lowest ones that are no mere ripples."""
+"""Fewest and most lines that pyobjcryst is given: those at the lowest angles of more than 1 % of the largest area."""
 
 
 @dataclass
 class Worker:
-    """A process that answers for one method; killed and started anew where it takes too long."""
+    """A process that runs one method; it is killed and started again where it takes too long."""
 
     method: str
     """One of ``METHODS``."""
     seconds: float
-    """Limit a pattern, of the processor's time."""
+    """Limit of the processor time for a pattern."""
     python: str
-    """The Python that has pyobjcryst."""
+    """The Python in which pyobjcryst is installed."""
     process: Any = field(default=None, init=False)
     pipe: Connection | None = field(default=None, init=False)
 
     def ask(self, pattern: Measurement, lines: dict[str, Any] | None) -> dict[str, Any]:
-        """One line of the output: ``seconds``, ``candidates``, and ``error`` if there are none for a reason."""
+        """One line of the output: ``seconds``, ``candidates``, and ``error`` if the method failed."""
         if self.process is None:
             context = get_context("spawn")
             self.pipe, theirs = context.Pipe()
@@ -102,12 +102,12 @@ class Worker:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Command line; the exit code."""
+    """Run the command line and return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("index", type=Path)
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="FOLDER")
     parser.add_argument("--sample", type=int, default=35, metavar="N")
-    parser.add_argument("--seed", type=int, default=0, help="of the sample")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the sample")
     parser.add_argument("--seconds", type=float, default=60.0, metavar="S")
     parser.add_argument("--pyobjcryst", default=sys.executable, metavar="PYTHON")
     parser.add_argument("--methods", nargs="+", choices=list(METHODS), default=list(METHODS), metavar="NAME")
@@ -115,7 +115,7 @@ def main(argv: list[str] | None = None) -> int:
     rows = stratified(known_rows(args.index), args.sample, args.seed)
     versions = {method: version_of(method, args.pyobjcryst) for method in args.methods}
     for method in (method for method, version in versions.items() if version is None):
-        print(f"NOT INSTALLED: {METHODS[method]}; its row of the table stays empty", file=sys.stderr)
+        print(f"{METHODS[method]} is not installed: its row of the table stays empty", file=sys.stderr)
     args.output.mkdir(parents=True, exist_ok=True)
     os.environ["OMP_NUM_THREADS"] = "1"
     workers = [Worker(method, args.seconds, args.pyobjcryst) for method in args.methods if versions[method]]
@@ -132,7 +132,7 @@ def main(argv: list[str] | None = None) -> int:
 def gathered(
     rows: list[BenchmarkRow], workers: list[Worker], folder: Path, versions: dict[str, str | None]
 ) -> dict[str, dict[str, dict]]:
-    """Answers by method and id; those that FOLDER holds for the same lines, limit and version are not asked for."""
+    """Answers by method and id; those that FOLDER already has for the same lines, limit and version are reused."""
     from alphadiffract_plugin.progress import track
 
     answers = {worker.method: kept(folder / f"{worker.method}.jsonl") for worker in workers}
@@ -154,7 +154,7 @@ def gathered(
 
 
 def kept(path: Path) -> dict[str, dict]:
-    """The last line of each id; a line cut short by an interruption is taken away."""
+    """The last line of each id; a line that is incomplete after an interruption is removed."""
     if not answered(path):
         return {}
     return {line["id"]: line for line in map(json.loads, path.read_text(encoding="utf-8").splitlines())}
@@ -167,7 +167,7 @@ def written(path: Path, line: dict) -> None:
 
 
 def lines_of(pattern: Measurement) -> dict[str, Any] | None:
-    """What ours finds in a pattern, as JSON types; None if it finds too little."""
+    """The lines found in a pattern, as JSON types; None if there are too few."""
     from alphadiffract_plugin.errors import PeaksError
     from alphadiffract_plugin.peaks.find_peaks import find_peaks
 
@@ -178,7 +178,7 @@ def lines_of(pattern: Measurement) -> dict[str, Any] | None:
 
 
 def version_of(method: str, python: str) -> str | None:
-    """Version of the program behind a method; None if it is not there."""
+    """Version of the program behind a method; None if it is not installed."""
     from alphadiffract_plugin import gsasii, pipeline
 
     if method == "gsasii":
@@ -193,7 +193,7 @@ SCRIPT = Path(__file__).with_name("peer_pyobjcryst.py")
 
 
 def serve(method: str, pipe: Connection, seconds: float, python: str) -> None:
-    """What a worker's process does: answer rows until it is killed, by the kernel where it takes too long."""
+    """The loop of a worker's process: index patterns until it is killed, by the kernel where one takes too long."""
     if method not in ("gsasii", "pyobjcryst"):
         one_thread()
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -216,7 +216,7 @@ def serve(method: str, pipe: Connection, seconds: float, python: str) -> None:
 def cells_of(
     method: str, pattern: Measurement, lines: dict | None, seconds: float, python: str
 ) -> list[dict[str, Any]]:
-    """Ranked ``{"space_group", "cell"}``; where a method gives but a lattice, of a group with its centring."""
+    """Ranked ``{"space_group", "cell"}``; a lattice without a space group is given as a primitive cell in P 1."""
     from alphadiffract_plugin.records import Peaks
     from alphadiffract_plugin.registry import plugins
     from alphadiffract_plugin.settings import SearchSettings, Settings
@@ -236,12 +236,14 @@ def cells_of(
 
 
 def by_pyobjcryst(peaks: Any, seconds: float, python: str) -> list[dict[str, Any]]:
-    """Cells of quick_index for the lowest clear lines, each uncertain by a quarter of its width as its own are."""
+    """Cells of quick_index for the clear lines at the lowest angles; their esd is a quarter of their width."""
+    from alphadiffract_plugin.crystal import d_from_two_theta
+
     keep = np.flatnonzero(peaks.area > 0.01 * peaks.area.max())[:MOST]
     if len(keep) < FEWEST:
         return []
     theta = np.radians(peaks.two_theta[keep] / 2)
-    d = peaks.wavelength / 2 / np.sin(theta)
+    d = d_from_two_theta(peaks.two_theta[keep], peaks.wavelength)
     task = {
         "d": d.tolist(),
         "d_esd": (d / np.tan(theta) * np.radians(peaks.fwhm[keep] / 4) / 2).tolist(),
@@ -254,7 +256,7 @@ def by_pyobjcryst(peaks: Any, seconds: float, python: str) -> list[dict[str, Any
 
 
 def of_lattice(cell: tuple[float, ...], centring: str) -> dict[str, Any]:
-    """A bare lattice as a candidate of P 1: its primitive cell; null where it is no cell at all."""
+    """A lattice as a candidate in P 1, with its primitive cell; null where the numbers are not a cell."""
     from alphadiffract_plugin.crystal.bravais import primitive_basis
     from alphadiffract_plugin.crystal.cells import cell_from_direct_metric
 
@@ -266,8 +268,8 @@ def of_lattice(cell: tuple[float, ...], centring: str) -> dict[str, Any]:
     return {"space_group": 1, "cell": found if all(map(math.isfinite, found)) else None}
 
 
-def judged(row: BenchmarkRow, answer: dict[str, Any]) -> dict[str, bool]:
-    """Whether the known lattice comes first, among 5 and 20, and first within the finer bounds."""
+def evaluated(row: BenchmarkRow, answer: dict[str, Any]) -> dict[str, bool]:
+    """Whether the known lattice is the first, among the first 5 and 20, and the first within the finer tolerance."""
     truth = known_lattice(row)
     lattices = [primitive(c) if c["cell"] else None for c in answer["candidates"][:20]]
     right = [lattice is not None and same(truth, lattice) for lattice in lattices]
@@ -276,7 +278,7 @@ def judged(row: BenchmarkRow, answer: dict[str, Any]) -> dict[str, bool]:
 
 
 def table(rows: list[BenchmarkRow], answers: dict[str, dict[str, dict] | None]) -> str:
-    """A row a method in Markdown, with intervals of 95 %; None for a program that is not there."""
+    """A Markdown table with a row for each method and 95 % intervals; None is a program that is not installed."""
     from alphadiffract_plugin.models.training.figures import share
 
     heads = ("", *FIGURES.values(), "seconds, median", "95th percentile", "stopped")
@@ -285,7 +287,7 @@ def table(rows: list[BenchmarkRow], answers: dict[str, dict[str, dict] | None]) 
         if found is None:
             lines.append(f"| {METHODS[method]} | not installed |" + " |" * (len(heads) - 2))
             continue
-        verdicts = [judged(row, found[row.id]) for row in rows]
+        verdicts = [evaluated(row, found[row.id]) for row in rows]
         shares = [share(np.array([verdict[key] for verdict in verdicts])) for key in FIGURES]
         shown = ["{:.0f} ({:.0f}-{:.0f})".format(s["percent"], *s["wilson95"]) for s in shares]
         seconds = np.array([found[row.id]["seconds"] for row in rows])
@@ -296,7 +298,7 @@ def table(rows: list[BenchmarkRow], answers: dict[str, dict[str, dict] | None]) 
 
 
 def foot(args: argparse.Namespace, patterns: int, versions: dict[str, str | None]) -> str:
-    """What stands below the table: how it was made."""
+    """The line below the table that says how it was made."""
     names = {"gsasii": "GSAS-II", "pyobjcryst": "pyobjcryst"}
     there = dict.fromkeys(
         f"{names.get(m, 'alphadiffract-plugin')} {version}" for m, version in versions.items() if version

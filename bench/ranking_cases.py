@@ -1,7 +1,7 @@
-"""The cases that the ranking is fitted to: what is known of each measured pattern before its answers are ranked.
+"""The cases that the ranking is fitted to: the evidence of each measured pattern before its answers are ranked.
 
 Every pattern goes through the flow up to the ranking once, with the prior of spurious lines that ``fit_spurious.py``
-fitted without its fold, and is kept in a folder, which belongs to one network and one such prior.
+fitted without its fold. The cases are kept in a folder, which belongs to one network and one such prior.
 """
 
 from __future__ import annotations
@@ -45,15 +45,15 @@ class Case:
     true_group: np.ndarray
     """Shape (S,), bool."""
     groups: np.ndarray
-    """The true space group and those that also count as right."""
+    """Number of the true space group, and of others that count as right."""
     network: np.ndarray
-    """The network's probability of each space group, shape (230,); all 0 where it was not asked."""
+    """The network's probability of each space group, shape (230,); all 0 where it was not used."""
     tier: str
     """A or B-sg-only."""
     rruff: bool
-    """Whether it counts in the row of RRUFF."""
+    """Whether the pattern counts in the row of RRUFF."""
     seconds: float
-    """Of the flow up to the ranking."""
+    """Seconds of the flow up to the ranking."""
     answer_groups: np.ndarray
     """Space group of each answer, shape (S,)."""
     answer_cells: np.ndarray
@@ -90,14 +90,16 @@ def gathered(index: Path, cache: Path, jobs: int, *, with_network: bool = True) 
     os.environ["OMP_NUM_THREADS"] = "1"
     with ProcessPoolExecutor(jobs, get_context("spawn"), one_thread) as pool:
         for _ in track(
-            pool.map(gather, left, [cache] * len(left), weights, [with_network] * len(left)), "weigh", total=len(left)
+            pool.map(gather, left, [cache] * len(left), weights, [with_network] * len(left)),
+            "evidence",
+            total=len(left),
         ):
             pass
     return [load(row.id, cache) for row in rows]
 
 
 def check_same(cache: Path, *, with_network: bool) -> None:
-    """Leave word in the folder of the network and the prior that its cases are of; end if they are of others."""
+    """Record the network and the prior of the cases in their folder; end the program if the folder has others."""
     from alphadiffract_plugin.models import catalogue, checkpoint
     from alphadiffract_plugin.models.checkpoint import weights_sha256
 
@@ -111,13 +113,13 @@ def check_same(cache: Path, *, with_network: bool) -> None:
 
 
 def spurious_weights_without_fold() -> list[list[float]]:
-    """What ``observed.spurious_weights`` would be, had the patterns of each fold not been there."""
+    """``observed.spurious_weights`` as fitted without the patterns of each fold."""
     text = files("alphadiffract_plugin").joinpath("data/spurious.json").read_text(encoding="utf-8")
     return json.loads(text)["weights_without_fold"]
 
 
-def said_without_network():
-    """In the place of the network's prediction: how common each space group is, and no lattice."""
+def frequency_alone():
+    """A prediction without the network: the frequency of each space group among known structures, and no lattice."""
     from alphadiffract_plugin.prediction.predict import systems_from_groups
     from alphadiffract_plugin.rank import log_frequency
     from alphadiffract_plugin.records import Prediction
@@ -129,7 +131,7 @@ def said_without_network():
 def gather(
     row: BenchmarkRow, cache: Path, spurious_weights: list[float] | None = None, with_network: bool = True
 ) -> None:
-    """Weigh one pattern, with these weights of spurious lines if any are given, and keep its case."""
+    """Gather the evidence of one pattern, with these weights of spurious lines if any are given, and keep its case."""
     from pymatgen.core import Lattice
 
     from alphadiffract_plugin.crystal.bravais import primitive_basis
@@ -147,7 +149,7 @@ def gather(
     try:
         with mock.patch.object(observed, "spurious_weights", lambda: used):
             known = gather_evidence(
-                histogram_of(row.measurement), Settings(), None if with_network else said_without_network()
+                histogram_of(row.measurement), Settings(), None if with_network else frequency_alone()
             )
         table, owner = term_table(known.fits, known.prediction)
         if known.prediction is not None:

@@ -2,11 +2,11 @@
 
     python bench/robustness.py INDEX.csv -o FOLDER [--sample N] [--seed S] [--jobs N] [--page docs/robustness.md]
 
-Patterns of tier A, a sample stratified by crystal system, are degraded in memory, one thing at a time, and indexed with
-default settings, but for the time limit of the search. FOLDER gets one JSONL file a condition, a line a pattern as soon
-as it is known; all conditions of one pattern come before the next pattern, so that a run that was stopped is one of a
-smaller sample. Run it again and it goes on where it stopped. With ``--page`` the part of that page from "## Measured"
-on, and the picture beside it, are made anew from the sample's answers.
+Patterns of tier A, a sample stratified by crystal system, are degraded in memory in one respect at a time, and indexed
+with the default settings except for the time limit of the search. FOLDER gets one JSONL file for each condition, with a
+line a pattern. All conditions of a pattern come before the next pattern, so that a run that was stopped is a run of a
+smaller sample; started again, it continues. With ``--page`` the part of that page from "## Measured" on, and the
+picture beside it, are written again from the answers.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from measured import answered, histogram_of, known_rows, one_thread, stratified
 UNTOUCHED = "untouched"
 FIGURES = {"cell@1": "cell first", "cell@20": "cell among 20", "sg@1": "group first", "sg@5": "group among 5"}
 NOTICED = {"noted": "a note warns", "noticed": "a note or no cell first"}
-"""Of a wrong wavelength: what else is counted."""
+"""Further figures for a wrong wavelength."""
 NO_LIMIT = 3600.0
 """Seconds of a search: the usual safeguard would make the answers depend on what else the machine does."""
 LOOKS = {
@@ -46,17 +46,19 @@ LOOKS = {
     "sg@5": {"color": "C1", "fmt": "v-"},
     "noticed": {"color": "0.2", "fmt": "D--"},
 }
-"""What is drawn, and how."""
+"""Colour and marker of each figure in the picture."""
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Command line; the exit code."""
+    """Run the command line and return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("index", type=Path)
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="FOLDER")
     parser.add_argument("--sample", type=int, default=28, metavar="N")
-    parser.add_argument("--seed", type=int, default=0, help="of the sample")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes, one thread each")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the sample")
+    parser.add_argument(
+        "--jobs", type=int, default=os.cpu_count() or 1, help="number of processes, each with one thread"
+    )
     parser.add_argument("--page", type=Path, metavar="PAGE.md")
     args = parser.parse_args(argv)
     from alphadiffract_plugin.progress import track
@@ -72,7 +74,7 @@ def main(argv: list[str] | None = None) -> int:
     ]
     os.environ["OMP_NUM_THREADS"] = "1"
     with ProcessPoolExecutor(args.jobs, get_context("spawn"), one_thread) as pool:
-        jobs = {pool.submit(judged, row, curve, value): name for row, name, curve, value in left}
+        jobs = {pool.submit(evaluated, row, curve, value): name for row, name, curve, value in left}
         for job in track(as_completed(jobs), "index", total=len(jobs)):
             with (args.output / f"{jobs[job]}.jsonl").open("a", encoding="utf-8") as out:
                 out.write(json.dumps(job.result()) + "\n")
@@ -83,21 +85,21 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def conditions() -> Iterator[tuple[str, str, float | str]]:
-    """Name, curve and value of every condition; the untouched pattern, which all curves share, comes first."""
+    """Name, curve and value of every condition; the pattern as measured, which all curves share, comes first."""
     yield UNTOUCHED, UNTOUCHED, 0.0
     for curve in CURVES:
         yield from ((name_of(curve, v), curve.name, v) for v in curve.values if v != curve.untouched)
 
 
 def name_of(curve: Curve, value: float | str) -> str:
-    """Name of a condition, as of its file."""
+    """Name of a condition, and of its file."""
     if value == curve.untouched:
         return UNTOUCHED
     return f"{curve.name}_{value if isinstance(value, str) else format(value, 'g')}".replace(" ", "_")
 
 
-def judged(row: BenchmarkRow, curve: str, value: float | str) -> dict:
-    """One pattern, degraded and indexed: a line of the output. No column with an answer is used before the answers."""
+def evaluated(row: BenchmarkRow, curve: str, value: float | str) -> dict:
+    """One line of the output: a pattern degraded, indexed, and compared with the known cell and space group."""
     from alphadiffract_plugin.errors import AlphaDiffractError
     from alphadiffract_plugin.peaks.doubt_wavelength import doubts_about_wavelength
     from alphadiffract_plugin.registry import plugins
@@ -140,14 +142,14 @@ def read(path: Path, rows: list[BenchmarkRow]) -> list[dict]:
 
 
 def answers_of(curve: Curve, answers: dict[str, list[dict]]) -> list[list[dict]]:
-    """Answers at each value of a curve, of the same patterns."""
+    """Answers at each value of a curve, for the patterns that all values have."""
     sets = [answers[name_of(curve, value)] for value in curve.values]
     shared = set.intersection(*({line["id"] for line in lines} for lines in sets))
     return [[line for line in lines if line["id"] in shared] for lines in sets]
 
 
 def share(lines: list[dict], figure: str) -> tuple[float, float, float]:
-    """Per cent of the patterns, and its 95 % interval after Wilson."""
+    """Per cent of the patterns, and its 95 % interval (Wilson 1927)."""
     from scipy.stats import binomtest
 
     hits = sum(line[figure] for line in lines)
@@ -156,7 +158,7 @@ def share(lines: list[dict], figure: str) -> tuple[float, float, float]:
 
 
 def write_page(page: Path, answers: dict[str, list[dict]], options: str) -> None:
-    """The measured part of the page, and the picture beside it."""
+    """Write the measured part of the page, and the picture beside it."""
     from alphadiffract_plugin.provenance import versions
 
     draw_picture(page.with_suffix(".png"), answers)
@@ -175,7 +177,7 @@ def write_page(page: Path, answers: dict[str, list[dict]], options: str) -> None
 
 
 def table(curve: Curve, sets: list[list[dict]]) -> str:
-    """One curve in Markdown."""
+    """The Markdown table of one curve."""
     figures = FIGURES | (NOTICED if curve.doubtful else {})
     rows = [f"| {' | '.join([curve.axis, 'n', *figures.values()])} |", "|---" * (len(figures) + 2) + "|"]
     for value, lines in zip(curve.values, sets, strict=True):
@@ -185,12 +187,12 @@ def table(curve: Curve, sets: list[list[dict]]) -> str:
 
 
 def text_of(value: float | str) -> str:
-    """A value as it is shown."""
+    """A value as text."""
     return value if isinstance(value, str) else f"{value:g}"
 
 
 def draw_picture(path: Path, answers: dict[str, list[dict]]) -> None:
-    """A panel a curve, error bars 95 % intervals."""
+    """Draw a panel for each curve, with 95 % intervals as error bars."""
     import matplotlib
 
     matplotlib.use("Agg")

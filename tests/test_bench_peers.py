@@ -95,7 +95,7 @@ def test_a_row_counts_what_is_right_first_and_later_and_a_missing_program_is_tol
 def test_a_bare_lattice_keeps_its_centring(peers):
     silicon = [5.4309] * 3 + [90.0] * 3
     row = row_of(ROW | {"niggli": "3.8402 3.8402 3.8402 60 60 60"})
-    right = {c: peers.judged(row, {"candidates": [peers.of_lattice(silicon, c)]})["fine@1"] for c in "PIF"}
+    right = {c: peers.evaluated(row, {"candidates": [peers.of_lattice(silicon, c)]})["fine@1"] for c in "PIF"}
     assert right == {"P": False, "I": False, "F": True}
     assert peers.of_lattice(IMPOSSIBLE, "P")["cell"] is None
 
@@ -115,14 +115,14 @@ def test_a_program_is_asked_once_for_each_pattern_of_known_cell(peers, index, pr
     assert min(abs(two_theta - 20.83) for two_theta in found) < 0.06, "101 of anglesite"
 
 
-def test_a_program_that_is_not_there_is_told_loudly(peers, index, tmp_path, capsys):
+def test_a_program_that_is_not_there_is_named(peers, index, tmp_path, capsys):
     arguments = ["--methods", "pyobjcryst", "--pyobjcryst", sys.executable]
     if peers.version_of("pyobjcryst", sys.executable):
         pytest.skip("this Python has pyobjcryst")
     assert peers.main([str(index), "-o", str(tmp_path / "out"), *arguments]) == 0
-    told = capsys.readouterr()
-    assert "NOT INSTALLED: pyobjcryst" in told.err
-    assert "| pyobjcryst | not installed |" in told.out
+    shown = capsys.readouterr()
+    assert "pyobjcryst is not installed" in shown.err
+    assert "| pyobjcryst | not installed |" in shown.out
 
 
 def test_a_program_that_hangs_is_stopped_and_counts_as_wrong(peers, program, monkeypatch):

@@ -131,5 +131,5 @@ def test_the_answer_of_the_flow_says_it(lab6_lab, monkeypatch):
     notes = index_histogram(wrong, Settings()).notes
     assert any(note.startswith("The wavelength 1.5421 Å is 0.10 % from Cu Kα1") for note in notes)
     assert any(note.endswith("With 1.5421 Å every cell edge is 0.10 % too long.") for note in notes)
-    monkeypatch.setattr(pipeline, "_opinion", lambda histogram, settings, notes: None)
+    monkeypatch.setattr(pipeline, "_prediction", lambda histogram, settings, notes: None)
     assert not any("avelength" in note for note in index_histogram(lab6_lab, Settings()).notes)

@@ -115,6 +115,6 @@ def test_an_answer_is_judged_and_a_wavelength_that_is_told_is_noticed(bench, dat
         "space_group_number": "221",
         "sg_alternatives": "",
     }
-    line = bench[1].judged(row_from_values(row, data / "index.csv", 2), "wavelength", 0.1)
+    line = bench[1].evaluated(row_from_values(row, data / "index.csv", 2), "wavelength", 0.1)
     assert (line["error"], line["noted"], line["noticed"]) == (None, True, True)
     assert json.loads(json.dumps(line)) == line
