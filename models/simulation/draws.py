@@ -39,6 +39,6 @@ class Draw:
         return low + (high - low) * unit
 
     def occurs(self, share: str) -> Tensor:
-        """1 for the share of the patterns in which an effect occurs, 0 for the others."""
+        """1 in the patterns in which an effect occurs, which are a given share of all, and 0 in the others."""
         probability: float = getattr(self.effects, share)
         return (self.unit(share) < probability).float()

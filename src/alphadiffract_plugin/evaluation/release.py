@@ -105,6 +105,6 @@ def read_evaluation(folder: Path, members: Sequence[Member]) -> dict[str, Any]:
     if sorted(weights) != sorted(member.sha256 for member in members):
         whole = "; an ensemble is evaluated as a whole: release it first, evaluate that, and release it again"
         raise InputError(
-            "this evaluation is of other weights", fix=fix + (whole if len(members) > 1 else ""), where=file
+            "this evaluation belongs to other weights", fix=fix + (whole if len(members) > 1 else ""), where=file
         )
     return found
