@@ -1,6 +1,6 @@
-"""What a user reads is written in the terms of the field: none of the words that this project once used in a sense of its own.
+"""What a user reads is written in the terms of the field, without words that this project once used in its own sense.
 
-Held to it are the texts in the code (messages, help, notes, docstrings, which are pages too) and the pages.
+Checked are the texts in the code (messages, help, notes, docstrings, which are pages too) and the pages.
 """
 
 from __future__ import annotations
@@ -55,5 +55,7 @@ def texts_of(path: Path) -> Iterator[tuple[int, str]]:
 
 @pytest.mark.parametrize("path", TEXTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_no_word_of_our_own_stands_in_what_a_user_reads(path):
-    found = [f"{path.name}:{number}: {line.strip()}" for number, line in texts_of(path) if WORDS.search(CODE.sub("", line))]
+    found = [
+        f"{path.name}:{number}: {line.strip()}" for number, line in texts_of(path) if WORDS.search(CODE.sub("", line))
+    ]
     assert not found, "\n".join(found)

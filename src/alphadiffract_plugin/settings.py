@@ -48,8 +48,8 @@ class SearchSettings(StepSettings, section="search"):
     """How cells are searched."""
 
     lines: int = setting(20, least=5, most=30)
-    """Number of lines at the lowest angles that cells are compared with. Fewer than five determine no cell; the screening
-    keeps the lines that a cell explains as bits of a 32-bit number."""
+    """Number of lines at the lowest angles that cells are compared with. Fewer than five determine no cell; the
+    screening keeps the lines that a cell explains as bits of a 32-bit number."""
     impurities: int = setting(3, least=0)
     """Lines among them that may stay unexplained. The indexer ``gsasii`` drops cells with more; the default indexer
     gives each such line a penalty instead."""
