@@ -46,7 +46,8 @@ class Seeder:
     summary: str
     """One line of description for ``alphadiffract-plugin plugins``."""
     seed: Callable[[Histogram, IndexingResult, Path, Settings], SeedReport]
-    """Function that the host calls with the existing folder to write into; it must not leave incomplete files."""
+    """Function that the host calls with an empty folder to write into; it must not leave incomplete files. The host
+    clears the folder before, and restores it if the seeder fails."""
 
 
 @hookspec

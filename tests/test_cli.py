@@ -201,7 +201,7 @@ def test_models_are_listed_shown_and_added(cli, tmp_path, monkeypatch):
     shutil.copytree(resolve(DEFAULT), copy)
     assert "use it with --model my-own" in cli("models", "add", copy).out
     assert "my-own" in cli("models", "list").out
-    assert "there is a model named 'my-own' already" in cli("models", "add", copy).err
+    assert "there is already a model called 'my-own'" in cli("models", "add", copy).err
 
 
 def test_version(cli):

@@ -91,7 +91,7 @@ def test_numbers(text, expected):
         ("1/2/3/4", "Kα1/Kα2/ratio"),
     ],
 )
-def test_what_cannot_be_meant_is_refused_with_the_mend(text, fix):
+def test_what_cannot_be_meant_is_refused_with_how_to_fix_it(text, fix):
     with pytest.raises(WavelengthError, match=re.escape(fix)):
         radiation_from_text(text)
 

@@ -65,7 +65,7 @@ def test_probabilities_fall_and_leave_room_for_none_of_these(answers, anglesite)
 
 
 def test_no_cell_takes_more_than_six_places(answers):
-    """So rival cells are seen; a cell is told by its volume and its sorted edges."""
+    """So that other cells are seen too; volume and sorted edges distinguish cells here."""
     cells = [(round(answer.volume, 2), tuple(np.round(sorted(answer.cell[:3]), 3))) for answer in answers]
     assert max(cells.count(cell) for cell in cells) == 6
     assert len(set(cells)) >= 3

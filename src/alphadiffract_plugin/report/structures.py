@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from alphadiffract_plugin.records import CRYSTAL_SYSTEMS
+from alphadiffract_plugin.report.tables import styled_table
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -41,7 +42,7 @@ def statistics_report(statistics: Statistics) -> Iterator[RenderableType]:
 
 def rejected_report(reasons: Counter[str], total: int) -> Table:
     """Number of structures that were left out for each reason."""
-    table = _table(f"{sum(reasons.values()):,} of {total:,} left out")
+    table = styled_table(f"{sum(reasons.values()):,} of {total:,} left out")
     table.add_column("reason")
     table.add_column("structures", justify="right")
     for reason, count in reasons.most_common():
@@ -49,16 +50,8 @@ def rejected_report(reasons: Counter[str], total: int) -> Table:
     return table
 
 
-def _table(title: str) -> Table:
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
-    return Table(title=Text(title), title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
-
-
 def _by_system(title: str, what: str, counts: dict[str, dict[str, int]]) -> Table:
-    table = _table(title)
+    table = styled_table(title)
     table.add_column(what)
     for name in (*CRYSTAL_SYSTEMS, "all"):
         table.add_column(name, justify="right")
