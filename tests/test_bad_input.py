@@ -186,7 +186,7 @@ def model(tmp_path_factory) -> Path:
     from alphadiffract_plugin.models.catalogue import resolve
     from alphadiffract_plugin.models.checkpoint import members
 
-    return Path(shutil.copytree(members(resolve("default"))[0], tmp_path_factory.mktemp("models") / "spoilt"))
+    return Path(shutil.copytree(members(resolve("default"))[0], tmp_path_factory.mktemp("models") / "damaged"))
 
 
 def asked(cli, data, model):
@@ -194,14 +194,14 @@ def asked(cli, data, model):
 
 
 def test_an_unknown_model(cli, data, tmp_path):
-    assert "known are: " in refused(asked(cli, data, "compcat"), folder=tmp_path, before=set())
+    assert "give one of " in refused(asked(cli, data, "compcat"), folder=tmp_path, before=set())
 
 
 def test_a_corrupt_checkpoint(cli, data, tmp_path, model):
     weights = (model / "model.safetensors").read_bytes()
     (model / "model.safetensors").write_bytes(weights[: len(weights) // 2])
     message = refused(asked(cli, data, model), folder=tmp_path, before=set())
-    assert "model.safetensors: this is no whole safetensors file" in message
+    assert "model.safetensors: this is not a complete safetensors file" in message
 
 
 def test_a_checkpoint_of_another_shape(cli, data, tmp_path, model):
@@ -211,7 +211,7 @@ def test_a_checkpoint_of_another_shape(cli, data, tmp_path, model):
     name = max(weights, key=lambda name: weights[name].size)
     save_file(weights | {name: weights[name][:-1]}, model / "model.safetensors")
     message = refused(asked(cli, data, model), folder=tmp_path, before=set())
-    assert "the weights don't fit the config" in message
+    assert "the weights do not fit the config" in message
     assert name in message
 
 

@@ -140,7 +140,7 @@ def test_the_network_alone_ranks_groups_and_warns_of_its_cells(pbso4_xray):
     assert result.indexer == "alphadiffract-net"
     assert probability == sorted(probability, reverse=True)
     assert len(probability) == Settings().rank.keep
-    assert any("do not refine from them" in note for note in result.notes)
+    assert any("Do not refine from them" in note for note in result.notes)
     assert {candidate.origin for candidate in result.candidates} == {"network"}
     assert all(np.isnan(candidate.m20) for candidate in result.candidates)
     assert IndexingResult.from_json(result.to_json()) == result
