@@ -18,7 +18,7 @@ IMPORTER = "hooks.gsasii.G2phase_alphadiffract"
 TREES = {"hooks": ROOT / "hooks", "models": ROOT / "models", "": SOURCE}
 GROUND = {"", "arrays", "errors", "uncertainty"}
 VOCABULARY = {"output", "progress", "provenance", "radiation", "json_record", "records", "setting_fields", "settings"}
-VOCABULARY |= {"settings_file", "threads"}
+VOCABULARY |= {"settings_file", "threads", "toml_file"}
 """The modules of the top level that everything but the crystallography may use."""
 ORDER = (
     *(GROUND, {"crystal"}, VOCABULARY, {"hooks"}, {"recipes"}, {"readers"}, {"load"}, {"benchmark_index"}),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -11,6 +9,7 @@ from typing import Any
 from alphadiffract_plugin.errors import SettingsError
 from alphadiffract_plugin.setting_fields import SettingInfo
 from alphadiffract_plugin.settings import LISTED, check_keys, every_setting
+from alphadiffract_plugin.toml_file import TomlFile
 
 
 def changes_from_assignments(assignments: Iterable[str]) -> dict[str, Any]:
@@ -41,17 +40,17 @@ def changes_from_toml(path: Path) -> dict[str, Any]:
     SettingsError : the file cannot be read or is not TOML; a key is unknown, or a value of the wrong type or out of
         range. The message names file and line.
     """
-    text = _text(path)
+    file = TomlFile.read(path)
     changes: dict[str, Any] = {}
-    for name, value in _parsed(text, path).items():
-        inner = {f"{name}.{key}": part for key, part in value.items()} if isinstance(value, dict) else {name: value}
-        changes |= inner
+    for name, value in file.values.items():
+        changes |= {f"{name}.{key}": part for key, part in value.items()} if isinstance(value, dict) else {name: value}
     for key, value in changes.items():
+        section, _, name = key.rpartition(".")
         try:
             check_keys([key])
             changes[key] = every_setting()[key].checked(value)
         except SettingsError as error:
-            raise SettingsError(error.what, fix=error.fix, where=path, line=_line(text, key)) from error
+            raise SettingsError(error.what, fix=error.fix, where=path, line=file.line(section, name)) from error
     return changes
 
 
@@ -65,43 +64,3 @@ def _value(text: str, info: SettingInfo) -> Any:
         return info.kind(text)
     except ValueError:
         return text
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(
-            f"the settings cannot be read: {getattr(error, 'strerror', None) or 'this is not a text file'}",
-            fix="give a TOML file, such as one with the lines [search] and volume_max = 800",
-            where=path,
-        ) from error
-
-
-def _parsed(text: str, path: Path) -> dict[str, Any]:
-    if sys.version_info >= (3, 11):
-        import tomllib
-    else:
-        import tomli as tomllib
-    try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        found = re.search(r"line (\d+)", str(error))
-        raise SettingsError(
-            f"this is not TOML: {error}",
-            fix="write lines such as volume_max = 800 below a line such as [search]",
-            where=path,
-            line=int(found[1]) if found else None,
-        ) from error
-
-
-def _line(text: str, key: str) -> int | None:
-    """The line of a key, counted from 1; None if it is not found, as in an inline table."""
-    section, _, name = key.rpartition(".")
-    here = ""
-    for number, line in enumerate(text.splitlines(), start=1):
-        header = re.match(r"\s*\[\s*([^\[\]]+?)\s*\]", line)
-        here = header[1] if header else here
-        if here == section and re.match(rf"\s*[\"']?{re.escape(name)}[\"']?\s*=", line):
-            return number
-    return None
