@@ -29,8 +29,10 @@ def moving_mean(y: Floats, size: int) -> Floats:
     """Moving mean of ``size`` points around each, one more before it than behind it if even; shape as given."""
     if size == 1:
         return y
-    total = np.cumsum(np.concatenate([[0.0], np.pad(y, (size // 2, size - size // 2 - 1), mode="symmetric")]))
-    return (total[size:] - total[:-size]) / size
+    around = np.pad(y, (size // 2, size - size // 2 - 1), mode="symmetric")
+    first = np.cumsum(around[:size])[-1:]
+    total: Floats = np.cumsum(np.concatenate([first, around[size:] - around[:-size]]))
+    return total / size
 
 
 def moving_maximum(y: Floats, reach: int) -> Floats:
@@ -52,21 +54,15 @@ def snip(y: Floats, half_window: int, smoothing: int) -> Floats:
     points.
     """
     widest = min(half_window, (len(y) - 1) // 2)
-    before, behind = _line(y[:widest], np.arange(-widest, 0.0)), _line(y[-widest:], widest + np.arange(0.0, widest))
+    at = np.arange(len(y) + 2 * widest)
+    before = np.polynomial.Polynomial.fit(at[widest : 2 * widest], y[:widest], 1)(at[:widest])
+    behind = np.polynomial.Polynomial.fit(at[-2 * widest : -widest], y[-widest:], 1)(at[-widest:])
     level = np.concatenate([before, y, behind])
     for half in range(widest, 0, -1):
         middle = (level[: -2 * half] + level[2 * half :]) / 2
         smooth = moving_mean(level, 2 * smoothing + 1)[half:-half]
         level[half:-half] = np.where(level[half:-half] > middle, middle, smooth)
     return level[widest:-widest]
-
-
-def _line(y: Floats, at: Floats) -> Floats:
-    """The straight line of least squares through points 0, 1, ... at other places."""
-    t = np.arange(len(y)) - (len(y) - 1) / 2
-    slope = (t @ y) / max(float(t @ t), 1e-30)
-    values: Floats = y.mean() + slope * (at - (len(y) - 1) / 2)
-    return values
 
 
 def local_maxima(y: Floats) -> Ints:
