@@ -134,11 +134,11 @@ def from_known(row: BenchmarkRow, data) -> np.ndarray | None:
     )
     metric = metric_from_cell(row.cell)
     fits = [fit_lattice(data, Trial(lattice, metric, start, 0.0, "known")) for start in STARTS]
-    fits = [(fit, fit.allowed(known)) for fit in fits if fit is not None]
+    fits = [(fit, fit.allowed([known])[0]) for fit in fits if fit is not None]
     if not fits:
         return None
-    fit, allowed = max(fits, key=lambda one: one[0].line_ratio(one[1]))
-    return fit.distance[:, allowed].min(1, initial=360.0)
+    fit, allowed = max(fits, key=lambda one: one[0].line_ratios(one[1][None])[0])
+    return np.abs(data.position[:, None] - fit.place[allowed]).min(1, initial=360.0)
 
 
 def fitted(features: np.ndarray, spurious: np.ndarray) -> list[float]:

@@ -1,6 +1,8 @@
 """Extinction classes: which space groups the positions of lines cannot tell apart."""
 
 import itertools
+import json
+from importlib.resources import files
 
 import gemmi
 import numpy as np
@@ -8,6 +10,7 @@ import pytest
 
 from alphadiffract_plugin import crystal
 from alphadiffract_plugin.crystal.bravais import LATTICES
+from alphadiffract_plugin.crystal.derive_extinction import table
 from alphadiffract_plugin.crystal.extinction import extinction_classes, standard_extinction_symbol
 
 GENERAL_CELL = {
@@ -185,3 +188,9 @@ def test_the_first_class_of_a_lattice_has_no_absences_but_those_of_the_centring(
         first = extinction_classes(lattice.family, lattice.centring)[0]
         assert (first.extinct(grid) == ~crystal.centred(grid, lattice.centring)).all()
         assert set(first.symbol.split()) == {lattice.centring, "-"}
+
+
+def test_the_table_is_what_is_derived_from_gemmi():
+    """It is written by ``python -m alphadiffract_plugin.crystal.derive_extinction``."""
+    kept = files("alphadiffract_plugin").joinpath("data/extinction_classes.json").read_text()
+    assert json.loads(kept) == table()

@@ -227,9 +227,18 @@ def test_the_modules_of_the_command_line_import_nothing_heavy_at_their_top():
         name
         for name, _ in modules()
         if package_of(name) in {"cli", "report", "plugin", "registry", "crystal", *GROUND, *VOCABULARY}
+        and not name.endswith("kernels")
     ]
     assert len(light) > 20
     for name, path in modules():
         if name in light:
             top = imports(path, name, top_only=True)
             assert not {module.partition(".")[0] for module in top} & heavy, name
+
+
+def test_compiled_loops_are_imported_where_they_are_called_and_nowhere_at_the_top():
+    kernels = {name for name, _ in modules() if name.endswith("kernels")}
+    assert len(kernels) >= 3
+    for name, path in modules():
+        top = {module.removeprefix(f"{PACKAGE}.") for module in imports(path, name, top_only=True)}
+        assert name in kernels or not top & kernels, name

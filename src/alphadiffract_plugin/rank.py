@@ -18,6 +18,7 @@ import numpy as np
 
 from alphadiffract_plugin import crystal
 from alphadiffract_plugin.arrays import Floats
+from alphadiffract_plugin.crystal.cells import cells_from_direct_metrics
 from alphadiffract_plugin.crystal.extinction import Setting, standard_extinction_symbol
 from alphadiffract_plugin.indexing.merit import merit_of_lines
 from alphadiffract_plugin.peaks.find_peaks import Lines
@@ -232,14 +233,10 @@ def _cell_esd(fit: FittedClass, setting: Setting) -> Cell:
     step = 1e-6 * float(np.abs(fit.trial.metric).max())
     axes = setting.standard_axes(crystal.cell_from_metric(fit.trial.metric))
 
-    def cell(metric: Floats) -> Floats:
-        return np.array(
-            crystal.cell_from_direct_metric(axes.T @ np.linalg.inv(crystal.tensor_from_metric(metric)) @ axes)
-        )
-
-    jacobian = np.stack(
-        [(cell(fit.trial.metric + step * e) - cell(fit.trial.metric - step * e)) / (2 * step) for e in np.eye(6)], 1
-    )
+    moved = fit.trial.metric + step * np.concatenate([np.eye(6), -np.eye(6)])
+    direct = axes.T @ np.linalg.inv(crystal.tensor_from_metric(moved)) @ axes
+    cells = cells_from_direct_metrics(direct)
+    jacobian = ((cells[:6] - cells[6:]) / (2 * step)).T
     variance = np.einsum("ij,jk,ik->i", jacobian, fit.covariance, jacobian)
     esd = np.where(variance > 1e-16, np.sqrt(np.maximum(variance, 0)), 0.0)  # below 1e-8 is rounding
     a, b, c, alpha, beta, gamma = (float(value) for value in esd)

@@ -43,6 +43,7 @@ from alphadiffract_plugin.crystal.reflections import (
     allowed_inv_d2,
     indices_within,
     quadratic_form,
+    reflections_within,
 )
 from alphadiffract_plugin.crystal.symmetry import (
     CRYSTAL_SYSTEMS,
@@ -87,6 +88,7 @@ __all__ = [
     "operations_of",
     "primitive_basis",
     "quadratic_form",
+    "reflections_within",
     "standard_extinction_symbol",
     "symbol_from_space_group",
     "tensor_from_metric",

@@ -41,10 +41,15 @@ def tensor_from_metric(metric: Floats) -> Floats:
 
 def cell_from_direct_metric(g: Floats) -> Cell:
     """Cell in Å and degrees of a direct metric tensor in Å², shape (3, 3)."""
-    a, b, c = np.sqrt(np.diag(g))
-    cosines = np.clip([g[1, 2] / (b * c), g[0, 2] / (a * c), g[0, 1] / (a * b)], -1, 1)
-    alpha, beta, gamma = np.degrees(np.arccos(cosines))
-    return float(a), float(b), float(c), float(alpha), float(beta), float(gamma)
+    a, b, c, alpha, beta, gamma = (float(value) for value in cells_from_direct_metrics(np.asarray(g)[None])[0])
+    return a, b, c, alpha, beta, gamma
+
+
+def cells_from_direct_metrics(g: Floats) -> Floats:
+    """Cells in Å and degrees, shape (n, 6), of direct metric tensors in Å², shape (n, 3, 3)."""
+    edges = np.sqrt(np.einsum("nii->ni", g))
+    cosines = np.stack([g[:, i, j] / (edges[:, i] * edges[:, j]) for i, j in ((1, 2), (0, 2), (0, 1))], 1)
+    return np.concatenate([edges, np.degrees(np.arccos(np.clip(cosines, -1, 1)))], 1)
 
 
 def cell_from_metric(metric: Floats) -> Cell:

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 
+from alphadiffract_plugin.peaks.filters import moving_mean, snip
 from alphadiffract_plugin.records import Histogram
 
 
 def background_of(histogram: Histogram) -> np.ndarray:
-    """Smooth background in counts, shape (N,), by the SNIP filter (Ryan et al. 1988) of pybaselines."""
-    from pybaselines.smooth import snip
-    from scipy.ndimage import uniform_filter1d
-
+    """Smooth background in counts, shape (N,), by the SNIP filter of Ryan et al. (1988)."""
     x, y = histogram.two_theta, histogram.intensity
     step = np.median(np.diff(x))
     thin = max(1, int(0.02 / step))
-    coarse = uniform_filter1d(y, thin)[::thin]
+    coarse = moving_mean(y, thin)[::thin]
     half = max(5, int(1.2 / (step * thin)))
-    low, _ = snip(coarse, max_half_window=half, decreasing=True, smooth_half_window=max(1, half // 8))
+    low = snip(coarse, half, max(1, half // 8))
     return np.interp(x, x[::thin], low)
 
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from alphadiffract_plugin.errors import PeaksError
 from alphadiffract_plugin.peaks.background import background_of, noise_of, quiet_level
+from alphadiffract_plugin.peaks.filters import half_widths, local_maxima, moving_maximum, prominences, smoothed
 from alphadiffract_plugin.peaks.profile import Shape, profiles
 from alphadiffract_plugin.records import Histogram, Peaks
 from alphadiffract_plugin.settings import PeakSettings
@@ -104,10 +105,8 @@ def _wings(x: np.ndarray, fit: _Fit) -> np.ndarray:
 
 def _summits(x: np.ndarray, model: np.ndarray, shape: Shape, position: np.ndarray) -> np.ndarray:
     """The most that a pattern reaches within three widths of each point, in counts, shape (N,)."""
-    from scipy.ndimage import maximum_filter1d
-
     reach = 3 * float(np.median(shape.fwhm(position))) / float(np.median(np.diff(x)))
-    return maximum_filter1d(np.abs(model), 2 * int(reach) + 1)
+    return moving_maximum(np.abs(model), int(reach))
 
 
 def _overshadowed(fit: _Fit) -> np.ndarray:
@@ -145,39 +144,31 @@ def _smoothing(x: np.ndarray, shape: Shape) -> float:
 
 def _curvature(net: np.ndarray, noise: np.ndarray, sigma: float) -> tuple[np.ndarray, np.ndarray]:
     """Downward curvature of the smoothed pattern and its standard uncertainty, shape (N,) each."""
-    from scipy.ndimage import gaussian_filter1d
-
-    spread = np.sqrt(gaussian_filter1d(noise**2, sigma) * 3 / (8 * np.sqrt(np.pi) * sigma**5))
-    return -gaussian_filter1d(net, sigma, order=2), spread
+    spread = np.sqrt(smoothed(noise**2, sigma) * 3 / (8 * np.sqrt(np.pi) * sigma**5))
+    return -smoothed(net, sigma, curvature=True), spread
 
 
 def _first_shape(histogram: Histogram, net: np.ndarray, noise: np.ndarray) -> Shape:
-    from scipy.ndimage import gaussian_filter1d
-    from scipy.signal import find_peaks as local_maxima
-    from scipy.signal import peak_widths
-
     step = float(np.median(np.diff(histogram.two_theta)))
-    smooth = gaussian_filter1d(net, max(0.8, 0.015 / step))
-    top, found = local_maxima(smooth, prominence=5 * np.median(noise))
+    smooth = smoothed(net, max(0.8, 0.015 / step))
+    top = local_maxima(smooth)
+    prominence = prominences(smooth, top)
+    top = top[np.argsort(prominence)[::-1][: min(12, int((prominence >= 5 * np.median(noise)).sum()))]]
     if len(top) == 0:
         raise _too_few(0)
-    best = top[np.argsort(found["prominences"])[::-1][:12]]
-    width = float(np.median(peak_widths(smooth, best, rel_height=0.5)[0])) * step
+    width = float(np.median(half_widths(smooth, top))) * step
     width = float(np.clip(width, 2.5 * step, 1.5))
     return Shape(0.0, 0.0, width**2, 0.5, histogram.wavelengths, histogram.kalpha2_ratio)
 
 
 def _propose(x: np.ndarray, net: np.ndarray, noise: np.ndarray, shape: Shape, significance: float) -> np.ndarray:
     """Positions of maxima and shoulders of the smoothed pattern, Kα2 partners left out, ascending, in degrees."""
-    from scipy.ndimage import gaussian_filter1d
-    from scipy.signal import find_peaks as local_maxima
-
     sigma = _smoothing(x, shape)
     width = float(shape.fwhm(np.array([0.5 * (x[0] + x[-1])]))[0])
-    smooth = gaussian_filter1d(net, sigma)
-    spread = np.sqrt(gaussian_filter1d(noise**2, sigma) / (2 * np.sqrt(np.pi) * sigma))
+    smooth = smoothed(net, sigma)
+    spread = np.sqrt(smoothed(noise**2, sigma) / (2 * np.sqrt(np.pi) * sigma))
     curve, curve_spread = _curvature(net, noise, sigma)
-    tops = local_maxima(curve)[0]
+    tops = local_maxima(curve)
     good = (smooth[tops] > significance * spread[tops]) & (curve[tops] > 0.75 * significance * curve_spread[tops])
     tops = tops[good]
     if len(shape.wavelengths) > 1 and shape.kalpha2_ratio > 0 and len(tops):
@@ -240,8 +231,6 @@ def _normal_equations(
     x: np.ndarray, net: np.ndarray, noise: np.ndarray, position: np.ndarray, area: np.ndarray, shape: Shape
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Gram matrix, gradient and model; parameters are R positions, R areas, ln w, u/w and the mixing."""
-    from scipy.sparse import csc_array, hstack
-
     drawn = profiles(x, position, shape)
     model = drawn.value @ area
     weight = 1 / (noise**2 + (_MISFIT * model) ** 2)
@@ -249,11 +238,22 @@ def _normal_equations(
     width = shape.fwhm(position)
     half = shape.w / width**2 / 2
     telling = np.where(area / width > _TELLING * np.sort(area / width)[-3:][0], area, 0)
-    curve = [drawn.by_log_width @ (telling * half), drawn.by_log_width @ (telling * half * t2), drawn.by_eta @ telling]
-    curve = np.stack(curve, -1) * (model > _CORE * _summits(x, model, shape, position))[:, None]
-    columns = hstack([drawn.by_position * area[None], drawn.value, csc_array(curve)]).tocsc()
-    weighted = columns * weight[:, None]
-    return (columns.T @ weighted).toarray(), weighted.T @ (net - model), model
+    by_width = drawn.by_log_width @ np.stack([telling * half, telling * half * t2], -1)
+    curve = (
+        np.column_stack([by_width, drawn.by_eta @ telling])
+        * (model > _CORE * _summits(x, model, shape, position))[:, None]
+    )
+    columns = drawn.by_position.scaled(area).beside(drawn.value)
+    order = np.argsort(columns.first, kind="stable")
+    weighted = curve * weight[:, None]
+    lines = columns.shape[1]
+    gram = np.empty((lines + 3, lines + 3))
+    gram[np.ix_(order, order)] = columns[order].gram(weight).toarray()
+    gram[:lines, lines:] = columns.dot(weighted)
+    gram[lines:, :lines] = gram[:lines, lines:].T
+    gram[lines:, lines:] = curve.T @ weighted
+    left = net - model
+    return gram, np.concatenate([columns.dot(weight * left), weighted.T @ left]), model
 
 
 def _solved(gram: np.ndarray, slope: np.ndarray, damping: float) -> np.ndarray:

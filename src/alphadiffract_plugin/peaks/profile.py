@@ -1,14 +1,12 @@
-"""Peak shapes on a measured axis: pseudo-Voigts of unit area, skewed at low angles, Kα1 and Kα2 together, sparse."""
+"""Peak shapes on a measured axis: pseudo-Voigts of unit area, skewed at low angles, Kα1 and Kα2 together."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from scipy.sparse import csc_array
+from alphadiffract_plugin.peaks.runs import Runs
 
 REACH = 7.0
 """Half-width of the window in which a profile is drawn, in units of its FWHM."""
@@ -62,62 +60,54 @@ def cot_two_theta(two_theta: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Profiles:
-    """Profiles of R lines on N points, and their derivatives, each a sparse matrix of shape (N, R)."""
+    """Profiles of R lines on N points, and their derivatives, each a matrix of shape (N, R) with the same runs.
 
-    value: csc_array
+    Derivatives that were not asked for have no columns. The formula is that of :func:`run_kernels.draw`.
+    """
+
+    value: Runs
     """Unit-area profile in 1/degree."""
-    by_position: csc_array
+    by_position: Runs
     """Derivative by the line's two_theta, in 1/degree²."""
-    by_log_width: csc_array
+    by_log_width: Runs
     """Derivative by the logarithm of the line's FWHM, in 1/degree."""
-    by_eta: csc_array
+    by_eta: Runs
     """Derivative by the Lorentzian fraction, in 1/degree."""
-    by_skewness: csc_array
+    by_skewness: Runs
     """Derivative by the skewness, in 1/degree."""
 
 
 def profiles(
-    two_theta: np.ndarray, position: np.ndarray, shape: Shape, fwhm: np.ndarray | None = None, reach: float = REACH
+    two_theta: np.ndarray,
+    position: np.ndarray,
+    shape: Shape,
+    fwhm: np.ndarray | None = None,
+    reach: float = REACH,
+    derivatives: str = "all",
 ) -> Profiles:
     """Draw lines at ``position`` (degrees, shape (R,)) on the points ``two_theta`` (degrees, ascending, shape (N,)).
 
     ``fwhm`` (degrees, shape (R,)) takes the place of the shape's own where it is given; a line is drawn from ``reach``
-    times its FWHM below Kα1 to as much above Kα2.
+    times its FWHM below Kα1 to as much above Kα2. ``derivatives`` are "all", that by the "position", or "none".
     """
-    from scipy.sparse import csc_array
+    from alphadiffract_plugin.peaks.run_kernels import draw
 
     position = np.asarray(position, float)
     width = shape.fwhm(position) if fwhm is None else fwhm
-    centres, weights = [position], [1.0]
+    centres, shares = [position], np.ones(1)
     if len(shape.wavelengths) > 1 and shape.kalpha2_ratio > 0:
         sine = np.sin(np.radians(position / 2)) * shape.wavelengths[1] / shape.wavelengths[0]
         centres.append(2 * np.degrees(np.arcsin(np.minimum(sine, 1.0))))
-        weights = [1 / (1 + shape.kalpha2_ratio), shape.kalpha2_ratio / (1 + shape.kalpha2_ratio)]
+        shares = np.array([1.0, shape.kalpha2_ratio]) / (1 + shape.kalpha2_ratio)
     ends = np.stack([centres[0] - reach * width, centres[-1] + reach * width])
     first, last = np.searchsorted(two_theta, np.sort(ends, axis=0))
     count = last - first
-    starts = np.concatenate([[0], np.cumsum(count)])
-    columns = np.repeat(np.arange(len(position)), count)
-    rows = np.arange(starts[-1]) + np.repeat(first - starts[:-1], count)
-    form = width[columns], shape.mixing(position)[columns], shape.skewness(position)[columns]
-    parts = [
-        weight * _drawn(two_theta[rows] - centre[columns], *form)
-        for weight, centre in zip(weights, centres, strict=True)
-    ]
-    matrices = (csc_array((data, rows, starts), shape=(len(two_theta), len(position))) for data in sum(parts))
-    return Profiles(*matrices)
-
-
-def _drawn(off: np.ndarray, width: np.ndarray, eta: np.ndarray, skewness: np.ndarray) -> np.ndarray:
-    """Profile ``off`` degrees from the centre and its derivatives in the order of :class:`Profiles`, shape (5, n)."""
-    t = off / width
-    square = t * t
-    gauss = np.sqrt(4 * np.log(2) / np.pi) / width * np.exp(-4 * np.log(2) * square)
-    lorentz = 2 / np.pi / width / (1 + 4 * square)
-    even = (1 - eta) * gauss + eta * lorentz
-    slope = (1 - eta) * gauss * 8 * np.log(2) * t + eta * lorentz * 8 * t / (1 + 4 * square)
-    bell = 2 * np.exp(-square)
-    skew = 1 + skewness * t * bell
-    value = even * skew
-    slope = slope * skew - even * skewness * bell * (1 - 2 * square)
-    return np.stack([value, slope / width, slope * t - value, (lorentz - gauss) * skew, even * t * bell])
+    offset = np.cumsum(count) - count
+    parts = {"none": 1, "position": 2, "all": 5}[derivatives]
+    x = np.array(two_theta, float)
+    form = np.stack(centres), shares, width, shape.mixing(position), shape.skewness(position)
+    out = np.zeros((5 if form[-1].any() else parts, count.sum()))
+    draw(x, first, offset, count, *form, len(out), out, np.zeros((2, count.max(initial=0))))
+    whole = [Runs(len(x), first, count, offset, part) for part in out[:parts]]
+    value, by_position, by_log_width, by_eta, by_skewness = whole + [whole[0][np.zeros(0, int)]] * (5 - parts)
+    return Profiles(value, by_position, by_log_width, by_eta, by_skewness)

@@ -14,6 +14,7 @@ import numpy as np
 
 from alphadiffract_plugin.crystal.bragg import d_from_two_theta, two_theta_at_wavelength
 from alphadiffract_plugin.errors import InputError, RadiationError
+from alphadiffract_plugin.peaks.filters import snip
 
 if TYPE_CHECKING:
     from alphadiffract_plugin.models.grid import Grid, Normalisation
@@ -84,18 +85,11 @@ def resample(histogram: Histogram, grid: Grid) -> tuple[np.ndarray, np.ndarray]:
 
 
 def background(intensity: np.ndarray, grid: Grid) -> np.ndarray:
-    """The smooth background, by the SNIP method (Ryan et al. 1988) of pybaselines, shape (L,)."""
-    from pybaselines import Baseline
-
+    """The smooth background, by the SNIP method of Ryan et al. (1988), shape (L,)."""
     window = [40 - BACKGROUND_WINDOW, 40 + BACKGROUND_WINDOW]
     cu_width = two_theta_at_wavelength(window, 1.540593, grid.wavelength)
     half_window = max(3, round(float(np.diff(cu_width)[0]) / 2 / grid.step))
-    smooth = max(1, half_window // 16)
-    return np.asarray(
-        Baseline().snip(
-            intensity, max_half_window=half_window, decreasing=True, smooth_half_window=smooth, filter_order=2
-        )[0]
-    )
+    return snip(intensity, half_window, max(1, half_window // 16))
 
 
 def normalise(

@@ -10,26 +10,26 @@ from __future__ import annotations
 
 import functools
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from alphadiffract_plugin.arrays import Bools, Floats, Ints
 from alphadiffract_plugin.crystal.bragg import inv_d2_from_two_theta
-from alphadiffract_plugin.crystal.bravais import centred
+from alphadiffract_plugin.crystal.bravais import centring_translations
 from alphadiffract_plugin.crystal.extinction import ExtinctionClass
-from alphadiffract_plugin.crystal.reflections import indices_within, quadratic_form
+from alphadiffract_plugin.crystal.reflections import quadratic_form, reflections_within
 from alphadiffract_plugin.indexing.refine_cells import Trial
-from alphadiffract_plugin.peaks.observed import line_likelihood
 from alphadiffract_plugin.peaks.profile import Profiles, profiles
+from alphadiffract_plugin.peaks.runs import Band, Runs
 from alphadiffract_plugin.whole_pattern.pattern_data import PatternData
 from alphadiffract_plugin.whole_pattern.positions import DISPLACEMENT_PRIOR, ZERO_PRIOR, Axis
 
-if TYPE_CHECKING:
-    from scipy.sparse import csc_array
-
 _MOST_REFLECTIONS = 450
 """A cell with more reflections in the range is not fitted."""
+_MOST_INDICES = 60000
+"""More indices than any lattice has on so many lines: the cubic F, with 48 of most lines, has the fewest lines."""
 _EXPLAINED = 0.45
 """A found line is explained by a reflection within this fraction of its FWHM: closer ones do not separate."""
 _PARITIES = np.array([p for p in itertools.product((0, 1), repeat=3) if any(p)])
@@ -46,7 +46,10 @@ _STEPS = 2
 
 @dataclass(frozen=True)
 class FittedLattice:
-    """The normal equations of one lattice without extinctions; each class is a choice of its columns."""
+    """The normal equations of one lattice without extinctions; each class is a choice of its columns.
+
+    There are R + L columns, in ascending two_theta: the profiles of the R reflections and of the L found lines.
+    """
 
     data: PatternData
     """The pattern: N points, L found lines."""
@@ -54,193 +57,239 @@ class FittedLattice:
     """The refined cell."""
     displacement: float
     """Refined shift in degrees at θ = 0."""
-    covariance: np.ndarray
+    covariance: Floats
     """Of the reciprocal metric in 1/Å⁴, shape (6, 6)."""
-    hkl: np.ndarray
-    """Indices that the centring allows, shape (H, 3)."""
-    group: np.ndarray
-    """Which of the R distinct lines each index belongs to, shape (H,)."""
-    place: np.ndarray
+    hkl: Ints
+    """Indices that the centring allows, line by line, shape (H, 3)."""
+    first: Ints
+    """Where the indices of each of the R distinct lines begin, and H, shape (R + 1,)."""
+    place: Floats
     """two_theta of those lines in degrees, shape (R,)."""
-    prior: np.ndarray
+    prior: Floats
     """Intensity expected of each, up to a factor: multiplicity, Lorentz and polarisation, displacements; shape (R,)."""
-    columns: csc_array
-    """Profiles of the R lines, then of the L found ones, shape (N, R + L)."""
-    gram: np.ndarray
+    order: Ints
+    """Which column is which: the numbers of the reflections, then of the found lines from R on, shape (R + L,)."""
+    columns: Runs
+    """The profiles, shape (N, R + L)."""
+    gram: Band
     """Weighted inner products of the columns, shape (R + L, R + L)."""
-    slope: np.ndarray
+    slope: Floats
     """Weighted inner products of the columns with the pattern, shape (R + L,)."""
 
-    def solved(self, allowed: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Intensities of all columns, their prior scale over their uncertainty, and which found lines stay free.
+    def solved(self, allowed: Bools) -> Solution:
+        """The intensities, if only these reflections (a mask of shape (R,)) are there.
 
-        Intensities are solved with a Gaussian prior of the mean intensity's width, so that overlaps do no harm.
+        They are solved with a Gaussian prior of the mean intensity's width, so that overlaps do no harm: with x the
+        intensities over that width s, (S G S + 1) x = S b for the gram matrix G and the slope b.
         """
-        data = self.data
-        reach = _EXPLAINED * data.lines.shape.fwhm(data.position)
-        distance = np.abs(data.position[:, None] - self.place[allowed][None]).min(1, initial=360)
-        free = distance > reach
-        use = np.flatnonzero(np.concatenate([allowed, free]))
-        share = self.prior[allowed] / max(self.prior[allowed].sum(), 1e-30)
-        scale = data.total * np.concatenate([share, data.lines.peaks.area[: len(free)][free] / data.total])
-        matrix = self.gram[np.ix_(use, use)] * scale[:, None] * scale[None] + np.eye(len(use))
-        inverse = _inverse(matrix)
-        intensity, known = np.zeros((2, len(allowed) + len(free)))
-        intensity[use] = inverse @ (self.slope[use] * scale) * scale
-        known[use] = 1 / np.sqrt(np.diag(inverse))
-        strength = np.zeros(len(known))
-        strength[use] = intensity[use] / scale * known[use]
-        return intensity, known, strength, free
+        from alphadiffract_plugin.whole_pattern.kernels import factor, solve
 
-    def rwp(self, allowed: np.ndarray) -> float:
+        data = self.data
+        free = self.unexplained(allowed)
+        share = self.prior / max(self.prior[allowed].sum(), 1e-30)
+        width = np.concatenate([data.total * share, data.lines.peaks.area[: len(free)]])[self.order]
+        use = np.flatnonzero(np.concatenate([allowed, free])[self.order])
+        scale = width[use]
+        lower, first = factor(self.gram.lower, self.gram.low, use, scale, 1.0)
+        relative = solve(lower, first, (self.slope[use] * scale)[:, None])[:, 0]
+        intensity = np.zeros(len(self.order))
+        intensity[use] = relative * scale
+        return Solution(intensity, self.order[use], relative, lower, first)
+
+    def unexplained(self, allowed: Bools) -> Bools:
+        """The found lines that stand at none of these reflections, shape (L,)."""
+        from alphadiffract_plugin.whole_pattern.kernels import unexplained
+
+        return unexplained(self.place, allowed, self.data.position, _EXPLAINED * self.data.width)
+
+    def misfit(self, solution: Solution) -> float:
+        """Weighted sum of squares that these intensities leave."""
+        return float((self.data.weight * (self.data.net - self.columns @ solution.intensity) ** 2).sum())
+
+    def rwp(self, allowed: Bools) -> float:
         """Weighted profile residual in per cent of these reflections and the background alone, intensities free.
 
         The weights are those of the counts, as usual, not the milder ones of the evidence.
         """
-        from scipy.linalg import solve
+        from alphadiffract_plugin.whole_pattern.kernels import factor, solve
 
         data = self.data
-        use = np.flatnonzero(allowed)
-        gram = self.gram[np.ix_(use, use)]
-        held = np.diag(1e-6 * np.diag(gram).mean() * np.ones(len(use)))
-        intensity = solve(gram + held, self.slope[use], assume_a="pos")
-        left = (data.net - self.columns[:, use] @ intensity) / data.noise
+        use = np.flatnonzero(np.concatenate([allowed, np.zeros(len(data.position), bool)])[self.order])
+        held = 1e-6 * self.gram.diagonal[use].mean()
+        lower, first = factor(self.gram.lower, self.gram.low, use, np.ones(len(use)), held)
+        intensity = solve(lower, first, self.slope[use][:, None])[:, 0]
+        left = (data.net - self.columns[use] @ intensity) / data.noise
         return float(100 * np.sqrt((left**2).sum() / (((data.net + data.background) / data.noise) ** 2).sum()))
 
     @functools.cached_property
-    def unextinct(self) -> tuple[np.ndarray, np.ndarray]:
+    def unextinct(self) -> tuple[Floats, Floats]:
         """Prior scale over uncertainty, and intensity over uncertainty, of every reflection if none is extinct."""
-        _, known, strength, _ = self.solved(np.ones(len(self.place), bool))
+        from alphadiffract_plugin.whole_pattern.kernels import inverse_diagonal
+
+        solution = self.solved(np.ones(len(self.place), bool))
+        known, strength = np.zeros((2, len(self.order)))
+        known[solution.column] = 1 / np.sqrt(inverse_diagonal(solution.lower, solution.first))
+        strength[solution.column] = solution.relative * known[solution.column]
         return known[: len(self.place)], strength[: len(self.place)]
 
-    def allowed(self, extinction: ExtinctionClass) -> np.ndarray:
-        """Which lines a class leaves, shape (R,)."""
-        allowed = np.zeros(len(self.place), bool)
-        allowed[self.group[~extinction.extinct(self.hkl)]] = True
-        return allowed
+    def allowed(self, classes: Sequence[ExtinctionClass]) -> Bools:
+        """Which lines each of C classes leaves, shape (C, R)."""
+        from alphadiffract_plugin.crystal.reflection_kernels import lines_left
 
-    def line_ratio(self, allowed: np.ndarray) -> float:
-        """Log-likelihood ratio of the found lines, given which reflections there are.
+        rotations, shifts = (np.concatenate(parts) for parts in zip(*(c.operations for c in classes), strict=True))
+        begin = np.cumsum([0, *(len(c.operations[0]) for c in classes)])
+        return lines_left(self.hkl, self.first, rotations, shifts, begin)
+
+    def line_ratios(self, allowed: Bools) -> Floats:
+        """Log-likelihood ratio of the found lines for C sets of reflections, masks of shape (C, R); shape (C,).
 
         In a superstructure nearly all strong lines are main reflections, and the others only share the weak ones.
         """
-        ratio = self._ratio(allowed)
-        for main in self.main:
-            if (allowed & main).any() and (allowed & ~main).any():
-                choice = np.log(max(len(self.main), _FEWEST_CHOICES))
-                ratio = np.logaddexp(ratio, self._ratio(allowed & main, allowed & ~main) - choice)
-        return float(ratio)
+        from alphadiffract_plugin.whole_pattern.kernels import line_ratios
 
-    def _ratio(self, allowed: np.ndarray, weak: np.ndarray | None = None) -> float:
-        observed, density = self.data.observed, self.data.density
-        likelihood = line_likelihood(observed, self._off(allowed)) / ((allowed.sum() + 1) * density)
-        if weak is not None:
-            share = _MOST_WEAK / (1 + (observed.height / _WEAK) ** 2)
-            between = line_likelihood(observed, self._off(weak)) / ((weak.sum() + 1) * density)
-            likelihood = (1 - share) * likelihood + share * between
-        return float(np.log((1 - observed.spurious) * likelihood + observed.spurious).sum())
-
-    def _off(self, allowed: np.ndarray) -> np.ndarray:
-        return self.distance[:, allowed].min(1, initial=360.0)
+        observed, order = self.data.observed, np.argsort(self.place, kind="stable")
+        return line_ratios(
+            np.ascontiguousarray(allowed[:, order]),
+            np.ascontiguousarray(self.main[:, order]),
+            float(np.log(max(len(self.main), _FEWEST_CHOICES))),
+            self.place[order],
+            self.data.position,
+            observed.sigma,
+            observed.spurious,
+            self.data.density,
+            _MOST_WEAK / (1 + (observed.height / _WEAK) ** 2),
+        )
 
     @functools.cached_property
-    def distance(self) -> np.ndarray:
-        """From each found line to each reflection in degrees, shape (L, R)."""
-        return np.abs(self.data.position[:, None] - self.place[None])
-
-    @functools.cached_property
-    def main(self) -> np.ndarray:
+    def main(self) -> Bools:
         """Main reflections, shape (M, R), if the cell is a superstructure of one of half or a quarter its volume.
 
         They are those whose indices fulfil one or two conditions "h even", "h + k even", ... that the symmetry of the
         lattice keeps.
         """
         odd = (self.hkl @ _PARITIES.T) % 2 == 1
-        first = np.flatnonzero(np.diff(self.group, prepend=-1))
-        some, all_ = np.logical_or.reduceat(odd, first), np.logical_and.reduceat(odd, first)
+        some, all_ = np.logical_or.reduceat(odd, self.first[:-1]), np.logical_and.reduceat(odd, self.first[:-1])
         kept = (some == all_).all(0) & some.any(0)
         half = ~some[:, kept].T
         pairs = [a & b for a, b in itertools.combinations(half, 2)]
-        return np.unique(np.array([*half, *pairs], bool).reshape(-1, len(first)), axis=0)
+        different = {mask.tobytes(): mask for mask in (*half, *pairs)}
+        return np.array([different[key] for key in sorted(different)], bool).reshape(-1, len(self.place))
 
 
-def _inverse(matrix: np.ndarray) -> np.ndarray:
-    """Inverse of a symmetric positive matrix, by Cholesky."""
-    from scipy.linalg import lapack
+@dataclass(frozen=True)
+class Solution:
+    """The intensities of some of the columns, solved for together, and how."""
 
-    factor, _ = lapack.dpotrf(matrix, lower=1)
-    inverse, _ = lapack.dpotri(factor, lower=1)
-    return np.tril(inverse) + np.tril(inverse, -1).T
+    intensity: Floats
+    """Areas in counts × degrees of all columns in their order, 0 where a column has no part, shape (R + L,)."""
+    column: Ints
+    """The n columns that have: numbers of the reflections, then of the found lines from R on, shape (n,)."""
+    relative: Floats
+    """Their intensities over the width of the prior, shape (n,)."""
+    lower: Floats
+    """Cholesky factor of their normal equations, a band; see ``kernels.factor``."""
+    first: Ints
+    """First column of each of its rows that is not zero, shape (n,)."""
+
+
+def fit_lattices(data: PatternData, trials: Sequence[Trial], device: str = "cpu") -> list[FittedLattice]:
+    """Refine cell, zero shift and displacement of each on the whole pattern and keep its normal equations.
+
+    A cell without a reflection in the range, or with too many, is left out. On another device than the CPU all cells
+    are refined in one batch.
+    """
+    starts = [start for trial in trials for start in [_start(data, trial)] if start is not None]
+    if device == "cpu":
+        return [_fitted(data, start, _refined(data, start)) for start in starts]
+    from alphadiffract_plugin.whole_pattern.fit_on_device import refined_axes
+
+    counts = [np.diff(start.first) for start in starts]
+    axes = refined_axes(data, [start.axis for start in starts], counts, _EXPLAINED * data.width, _STEPS, device)
+    return [_fitted(data, start, axis) for start, axis in zip(starts, axes, strict=True)]
 
 
 def fit_lattice(data: PatternData, trial: Trial) -> FittedLattice | None:
-    """Refine cell, zero shift and displacement on the whole pattern and keep the normal equations of the intensities.
+    """One cell; None if it has no reflection in the range, or too many."""
+    return next(iter(fit_lattices(data, [trial])), None)
 
-    None if the cell has no reflection in the range, or too many.
-    """
-    hkl, group = _reflections(data, trial)
-    if len(hkl) == 0 or group[-1] + 1 > _MOST_REFLECTIONS:
+
+@dataclass(frozen=True)
+class _Start:
+    """A cell to be refined, its reflections in the range and where they are to begin with."""
+
+    trial: Trial
+    """The cell."""
+    hkl: Ints
+    """See :class:`FittedLattice`."""
+    first: Ints
+    """See :class:`FittedLattice`."""
+    axis: Axis
+    """With half of the zero shift of the cell as zero shift, half as displacement."""
+
+
+def _start(data: PatternData, trial: Trial) -> _Start | None:
+    reach = float(inv_d2_from_two_theta(data.x[-1] + 0.1, data.lines.shape.wavelengths[0]))
+    found = reflections_within(trial.metric, reach, centring_translations(trial.lattice.centring), _MOST_INDICES)
+    if found is None or len(found[0]) == 0 or found[1][-1] + 1 > _MOST_REFLECTIONS:
         return None
-    first = np.flatnonzero(np.diff(group, prepend=-1))
-    metric_map = trial.lattice.metric_map
+    hkl, group = found
+    first = np.searchsorted(group, np.arange(group[-1] + 2))
     axis = Axis(
-        design=quadratic_form(hkl[first]) @ metric_map.T,
+        design=quadratic_form(hkl[first[:-1]]) @ trial.lattice.metric_map.T,
         wavelength=data.lines.shape.wavelengths[0],
         parameters=trial.lattice.parameters(trial.metric),
         zero_shift=0.5 * trial.zero_shift,
         displacement=0.5 * trial.zero_shift,
     )
+    return _Start(trial, hkl, first, axis)
+
+
+def _refined(data: PatternData, start: _Start) -> Axis:
+    axis = start.axis
     for _ in range(_STEPS):
-        axis = axis.moved(_step(*_normal_equations(data, axis, trial, hkl, group), axis)[0])
-    fit, drawn = _normal_equations(data, axis, trial, hkl, group)
-    covariance = _step(fit, drawn, axis)[1]
+        axis = axis.moved(_step(*_normal_equations(data, axis, start), axis)[0])
+    return axis
+
+
+def _fitted(data: PatternData, start: _Start, axis: Axis) -> FittedLattice:
+    fit, drawn = _normal_equations(data, axis, start)
+    covariance, metric_map = _step(fit, drawn, axis)[1], start.trial.lattice.metric_map
     return replace(fit, covariance=metric_map.T @ covariance[:-2, :-2] @ metric_map)
 
 
-def _reflections(data: PatternData, trial: Trial) -> tuple[np.ndarray, np.ndarray]:
-    """Indices that the centring allows within the range, ascending in 1/d², and the number of the line of each."""
-    reach = float(inv_d2_from_two_theta(data.x[-1] + 0.1, data.lines.shape.wavelengths[0]))
-    hkl = indices_within(trial.metric, reach, limit=30000)
-    hkl = hkl[centred(hkl, trial.lattice.centring)]
-    inv_d2 = quadratic_form(hkl) @ trial.metric
-    return hkl, np.cumsum(np.diff(inv_d2, prepend=-1.0) > 1e-7 * reach) - 1
-
-
-def _normal_equations(
-    data: PatternData, axis: Axis, trial: Trial, hkl: np.ndarray, group: np.ndarray
-) -> tuple[FittedLattice, Profiles]:
-    from scipy.sparse import hstack
-
-    place = axis.place
-    drawn = profiles(data.x, place, data.lines.shape)
-    columns = hstack([drawn.value, data.free]).tocsc()
-    weighted = columns * data.weight[:, None]
-    theta = np.radians(np.clip(place, 1, 178) / 2)
-    lorentz = (1 + np.cos(2 * theta) ** 2) / (np.sin(theta) ** 2 * np.cos(theta))
+def _normal_equations(data: PatternData, axis: Axis, start: _Start) -> tuple[FittedLattice, Profiles]:
+    place, trial = axis.place, start.trial
+    drawn = profiles(data.x, place, data.lines.shape, derivatives="position")
+    columns = drawn.value.beside(data.free)
+    order = np.argsort(columns.first, kind="stable")
+    columns = columns[order]
     fit = FittedLattice(
         data=data,
         trial=replace(trial, metric=axis.parameters @ trial.lattice.metric_map, zero_shift=axis.zero_shift),
         displacement=axis.displacement,
         covariance=np.zeros((6, 6)),
-        hkl=hkl,
-        group=group,
+        hkl=start.hkl,
+        first=start.first,
         place=place,
-        prior=np.bincount(group) * lorentz * np.exp(-4 * (np.sin(theta) / axis.wavelength) ** 2),
+        prior=axis.expected(np.diff(start.first)),
+        order=order,
         columns=columns,
-        gram=(columns.T @ weighted).toarray(),
-        slope=weighted.T @ data.net,
+        gram=columns.gram(data.weight),
+        slope=columns.dot(data.weight * data.net),
     )
     return fit, drawn
 
 
-def _step(fit: FittedLattice, drawn: Profiles, axis: Axis) -> tuple[np.ndarray, np.ndarray]:
+def _step(fit: FittedLattice, drawn: Profiles, axis: Axis) -> tuple[Floats, Floats]:
     """One Gauss-Newton step of the axis with the intensities solved for, and the covariance of its parameters.
 
     The covariance is that for fixed intensities, so that uncertainties of strongly overlapped patterns come out low.
     """
     data = fit.data
-    intensity = fit.solved(np.ones(len(fit.place), bool))[0]
-    moving = drawn.by_position @ (np.maximum(intensity[: len(fit.place)], 0)[:, None] * axis.slope)
+    intensity = fit.solved(np.ones(len(fit.place), bool)).intensity
+    of_line = np.empty_like(intensity)
+    of_line[fit.order] = intensity
+    moving = drawn.by_position @ (np.maximum(of_line[: len(fit.place)], 0)[:, None] * axis.slope)
     weighted = moving * data.weight[:, None]
     gram = moving.T @ weighted
     right = weighted.T @ (data.net - fit.columns @ intensity)

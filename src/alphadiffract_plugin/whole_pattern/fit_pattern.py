@@ -10,8 +10,9 @@ from alphadiffract_plugin.crystal.extinction import ExtinctionClass, extinction_
 from alphadiffract_plugin.indexing.refine_cells import Trial
 from alphadiffract_plugin.peaks.find_peaks import Lines
 from alphadiffract_plugin.records import Histogram
-from alphadiffract_plugin.whole_pattern.fit_lattice import DISPLACEMENT_PRIOR, ZERO_PRIOR, FittedLattice, fit_lattice
+from alphadiffract_plugin.whole_pattern.fit_lattice import FittedLattice, fit_lattices
 from alphadiffract_plugin.whole_pattern.pattern_data import pattern_data
+from alphadiffract_plugin.whole_pattern.positions import DISPLACEMENT_PRIOR, ZERO_PRIOR
 
 _MOST_FITTED = 50
 """So many of the most promising pairs of cell and class are fitted, besides the best class of each cell."""
@@ -52,56 +53,52 @@ class FittedClass:
     """two_theta in degrees of found lines that no reflection explains."""
 
 
-def fit_pattern(histogram: Histogram, lines: Lines, trials: list[Trial]) -> list[FittedClass]:
+def fit_pattern(histogram: Histogram, lines: Lines, trials: list[Trial], device: str = "cpu") -> list[FittedClass]:
     """The most promising extinction classes of the given cells, fitted.
 
     Each cell is fitted once without extinctions, which tells closely enough what each of its classes would come to;
     the best of all, and the best of each cell, are then fitted. A cell with too many reflections is left out.
     """
     data = pattern_data(histogram, lines)
-    parents = [fit for trial in trials for fit in [fit_lattice(data, trial)] if fit is not None]
     hopes = []
-    for parent in parents:
+    for parent in fit_lattices(data, trials, device):
         classes = extinction_classes(parent.trial.lattice.family, parent.trial.lattice.centring)
-        ordered = sorted(((_promise(parent, c), parent, c) for c in classes), key=lambda hope: -hope[0])
-        hopes += [(rank == 0, *hope) for rank, hope in enumerate(ordered)]
+        allowed = parent.allowed(classes)
+        ratios = parent.line_ratios(allowed)
+        promise = _promises(parent, allowed, ratios)
+        for rank, i in enumerate(np.argsort(-promise, kind="stable")):
+            hopes.append((rank == 0, promise[i], (parent, classes[i], allowed[i], float(ratios[i]))))
     hopes.sort(key=lambda hope: -hope[1])
-    return [
-        _fitted(parent, extinction)
-        for rank, (first, _, parent, extinction) in enumerate(hopes)
-        if first or rank < _MOST_FITTED
-    ]
+    return [_fitted(*hope) for rank, (first, _, hope) in enumerate(hopes) if first or rank < _MOST_FITTED]
 
 
-def _promise(fit: FittedLattice, extinction: ExtinctionClass) -> float:
-    """About what a class will come to, from the fit without extinctions."""
+def _promises(fit: FittedLattice, allowed: np.ndarray, ratios: np.ndarray) -> np.ndarray:
+    """About what C classes will come to, from the fit without extinctions; ``allowed`` is (C, R), the others (C,)."""
     known, strength = fit.unextinct
-    allowed = fit.allowed(extinction)
-    if not allowed.any():
-        return -np.inf
-    denser = len(allowed) / allowed.sum()
+    left = allowed.sum(1)
+    denser = np.log(len(known) / np.maximum(left, 1))
     missing = allowed & (strength < 3)
-    forbidden = 0.5 * (strength[~allowed] ** 2).clip(0, 30).sum()
-    return 0.6 * fit.line_ratio(allowed) - 0.2 * np.log(known[missing] * denser).sum() - 0.05 * forbidden
+    expected = missing @ np.log(known) + missing.sum(1) * denser
+    forbidden = ~allowed @ (0.5 * (strength**2).clip(0, 30))
+    promise = 0.6 * ratios - 0.2 * expected - 0.05 * forbidden
+    return np.where(left > 0, promise, -np.inf)
 
 
-def _fitted(fit: FittedLattice, extinction: ExtinctionClass) -> FittedClass:
-    """The record of one class."""
+def _fitted(fit: FittedLattice, extinction: ExtinctionClass, allowed: np.ndarray, ratio: float) -> FittedClass:
+    """The record of one class, which leaves these reflections, a mask of shape (R,), with its line ratio."""
     data = fit.data
-    allowed = fit.allowed(extinction)
-    intensity, _, _, free = fit.solved(allowed)
-    misfit = float((data.weight * (data.net - fit.columns @ intensity) ** 2).sum()) - data.best_misfit
+    misfit = fit.misfit(fit.solved(allowed)) - data.best_misfit
     return FittedClass(
         trial=fit.trial,
         displacement=fit.displacement,
         covariance=fit.covariance,
         extinction=extinction,
         evidence=Evidence(
-            lines=fit.line_ratio(allowed),
+            lines=ratio,
             misfit=0.5 * max(misfit, 0.0),
             parameters=fit.trial.lattice.free,
             zero=0.5 * (fit.trial.zero_shift / ZERO_PRIOR) ** 2 + 0.5 * (fit.displacement / DISPLACEMENT_PRIOR) ** 2,
         ),
         rwp=fit.rwp(allowed),
-        unexplained=tuple(float(p) for p in data.position[free]),
+        unexplained=tuple(float(p) for p in data.position[fit.unexplained(allowed)]),
     )

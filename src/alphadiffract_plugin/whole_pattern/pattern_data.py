@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from alphadiffract_plugin.peaks.find_peaks import Lines
 from alphadiffract_plugin.peaks.observed import Observed, observed_from_peaks
 from alphadiffract_plugin.peaks.profile import profiles
+from alphadiffract_plugin.peaks.runs import Runs
 from alphadiffract_plugin.records import Histogram
-
-if TYPE_CHECKING:
-    from scipy.sparse import csc_array
 
 _MOST_LINES = 45
 """The fit ends behind this line."""
@@ -41,7 +38,9 @@ class PatternData:
     """All lines of the pattern, with their shape."""
     position: np.ndarray
     """two_theta in degrees of the lines in the range, shape (L,)."""
-    free: csc_array
+    width: np.ndarray
+    """Their FWHM in degrees, shape (L,)."""
+    free: Runs
     """Profiles of those lines, shape (N, L)."""
     observed: Observed
     """Those lines as cells are tested against them."""
@@ -73,7 +72,7 @@ def pattern_data(histogram: Histogram, lines: Lines) -> PatternData:
         whole = stop // thin * thin
         x, net = (a[:whole].reshape(-1, thin).mean(1) for a in (x, net))
         noise = np.sqrt((noise[:whole].reshape(-1, thin) ** 2).mean(1) / thin)
-    drawn = profiles(x, peaks.two_theta[: last + 1], lines.shape)
+    drawn = profiles(x, peaks.two_theta[: last + 1], lines.shape, derivatives="none")
     model = drawn.value @ peaks.area[: last + 1]
     variance = noise**2 + (_MISFIT * model) ** 2
     excess = max(1.0, float(np.mean((net - model) ** 2 / variance)))
@@ -87,7 +86,8 @@ def pattern_data(histogram: Histogram, lines: Lines) -> PatternData:
         weight=_TRUST / excess / variance,
         noise=noise,
         lines=lines,
-        position=peaks.two_theta[: last + 1],
+        position=peaks.two_theta[: last + 1].copy(),
+        width=lines.shape.fwhm(peaks.two_theta[: last + 1]),
         free=drawn.value,
         observed=observed,
         density=shape_of_density / whole_range,

@@ -47,6 +47,15 @@ class Axis:
         by_inv_d2 = np.degrees(self.wavelength**2 / (4 * sine * cosine))
         return np.column_stack([self.design * by_inv_d2[:, None], np.ones(len(sine)), cosine])
 
+    def expected(self, multiplicity: np.ndarray) -> np.ndarray:
+        """Intensity expected of each reflection, up to a factor, shape (R,).
+
+        Multiplicity times Lorentz and polarisation factor times that of displacements, with B = 2 Å².
+        """
+        theta = np.radians(np.clip(self.place, 1, 178) / 2)
+        lorentz = (1 + np.cos(2 * theta) ** 2) / (np.sin(theta) ** 2 * np.cos(theta))
+        return np.asarray(multiplicity * lorentz * np.exp(-4 * (np.sin(theta) / self.wavelength) ** 2))
+
     def moved(self, shift: np.ndarray) -> Axis:
         """The axis after a step of least squares, of bounded length."""
         largest = self.parameters.max()

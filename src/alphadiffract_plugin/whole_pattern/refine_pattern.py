@@ -18,6 +18,7 @@ from alphadiffract_plugin.crystal.bravais import Lattice
 from alphadiffract_plugin.peaks.find_peaks import Lines
 from alphadiffract_plugin.peaks.profile import Profiles, Shape, cot_two_theta, profiles
 from alphadiffract_plugin.records import Candidate, Histogram
+from alphadiffract_plugin.whole_pattern.bordered import Bordered, bordered
 from alphadiffract_plugin.whole_pattern.pattern_data import pattern_data, points_judged
 from alphadiffract_plugin.whole_pattern.positions import DISPLACEMENT_PRIOR, ZERO_PRIOR, Axis
 
@@ -29,6 +30,8 @@ _FIRST, _NEXT = 15, 3
 """At most so many steps for the first cell, and for the others, which start from its line shape."""
 _SETTLED = 2e-3
 """A step that takes less than this fraction off chi-squared is the last."""
+_HELD = 1e-6
+"""Added to the diagonal of the equations of the linear part, relative to it, so that overlaps do no harm."""
 _PARTITIONS = 10
 """Times the pattern is shared out among overlapping reflections after Le Bail."""
 _MOST_REFLECTIONS = 450
@@ -61,8 +64,8 @@ class _State:
     """The line shape."""
     drawn: Profiles
     """Profiles of the reflections."""
-    gram: np.ndarray
-    """Weighted inner products of the R profiles and the K background columns, shape (R + K, R + K)."""
+    gram: Bordered
+    """Weighted inner products of the R profiles and the K background columns."""
     linear: np.ndarray
     """Areas of the reflections in counts × degrees, then coefficients of the background, shape (R + K,)."""
     left: np.ndarray
@@ -91,7 +94,7 @@ def refine_pattern(
     for candidate in candidates:
         axis = _axis(candidate, whole.x[-1], lines.shape.wavelengths[0]) if candidate.has_cell else None
         if axis is not None:
-            key = np.round(axis.place, 4).tobytes()
+            key = np.rint(1e4 * axis.place).tobytes()
             if key not in known:
                 state = _refined(thin, axis, shape, steps, skewed)
                 known[key] = _rwp(whole, state)
@@ -152,19 +155,10 @@ def _refined(pattern: _Pattern, axis: Axis, shape: Shape, steps: int, skewed: bo
 def _solved(pattern: _Pattern, axis: Axis, shape: Shape) -> _State:
     """Solve for the intensities and the background."""
     drawn = profiles(pattern.x, axis.place, shape, reach=_REACH)
-    weight = pattern.weight[:, None]
-    lines, background = drawn.value, pattern.background
-    weighted, of_background = lines * weight, background * weight
-    count = lines.shape[1]
-    gram = np.empty((count + background.shape[1],) * 2)
-    gram[:count, :count] = (lines.T @ weighted).toarray()
-    gram[:count, count:] = lines.T @ of_background
-    gram[count:, :count] = gram[:count, count:].T
-    gram[count:, count:] = background.T @ of_background
-    right = np.concatenate([weighted.T @ pattern.y, of_background.T @ pattern.y])
-    scale = np.sqrt(np.maximum(np.diag(gram), 1e-30))
-    gram[np.diag_indices(len(gram))] += 1e-6 * scale**2
-    linear = np.linalg.solve(gram / scale[:, None] / scale, right / scale) / scale
+    lines, background, count = drawn.value, pattern.background, len(axis.design)
+    weighted = background * pattern.weight[:, None]
+    gram = bordered(lines.gram(pattern.weight), lines.dot(weighted), background.T @ weighted, _HELD)
+    linear = gram.solve(np.concatenate([lines.dot(pattern.weight * pattern.y), weighted.T @ pattern.y]))
     left = pattern.y - lines @ linear[:count] - background @ linear[count:]
     return _State(axis, shape, drawn, gram, linear, left, float((pattern.weight * left**2).sum()))
 
@@ -188,8 +182,8 @@ def _normal_equations(pattern: _Pattern, state: _State) -> tuple[np.ndarray, np.
         ]
     )
     weighted = columns * pattern.weight[:, None]
-    shared = np.concatenate([drawn.value.T @ weighted, pattern.background.T @ weighted])
-    normal = columns.T @ weighted - shared.T @ np.linalg.solve(state.gram, shared)
+    shared = np.concatenate([drawn.value.dot(weighted), pattern.background.T @ weighted])
+    normal = columns.T @ weighted - shared.T @ state.gram.solve(shared)
     right = weighted.T @ state.left
     trust = state.misfit / len(pattern.x)
     first = state.axis.slope.shape[1] - 2
@@ -217,15 +211,15 @@ def _moved(shape: Shape, shift: np.ndarray) -> Shape:
 
 def _rwp(pattern: _Pattern, state: _State) -> float:
     """Rwp in per cent with the intensities partitioned after Le Bail."""
-    lines = profiles(pattern.x, state.axis.place, state.shape, reach=_REACH).value
+    lines = profiles(pattern.x, state.axis.place, state.shape, reach=_REACH, derivatives="none").value
     count = lines.shape[1]
     net = pattern.y - pattern.background @ state.linear[count:]
     area = np.maximum(state.linear[:count], 1e-6 * np.abs(state.linear[:count]).max())
-    drawn = np.maximum(lines.sum(0), 1e-30)
+    drawn = np.maximum(lines.dot(np.ones(len(net))), 1e-30)
     for _ in range(_PARTITIONS):
         model = lines @ area
         share = np.divide(net, model, out=np.zeros_like(net), where=model > 1e-12 * model.max())
-        area = np.maximum(area * (lines.T @ share) / drawn, 0)
+        area = np.maximum(area * lines.dot(share) / drawn, 0)
     return float(
         100 * np.sqrt((pattern.weight * (net - lines @ area) ** 2).sum() / (pattern.weight * pattern.y**2).sum())
     )

@@ -1,0 +1,198 @@
+"""Compiled loops of the whole-pattern fits: banded normal equations, and the lines of many extinction classes at once.
+
+See :mod:`compiled` for how; imported by functions that call them, never at the top of a module.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from alphadiffract_plugin.arrays import Bools, Floats, Ints
+from alphadiffract_plugin.crystal.compiled import compiled
+
+
+@compiled
+def factor(lower: Floats, low: Ints, use: Ints, scale: Floats, ridge: float) -> tuple[Floats, Ints]:
+    """Cholesky factor L of S A S + ridge · 1, of some rows and columns of a :class:`runs.Band`, as a band of its own.
+
+    ``use`` are their numbers, ascending, ``scale`` the diagonal of S, shape (n,). Only what lies between the first
+    element of a row that is not zero and its diagonal is ever filled.
+    """
+    size, half = len(use), lower.shape[1] - 1
+    first = np.empty(size, np.int64)
+    width = begin = 0
+    for j in range(size):
+        while use[begin] < low[use[j]]:
+            begin += 1
+        first[j] = begin
+        width = max(width, j - begin)
+    out = np.zeros((size, width + 1))
+    for j in range(size):
+        for i in range(first[j], j + 1):
+            total = lower[use[j], use[i] - use[j] + half] * scale[j] * scale[i]
+            if i == j:
+                total += ridge
+            start = max(first[i], first[j])
+            mine, other = width - j, width - i
+            for k in range(start, i):
+                total -= out[j, k + mine] * out[i, k + other]
+            out[j, i + mine] = np.sqrt(max(total, 1e-300)) if i == j else total / out[i, width]
+    return out, first
+
+
+@compiled
+def solve(lower: Floats, first: Ints, right: Floats) -> Floats:
+    """Solution x of L Lᵀ x = right, shape (n, k), for the result of :func:`factor`."""
+    size, width = len(lower), lower.shape[1] - 1
+    x = right.copy()
+    for c in range(right.shape[1]):
+        for j in range(size):
+            total = x[j, c]
+            for k in range(first[j], j):
+                total -= lower[j, k - j + width] * x[k, c]
+            x[j, c] = total / lower[j, width]
+        for j in range(size - 1, -1, -1):
+            x[j, c] /= lower[j, width]
+            for k in range(first[j], j):
+                x[k, c] -= lower[j, k - j + width] * x[j, c]
+    return x
+
+
+@compiled
+def inverse_diagonal(lower: Floats, first: Ints) -> Floats:
+    """Diagonal of (L Lᵀ)⁻¹, shape (n,), for the result of :func:`factor`.
+
+    The elements Z of the inverse within the band follow from the last to the first (Takahashi, Fagan & Chen 1973):
+    Z_ij = δ_ij / L_ii² - Σ_{k > i} L_ki Z_kj / L_ii.
+    """
+    size, width = len(lower), lower.shape[1] - 1
+    z = np.zeros((size, width + 1))
+    column = np.zeros(width + 1)
+    out = np.empty(size)
+    last = size - 1
+    for i in range(size - 1, -1, -1):
+        while last > i and first[last] > i:
+            last -= 1
+        own = lower[i, width]
+        for k in range(i + 1, last + 1):
+            column[k - i] = lower[k, i - k + width] / own
+        for j in range(last, i, -1):
+            total = 0.0
+            for k in range(i + 1, j):
+                total -= column[k - i] * z[j, k - j + width]
+            for k in range(j, last + 1):
+                total -= column[k - i] * z[k, j - k + width]
+            z[j, i - j + width] = total
+        total = 1 / own**2
+        for k in range(i + 1, last + 1):
+            total -= column[k - i] * z[k, i - k + width]
+        z[i, width] = out[i] = total
+    return out
+
+
+@compiled
+def unexplained(place: Floats, allowed: Bools, position: Floats, reach: Floats) -> Bools:
+    """Which lines have no allowed place within their reach, shape (L,)."""
+    out = np.empty(len(position), np.bool_)
+    for n in range(len(position)):
+        out[n] = True
+        for r in range(len(place)):
+            if allowed[r] and abs(place[r] - position[n]) <= reach[n]:
+                out[n] = False
+                break
+    return out
+
+
+@compiled
+def _likelihoods(
+    chosen: Ints,
+    place: Floats,
+    position: Floats,
+    sigma: Floats,
+    known: Floats,
+    out: Floats,
+) -> None:
+    """As :func:`observed.line_likelihood`, of each line at the nearest of the ``chosen`` places, into ``out``.
+
+    ``known`` keeps what was computed for a line and a place, shape (L, R); -1 where nothing was yet.
+    """
+    at = 0
+    for n in range(len(position)):
+        while at < len(chosen) and place[chosen[at]] < position[n]:
+            at += 1
+        nearest = chosen[min(at, len(chosen) - 1)]
+        if at > 0 and position[n] - place[chosen[at - 1]] <= abs(place[nearest] - position[n]):
+            nearest = chosen[at - 1]
+        if known[n, nearest] < 0:
+            norm = np.sqrt(2 * np.pi) * sigma[n]
+            z = (place[nearest] - position[n]) / sigma[n]
+            known[n, nearest] = 0.75 * np.exp(-0.5 * z**2) / norm + 0.25 * np.exp(-0.5 * (z / 4) ** 2) / (4 * norm)
+        out[n] = known[n, nearest]
+
+
+@compiled
+def _log_product(likelihood: Floats, spurious: Floats) -> float:
+    """Σ ln((1 - spurious) · likelihood + spurious), with few logarithms."""
+    total, product = 0.0, 1.0
+    for n in range(len(likelihood)):
+        product *= (1 - spurious[n]) * likelihood[n] + spurious[n]
+        if not 1e-100 < product < 1e100:
+            total, product = total + np.log(product), 1.0
+    return float(total + np.log(product))
+
+
+@compiled
+def line_ratios(
+    allowed: Bools,
+    main: Bools,
+    choice: float,
+    place: Floats,
+    position: Floats,
+    sigma: Floats,
+    spurious: Floats,
+    density: Floats,
+    share: Floats,
+) -> Floats:
+    """Log-likelihood ratio of L found lines for C sets of allowed reflections, shape (C,).
+
+    Parameters
+    ----------
+    allowed : shape (C, R); main : the ways to be a superstructure, shape (M, R), see ``FittedLattice.main``.
+    choice : what each of these ways costs.
+    place : ascending, in degrees, shape (R,); the others of shape (L,).
+    share : of each line, how likely a superstructure's own reflection would make one of its height.
+    """
+    known = np.empty((len(position), len(place)))
+    known[:] = -1.0
+    one, two = np.empty(len(place), np.int64), np.empty(len(place), np.int64)
+    strong, weak = np.empty(len(position)), np.empty(len(position))
+    out = np.empty(len(allowed))
+    for c in range(len(allowed)):
+        total = 0
+        for r in range(len(place)):
+            one[total] = r
+            total += allowed[c, r]
+        strong[:] = 0.0
+        if total > 0:
+            _likelihoods(one[:total], place, position, sigma, known, strong)
+        for n in range(len(position)):
+            strong[n] /= (total + 1) * density[n]
+        ratio = _log_product(strong, spurious)
+        for m in range(len(main)):
+            mains = others = 0
+            for r in range(len(place)):
+                one[mains], two[others] = r, r
+                mains += allowed[c, r] & main[m, r]
+                others += allowed[c, r] & ~main[m, r]
+            if mains == 0 or others == 0:
+                continue
+            _likelihoods(one[:mains], place, position, sigma, known, strong)
+            _likelihoods(two[:others], place, position, sigma, known, weak)
+            for n in range(len(position)):
+                strong[n] = (1 - share[n]) * strong[n] / ((mains + 1) * density[n])
+                strong[n] += share[n] * weak[n] / ((others + 1) * density[n])
+            other = _log_product(strong, spurious) - choice
+            high, low = max(ratio, other), min(ratio, other)
+            ratio = high + np.log1p(np.exp(low - high))
+        out[c] = ratio
+    return out
