@@ -90,7 +90,9 @@ def window(tmp_path):
     def use(file: Path) -> dict:
         home = {"HOME": str(tmp_path), "USERPROFILE": str(tmp_path), "GDK_BACKEND": "x11"}
         command = ["xvfb-run", "-a", "-s", SCREEN, sys.executable, "-c", DRIVER, str(file)]
-        done = subprocess.run(command, cwd=tmp_path, env=os.environ | home, capture_output=True, text=True, timeout=1800)
+        done = subprocess.run(
+            command, cwd=tmp_path, env=os.environ | home, capture_output=True, text=True, timeout=1800
+        )
         seen = [line for line in done.stdout.splitlines() if line.startswith("SEEN ")]
         assert seen, done.stderr[-3000:]
         return json.loads(seen[0].removeprefix("SEEN "))

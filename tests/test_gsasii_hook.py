@@ -56,7 +56,10 @@ def test_a_file_of_somebody_else_stays(cli, tmp_path, command):
     (tmp_path / NAME).write_text("# my own importer\n")
     shown = cli("gsasii", command, "--folder", tmp_path)
     assert (shown.code, shown.out) == (2, "")
-    assert f"error: {tmp_path / NAME}: is there already and was not written by this program\n  How to fix it: move it away" in shown.err
+    assert (
+        f"error: {tmp_path / NAME}: is there already and was not written by this program\n  How to fix it: move it away"
+        in shown.err
+    )
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [(NAME, "# my own importer\n")]
 
 
