@@ -26,9 +26,19 @@ class AlphaDiffractError(Exception):
         self.what, self.fix, self.where, self.line = what, fix, where, line
         super().__init__(str(self))
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """How a process sends the error to another one."""
+        return _remade, (type(self), self.what, self.fix, self.where, self.line)
+
     def __str__(self) -> str:
         place = "" if self.where is None else f"{self.where}" + (f", line {self.line}" if self.line else "") + ": "
         return f"{place}{self.what}\n  How to fix it: {self.fix}"
+
+
+def _remade(
+    kind: type[AlphaDiffractError], what: str, fix: str, where: str | Path | None, line: int | None
+) -> AlphaDiffractError:
+    return kind(what, fix=fix, where=where, line=line)
 
 
 class InputError(AlphaDiffractError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -57,12 +58,28 @@ def index(
     config: ConfigOption = None,
     assignments: SetOption = None,
     overwrite: OverwriteOption = False,
+    jobs: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="Processes that share several patterns; all cores if not given."),
+    ] = None,
+    number_of_threads: Annotated[
+        int | None,
+        typer.Option(
+            "--threads",
+            min=1,
+            metavar="N",
+            help="Threads of each process; 1 if neither this nor OMP_NUM_THREADS is given.",
+        ),
+    ] = None,
 ) -> None:
     """Find the cell and space group of measured patterns.
 
     Prints the ranked candidates; of several patterns, the first answer of each.
     """
-    from alphadiffract_plugin.cli.batch import STDOUT, Batch, Outputs
+    from alphadiffract_plugin import threads
+    from alphadiffract_plugin.cli.batch import Batch
+    from alphadiffract_plugin.cli.jobs import number_of_processes
+    from alphadiffract_plugin.cli.task import STDOUT, Outputs, Task
     from alphadiffract_plugin.report.tables import overview, print_report, result_report, stdout
 
     if seed and output is None:
@@ -73,13 +90,12 @@ def index(
     chosen = registry.plugins().indexer(indexer)
     seeders = (registry.plugins().seeder(seed),) if seed else _usual_seeders() if output else ()
     optional = frozenset() if seed else frozenset({"gsasii"})
-    batch = Batch(
-        indexer=chosen,
-        load=lambda path: pattern_from_options(path, wavelength, radiation),
-        settings=settings,
-        outputs=Outputs(output, json, jsonl, seeders, optional, overwrite),
-    )
-    answers = batch.run(files)
+    outputs = Outputs(output, json, jsonl, seeders, optional, overwrite)
+    load = functools.partial(pattern_from_options, wavelength=wavelength, radiation=radiation)
+    task = Task(chosen, load, settings, outputs)
+    batch = Batch(task, number_of_processes(task, jobs) if len(files) > 1 else 1)
+    with threads.limited(number_of_threads):
+        answers = batch.run(files)
     if STDOUT not in (json, jsonl):
         print_report(result_report(answers[0][1], stdout().width) if len(files) == 1 else [overview(answers)])
     if batch.seeded and not seed and len(seeders) == 1:
