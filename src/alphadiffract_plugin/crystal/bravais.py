@@ -46,6 +46,10 @@ class Lattice:
         """Rows: reciprocal metric of each free parameter, shape (p, 6); metric = parameters @ metric_map."""
         return np.array(_METRIC_OF_PARAMETERS[self.family], float)
 
+    @functools.cached_property
+    def _parameter_map(self) -> Floats:
+        return np.linalg.pinv(self.metric_map)
+
     @property
     def free(self) -> int:
         """Number of free cell parameters."""
@@ -69,8 +73,8 @@ class Lattice:
         return quadratic_form(hkl) @ self.metric_map.T
 
     def parameters(self, metric: Floats) -> Floats:
-        """Free parameters, shape (p,), of the metric of this lattice that is nearest to one of shape (6,)."""
-        return metric @ np.linalg.pinv(self.metric_map)
+        """Free parameters, shape (..., p), of reciprocal metrics of shape (..., 6) that have this symmetry, or nearly."""
+        return metric @ self._parameter_map
 
     @functools.cache  # noqa: B019 - the fourteen lattices live as long as the process
     def indices(self, longest: int) -> Ints:

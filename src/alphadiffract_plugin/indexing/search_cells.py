@@ -7,6 +7,7 @@ among so many calculated lines" (:mod:`refine_cells`).
 
 from __future__ import annotations
 
+import functools
 import time
 from dataclasses import replace
 
@@ -17,16 +18,17 @@ from alphadiffract_plugin.crystal.cells import (
     cell_from_direct_metric,
     cell_from_metric,
     metric_from_cell,
+    metric_from_tensor,
     tensor_from_metric,
 )
+from alphadiffract_plugin.indexing.doubling import doubled_cells
+from alphadiffract_plugin.indexing.effort import NORMAL
 from alphadiffract_plugin.indexing.refine_cells import Trial, pull_onto_lines
 from alphadiffract_plugin.indexing.screen_cells import screen_cells
 from alphadiffract_plugin.peaks.observed import Observed, observed_from_peaks
 from alphadiffract_plugin.records import CRYSTAL_SYSTEMS, Peaks
 from alphadiffract_plugin.settings import SearchSettings
 
-_ZERO_SHIFTS = (0.03, -0.03, 0.09, -0.09)
-"""Zero shifts in degrees around which cells are proposed; least squares refines them."""
 _CENTRED = 40
 """So many of the best cells are tried with other centrings."""
 _AXES = {
@@ -46,12 +48,8 @@ _NEARLY = 0.01
 """Fraction by which their lattice points may move for it."""
 _DOUBLED = 30
 """So many of the best lattices are tried with twice their volume."""
-_TWICE = np.array(
-    [np.diag(d) for d in ((2, 1, 1), (1, 2, 1), (1, 1, 2))]
-    + [[[2, 0, 0], [1, 1, 0], [0, 0, 1]], [[2, 0, 0], [0, 1, 0], [1, 0, 1]]]
-    + [[[1, 0, 0], [0, 2, 0], [0, 1, 1]], [[2, 0, 0], [1, 1, 0], [1, 0, 1]]]
-)
-"""The seven lattices of twice the volume, rows in terms of a primitive basis (Hermite normal forms of index 2)."""
+_SAME_NORM = 6e-3
+"""Lattices whose squared lengths differ by less than this fraction are the same."""
 
 
 def search_cells(
@@ -72,8 +70,8 @@ def search_cells(
             break
         found = [
             np.column_stack([screened, np.full(len(screened), zero)])
-            for zero in (_ZERO_SHIFTS if lattice.free < 3 else _ZERO_SHIFTS[:2])
-            for screened in [screen_cells(observed, lattice, zero, settings, device)]
+            for zero in NORMAL.zero_shifts[lattice.free]
+            for screened in [screen_cells(observed, lattice, zero, settings, NORMAL, device)]
         ]
         trials += pull_onto_lines(observed, lattice, np.concatenate(found), "search")
     trials.sort(key=lambda trial: -trial.score)
@@ -104,10 +102,8 @@ def _centred_versions(observed: Observed, trials: list[Trial]) -> list[Trial]:
             if lattice.family != trial.lattice.family or lattice.centring == "P":
                 continue
             for axes in _AXES.get((lattice.family, lattice.centring), _AXES["other"]):
-                g = np.array(axes) @ tensor @ np.array(axes).T
-                metric = np.array([g[0, 0], g[1, 1], g[2, 2], 2 * g[1, 2], 2 * g[0, 2], 2 * g[0, 1]])
-                start = np.append(lattice.parameters(metric), trial.zero_shift)
-                starts.setdefault(lattice, []).append(start)
+                metric = metric_from_tensor(np.array(axes) @ tensor @ np.array(axes).T)
+                starts.setdefault(lattice, []).append(np.append(lattice.parameters(metric), trial.zero_shift))
     return _pulled(observed, starts)
 
 
@@ -134,53 +130,48 @@ def doubled(observed: Observed, trials: list[Trial], settings: SearchSettings) -
     """The best lattices again with twice their volume in each of seven ways, as symmetric as they then are."""
     starts: dict[Lattice, list[np.ndarray]] = {}
     for trial in distinct_lattices(trials, _DOUBLED):
-        basis = primitive_basis(cell_from_metric(trial.metric), trial.lattice.centring)
-        for change in _TWICE:
-            found = bravais_from_basis(change @ basis, 1e-3)
-            lattice = Lattice(found.family, found.centring)
+        for lattice, metric in doubled_cells(trial.lattice, trial.metric):
+            direct = np.linalg.inv(tensor_from_metric(metric))
             largest = settings.volume_max * (1 if lattice.points == 1 else 1.5)
-            volume = abs(np.linalg.det(change @ basis)) * lattice.points
-            if volume > largest or max(found.cell[:3]) > settings.length_max:
-                continue
-            parameters = lattice.parameters(metric_from_cell(found.cell))
-            starts.setdefault(lattice, []).append(np.append(parameters, trial.zero_shift))
+            if np.linalg.det(direct) < largest**2 and direct.diagonal().max() < settings.length_max**2:
+                starts.setdefault(lattice, []).append(np.append(lattice.parameters(metric), trial.zero_shift))
     return _pulled(observed, starts)
 
 
 def distinct_lattices(trials: list[Trial], keep: int) -> list[Trial]:
     """The best ``keep`` trials whose lattices differ, on standard axes (monoclinic and triclinic ones reduced).
 
-    Two trials are the same lattice if their Niggli cells agree within 0.3 %; the better scored one stays.
+    Two trials are the same lattice if the seven norms of their reduced vectors (:mod:`lattice_kernels`) agree within
+    0.6 %, which is 0.3 % in length; the better scored one stays.
     """
+    if not trials:
+        return []
+    from alphadiffract_plugin.indexing.lattice_kernels import first_of_each_lattice, seven_norms
+
+    direct = np.linalg.inv(tensor_from_metric(np.array([trial.metric for trial in trials])))
+    change = np.array([_primitive_axes(trial.lattice.centring) for trial in trials])
+    norms = seven_norms(np.ascontiguousarray(change @ direct @ change.transpose(0, 2, 1)))
+    return [_on_standard_axes(trials[i]) for i in first_of_each_lattice(norms, _SAME_NORM, keep)]
+
+
+@functools.cache
+def _primitive_axes(centring: str) -> np.ndarray:
+    """Rows: primitive axes in terms of conventional ones."""
+    return primitive_basis((1.0, 1.0, 1.0, 90.0, 90.0, 90.0), centring)
+
+
+def _on_standard_axes(trial: Trial) -> Trial:
+    if trial.lattice.family not in ("triclinic", "monoclinic"):
+        return trial
     import spglib
 
-    kept: list[Trial] = []
-    reduced: list[np.ndarray] = []
-    for trial in trials:
-        basis = primitive_basis(cell_from_metric(trial.metric), trial.lattice.centring)
-        niggli = spglib.niggli_reduce(basis, eps=1e-5)
-        if niggli is None:
-            continue
-        gram = niggli @ niggli.T
-        edges = np.sqrt(np.diag(gram))
-        if any(
-            np.all(np.abs(edges / np.sqrt(np.diag(other)) - 1) < 3e-3)
-            and np.all(np.abs(gram - other) < 6e-3 * np.outer(edges, edges))
-            for other in reduced
-        ):
-            continue
-        reduced.append(gram)
-        kept.append(_on_standard_axes(trial, niggli))
-        if len(kept) == keep:
-            break
-    return kept
-
-
-def _on_standard_axes(trial: Trial, niggli: np.ndarray) -> Trial:
+    basis = primitive_basis(cell_from_metric(trial.metric), trial.lattice.centring)
+    niggli = spglib.niggli_reduce(basis, eps=1e-5)
+    if niggli is None:
+        return trial
     if trial.lattice.family == "triclinic":
         return replace(trial, metric=metric_from_cell(cell_from_direct_metric(niggli @ niggli.T)))
-    if trial.lattice.family == "monoclinic":
-        standard = bravais_from_basis(niggli, 1e-5)
-        if standard.family == "monoclinic" and standard.centring == trial.lattice.centring:
-            return replace(trial, metric=metric_from_cell(standard.cell))
+    standard = bravais_from_basis(niggli, 1e-5)
+    if standard.family == "monoclinic" and standard.centring == trial.lattice.centring:
+        return replace(trial, metric=metric_from_cell(standard.cell))
     return trial
