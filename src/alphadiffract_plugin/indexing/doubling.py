@@ -6,6 +6,7 @@ import functools
 
 import numpy as np
 
+from alphadiffract_plugin.arrays import Floats
 from alphadiffract_plugin.crystal.bravais import Lattice, bravais_from_basis, primitive_basis
 from alphadiffract_plugin.crystal.cells import (
     cell_from_direct_metric,
@@ -27,7 +28,7 @@ _STEPS = 100
 """More than the reduction of any two axes takes."""
 
 
-def doubled_cells(lattice: Lattice, metric: np.ndarray) -> list[tuple[Lattice, np.ndarray]]:
+def doubled_cells(lattice: Lattice, metric: Floats) -> list[tuple[Lattice, Floats]]:
     """Bravais lattice and reciprocal metric of each of the seven, as symmetric as the parent's symmetry leaves them."""
     children, change = _children(lattice)
     metrics = metric_from_tensor(change.transpose(0, 2, 1) @ tensor_from_metric(metric) @ change)
@@ -35,7 +36,7 @@ def doubled_cells(lattice: Lattice, metric: np.ndarray) -> list[tuple[Lattice, n
 
 
 @functools.cache
-def _children(lattice: Lattice) -> tuple[list[Lattice], np.ndarray]:
+def _children(lattice: Lattice) -> tuple[list[Lattice], Floats]:
     """Bravais lattices of the seven, and the parent's conventional axes as rows in terms of theirs, shape (7, 3, 3).
 
     They are those of a cell without chance relations: found once, by spglib, and the same for every cell.
@@ -55,7 +56,7 @@ def _children(lattice: Lattice) -> tuple[list[Lattice], np.ndarray]:
     return children, np.array(changes)
 
 
-def _reduced(lattice: Lattice, metric: np.ndarray) -> np.ndarray:
+def _reduced(lattice: Lattice, metric: Floats) -> Floats:
     """The metric of a monoclinic or triclinic lattice on the shortest axes, others as they are.
 
     Monoclinic axes change by l -> l + n h, or by h -> h + m l with m even where the centring C needs h + k even.

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
-_compiled = {"cache": True, "nogil": True, "error_model": "numpy"}
+from alphadiffract_plugin.indexing.compiled import compiled
+
 _OBTUSE = 1e-9
 """Scalar products above so much of the largest are still to be made negative."""
 _STEPS = 1000
 """More than any lattice near a reduced one needs."""
 
 
-@njit("f8[:,::1](f8[:,:,::1])", **_compiled)
+@compiled("f8[:,::1](f8[:,:,::1])")
 def seven_norms(metrics):  # noqa: ANN001, ANN201
     """Squared lengths that tell a lattice from others, ascending, in Å², shape (K, 7).
 
@@ -72,7 +72,7 @@ def seven_norms(metrics):  # noqa: ANN001, ANN201
     return norms
 
 
-@njit("i8[::1](f8[:,::1], f8, i8)", **_compiled)
+@compiled("i8[::1](f8[:,::1], f8, i8)")
 def first_of_each_lattice(norms, tolerance, most):  # noqa: ANN001, ANN201
     """Places of the first ``most`` lattices whose norms differ from all before by more than this fraction."""
     taken = np.empty(min(most, len(norms)), np.int64)

@@ -18,12 +18,11 @@ degree there, and m the lattice points times the multiplicity of a general line.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
-_compiled = {"cache": True, "nogil": True, "error_model": "numpy"}
+from alphadiffract_plugin.indexing.compiled import compiled
 
 
-@njit("(f8[::1], f8, f8[::1], f8[::1], f8[:,::1], f8[::1], i8[::1], f8[::1], f8[:,::1], i8[:,::1])", **_compiled)
+@compiled("(f8[::1], f8, f8[::1], f8[::1], f8[:,::1], f8[::1], i8[::1], f8[::1], f8[:,::1], i8[:,::1])")
 def _nearest(x, zero, inv_d2, slope, design, off, nearest, value, ends, at):  # noqa: ANN001, ANN202
     """Fill in ``off`` in degrees, shape (n,), and ``nearest``, the index whose line is nearest to each observed one.
 
@@ -70,7 +69,7 @@ def _nearest(x, zero, inv_d2, slope, design, off, nearest, value, ends, at):  # 
         off[i] /= slope[i]
 
 
-@njit("b1(f8[:,::1], f8[::1])", **_compiled)
+@compiled("b1(f8[:,::1], f8[::1])")
 def _solve(matrix, right):  # noqa: ANN001, ANN202
     """Solve a small symmetric positive system by Cholesky, the answer in place of the right side; False if it is none.
 
@@ -107,7 +106,7 @@ def _solve(matrix, right):  # noqa: ANN001, ANN202
     return True
 
 
-@njit("f8(f8[::1])", **_compiled)
+@compiled("f8(f8[::1])")
 def _determinant(metric):  # noqa: ANN001, ANN202
     """Determinant of a reciprocal metric in 1/Å⁶, 0 if it is that of no real cell."""
     a, b, c, d, e, f = metric[0], metric[1], metric[2], metric[3], metric[4], metric[5]
@@ -116,9 +115,8 @@ def _determinant(metric):  # noqa: ANN001, ANN202
     return determinant if planes and determinant > 1e-12 else 0.0
 
 
-@njit(
+@compiled(
     "(f8[:,::1], f8[:,::1], f8[:,::1], f8[:,::1], f8[:,::1], f8, f8, f8, f8[:,::1], f8[::1])",
-    **_compiled,
 )
 def pull(start, lines, design, metric_map, cycles, zero_spread, price, most_zero, metrics, scores):  # noqa: ANN001, ANN201
     """Refine cells in place and score them; -inf for those that end as no real cell or with too large a zero shift.
@@ -186,7 +184,7 @@ def pull(start, lines, design, metric_map, cycles, zero_spread, price, most_zero
         scores[cell] = score
 
 
-@njit("i8[::1](f8[:,::1], i8[::1], i8)", **_compiled)
+@compiled("i8[::1](f8[:,::1], i8[::1], i8)")
 def distinct_metrics(metrics, order, most):  # noqa: ANN001, ANN201
     """The first ``most`` places of this order whose metrics differ from all taken before by more than 0.2 %."""
     taken = np.empty(min(most, len(order)), np.int64)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from alphadiffract_plugin.arrays import Bools, Floats
 from alphadiffract_plugin.crystal.bravais import Lattice
 from alphadiffract_plugin.peaks.observed import Observed
 
@@ -30,7 +31,7 @@ class Trial:
 
     lattice: Lattice
     """Its Bravais lattice."""
-    metric: np.ndarray
+    metric: Floats
     """Reciprocal metric in 1/Å², shape (6,)."""
     zero_shift: float
     """Zero shift in degrees."""
@@ -40,12 +41,15 @@ class Trial:
     """``search`` or ``network``."""
 
 
-def pull_onto_lines(observed: Observed, lattice: Lattice, start: np.ndarray, origin: str) -> list[Trial]:
+def pull_onto_lines(
+    observed: Observed, lattice: Lattice, start: Floats, origin: str, index_range: float = 1.0
+) -> list[Trial]:
     """Refine cells on the lines that they explain, growing from the lowest lines to all, and score them.
 
     Parameters
     ----------
     start : free parameters in 1/Å² and zero shift in degrees, shape (K, p + 1).
+    index_range : factor of the largest h² + k² + l² that lines may have.
     """
     if len(start) == 0:
         return []
@@ -56,7 +60,7 @@ def pull_onto_lines(observed: Observed, lattice: Lattice, start: np.ndarray, ori
     cycles = np.array([(min(lines, count), reach) for lines, reach in _CYCLES])
     for some, most in ((cycles[:_BEGUN], _FINISHED), (cycles[_BEGUN:], _DISTINCT)):
         metrics, scores = np.empty((len(cells), 6)), np.empty(len(cells))
-        terms = (_line_terms(observed, lattice), _design(lattice), lattice.metric_map, some)
+        terms = (_line_terms(observed, lattice), _design(lattice, index_range), lattice.metric_map, some)
         pull(cells, *terms, _ZERO_PRIOR, _NATS_PER_PARAMETER, _MOST_ZERO, metrics, scores)
         order = np.argsort(-scores, kind="stable")
         chosen = distinct_metrics(metrics, order[np.isfinite(scores[order])], most)
@@ -66,14 +70,22 @@ def pull_onto_lines(observed: Observed, lattice: Lattice, start: np.ndarray, ori
 
 
 @functools.cache
-def _design(lattice: Lattice) -> np.ndarray:
+def _design(lattice: Lattice, index_range: float) -> Floats:
     """1/d² = parameters @ design of the indices that lines may have, shape (p, H)."""
     longest = 80 if lattice.free < 3 else 50 if lattice.free == 3 else 36
-    return np.ascontiguousarray(lattice.design(lattice.indices(longest)).T)
+    return np.ascontiguousarray(lattice.design(lattice.indices(int(longest * index_range))).T)
 
 
-def _line_terms(observed: Observed, lattice: Lattice) -> np.ndarray:
+def _line_terms(observed: Observed, lattice: Lattice) -> Floats:
     """1/d², its slope, uncertainty, spurious probability and lines per degree and Å³, of each line, shape (5, n)."""
     inv_d2, slope = observed.inv_d2(), observed.inv_d2_slope()
     density = 2 * np.pi * np.sqrt(inv_d2) * slope / (lattice.points * lattice.multiplicity)
     return np.stack([inv_d2, slope, observed.sigma, observed.spurious, density])
+
+
+def unexplained(observed: Observed, trial: Trial) -> Bools:
+    """Which lines are four uncertainties or more from every line of the cell, shape (n,)."""
+    inv_d2, slope = observed.inv_d2() - trial.zero_shift * observed.inv_d2_slope(), observed.inv_d2_slope()
+    calculated = trial.lattice.parameters(trial.metric) @ _design(trial.lattice, 1.0)
+    off = np.abs(inv_d2[:, None] - calculated).min(1) / slope
+    return off >= 4 * observed.sigma

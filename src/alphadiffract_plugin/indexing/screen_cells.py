@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from alphadiffract_plugin.arrays import Floats, Ints, Singles
 from alphadiffract_plugin.crystal.bravais import Lattice
+from alphadiffract_plugin.indexing.assignments import assignments
 from alphadiffract_plugin.indexing.effort import Effort
 from alphadiffract_plugin.indexing.zones import cells_of_zones, zones_of_lines
 from alphadiffract_plugin.peaks.observed import Observed
@@ -74,8 +76,8 @@ def screen_cells(
 ) -> np.ndarray:
     """Free parameters of the cells that explain most lines around one zero shift, best first, shape (K, p)."""
     inv_d2 = observed.inv_d2(zero)
-    sieve = _sieve(observed, inv_d2, lattice, settings)
-    most, distinct = effort.screened[lattice.free], effort.distinct[lattice.free]
+    sieve = _sieve(observed, inv_d2, lattice, settings, effort)
+    most, distinct = dict(effort.held)[lattice.free], dict(effort.refined)[lattice.free]
     screen = _screen_by_kernel if device == "cpu" else _screen_by_torch
     parameters, score = screen(observed, inv_d2, lattice, sieve, most, effort, device)
     parameters = np.ascontiguousarray(parameters[np.lexsort((*parameters.T, -score))])
@@ -85,27 +87,27 @@ def screen_cells(
 
 
 def _screen_by_kernel(
-    observed: Observed, inv_d2: np.ndarray, lattice: Lattice, sieve: Sieve, most: int, effort: Effort, _: str
+    observed: Observed, inv_d2: Floats, lattice: Lattice, sieve: Sieve, most: int, effort: Effort, _: str
 ) -> tuple[np.ndarray, np.ndarray]:
     """The best cells, shape (≤ most, p), and their scores, in compiled code."""
     from alphadiffract_plugin.indexing.screen_kernels import screen_assignments, screen_zones
 
     held = (sieve.design, sieve.table, sieve.scale, sieve.chance, *sieve.worth(), most)
     if lattice.family == "triclinic":
-        zones = zones_of_lines(observed, inv_d2, _window(observed, inv_d2), effort.basis, effort.zones)
+        zones = zones_of_lines(observed, inv_d2, _window(observed, inv_d2), effort.axes, effort.zones)
         squares, cross = zones.squares.astype(np.float32), zones.cross.astype(np.float32)
         kept, score, count = screen_zones(squares, cross, zones.count, sieve.limits, *held)
     else:
         chosen = _chosen_lines(observed, lattice, effort)
         lines = inv_d2[chosen].astype(np.float32).reshape(-1, lattice.free)
         metric_map = lattice.metric_map.astype(np.float32)
-        inverse = _inverse_in_blocks(lattice)
+        inverse = _inverse_in_blocks(lattice, effort.index_range, effort.quadruples)
         kept, score, count = screen_assignments(inverse, lines, metric_map, sieve.limits, sieve.skew, *held)
     return kept[:count], score[:count]
 
 
 def _screen_by_torch(
-    observed: Observed, inv_d2: np.ndarray, lattice: Lattice, sieve: Sieve, most: int, effort: Effort, device: str
+    observed: Observed, inv_d2: Floats, lattice: Lattice, sieve: Sieve, most: int, effort: Effort, device: str
 ) -> tuple[np.ndarray, np.ndarray]:
     """The same by torch on a device."""
     import torch
@@ -122,18 +124,26 @@ def _screen_by_torch(
     return best.cpu().numpy(), best_score.cpu().numpy()
 
 
-def _sieve(observed: Observed, inv_d2: np.ndarray, lattice: Lattice, settings: SearchSettings) -> Sieve:
+def largest_volume(lattice: Lattice, settings: SearchSettings, effort: Effort) -> float:
+    """Largest volume of a conventional cell in Å³; half as much again for centred ones."""
+    largest = effort.volume_max if settings.volume_max is None else settings.volume_max
+    return largest * (1 if lattice.points == 1 else 1.5)
+
+
+def _sieve(observed: Observed, inv_d2: Floats, lattice: Lattice, settings: SearchSettings, effort: Effort) -> Sieve:
     """What the cells of a lattice are held against around one zero shift."""
-    largest_volume = settings.volume_max * (1 if lattice.points == 1 else 1.5)
     limits = np.tile([[1 / settings.length_max**2], [np.inf]], lattice.free + 1)
     if lattice.free <= 3:
         limits[1] = 0.25 * lattice.points
-    limits[:, -1] = max(1e-12, largest_volume**-2), (settings.volume_min * lattice.points) ** -2.0
+    limits[:, -1] = (
+        max(1e-12, largest_volume(lattice, settings, effort) ** -2),
+        (settings.volume_min * lattice.points) ** -2.0,
+    )
     table, scale = _line_table(observed, inv_d2)
     return Sieve(
         limits=np.ascontiguousarray(limits, np.float32),
         skew=np.array([_SKEW, 2 if lattice.centring == "C" else 1], np.float32),
-        design=np.ascontiguousarray(lattice.design(_screening_indices(lattice)).T, np.float32),
+        design=np.ascontiguousarray(lattice.design(_screening_indices(lattice, effort.index_range)).T, np.float32),
         table=table,
         scale=scale,
         chance=_chance(observed, inv_d2, lattice),
@@ -141,28 +151,29 @@ def _sieve(observed: Observed, inv_d2: np.ndarray, lattice: Lattice, settings: S
 
 
 @functools.cache
-def _inverse_in_blocks(lattice: Lattice) -> np.ndarray:
+def _inverse_in_blocks(lattice: Lattice, index_range: float, quadruples: tuple[int, int]) -> Singles:
     """The lattice's inverse assignments as :func:`screen_kernels.screen_assignments` takes them."""
     from alphadiffract_plugin.indexing.screen_kernels import BLOCK
 
-    inverse = lattice.assignments().reshape(-1, lattice.free**2).astype(np.float32)
+    inverse = assignments(lattice, index_range, quadruples).reshape(-1, lattice.free**2).astype(np.float32)
     blocks = np.zeros((-(-len(inverse) // BLOCK), BLOCK, lattice.free**2), np.float32)
     blocks.reshape(-1, lattice.free**2)[: len(inverse)] = inverse
     return np.ascontiguousarray(blocks.transpose(0, 2, 1)).reshape(len(blocks), -1)
 
 
 @functools.cache
-def _screening_indices(lattice: Lattice) -> np.ndarray:
+def _screening_indices(lattice: Lattice, index_range: float) -> Ints:
+    """The low indices whose lines a screened cell may explain, shape (H, 3)."""
     longest = {"cubic": 60, "tetragonal": 40, "hexagonal": 40, "orthorhombic": 25, "monoclinic": 18, "triclinic": 12}
-    return lattice.indices(longest[lattice.family])
+    return lattice.indices(int(longest[lattice.family] * index_range))
 
 
-def _window(observed: Observed, inv_d2: np.ndarray) -> np.ndarray:
+def _window(observed: Observed, inv_d2: Floats) -> np.ndarray:
     """Half-width in 1/Å² within which each line counts as explained, shape (n,)."""
     return (_WINDOW + observed.sigma) * observed.inv_d2_slope() + 0.0012 * inv_d2
 
 
-def _line_table(observed: Observed, inv_d2: np.ndarray) -> tuple[np.ndarray, float]:
+def _line_table(observed: Observed, inv_d2: Floats) -> tuple[np.ndarray, float]:
     """For each narrow bin of 1/d² the set of observed lines within reach, as bits; and bins per 1/Å²."""
     window = _window(observed, inv_d2)
     bins = 1 << 14
@@ -174,7 +185,7 @@ def _line_table(observed: Observed, inv_d2: np.ndarray) -> tuple[np.ndarray, flo
     return table, scale
 
 
-def _chance(observed: Observed, inv_d2: np.ndarray, lattice: Lattice) -> np.ndarray:
+def _chance(observed: Observed, inv_d2: Floats, lattice: Lattice) -> np.ndarray:
     """Expected number of calculated lines in each window per Å³ of conventional cell, and the priors; shape (3, n)."""
     window = _window(observed, inv_d2)
     density = 2 * np.pi * np.sqrt(inv_d2) / (lattice.points * lattice.multiplicity)
@@ -184,21 +195,23 @@ def _chance(observed: Observed, inv_d2: np.ndarray, lattice: Lattice) -> np.ndar
 
 def _chosen_lines(observed: Observed, lattice: Lattice, effort: Effort) -> np.ndarray:
     """Every choice of as many of the first trusted lines as the lattice has free parameters, shape (C, p)."""
-    trusted = np.flatnonzero(observed.spurious < 0.5)[: effort.first_lines[lattice.free]]
+    trusted = np.flatnonzero(observed.spurious < 0.5)[: dict(effort.first_lines)[lattice.free]]
     return np.array(list(itertools.combinations(trusted, lattice.free)), int).reshape(-1, lattice.free)
 
 
 def _proposals(
-    observed: Observed, inv_d2: np.ndarray, lattice: Lattice, effort: Effort, device: str
+    observed: Observed, inv_d2: Floats, lattice: Lattice, effort: Effort, device: str
 ) -> Iterator[torch.Tensor]:
     """Free parameters of every low-index assignment, in chunks of shape (≤ 65536, p)."""
     import torch
 
     if lattice.family == "triclinic":
-        zones = zones_of_lines(observed, inv_d2, _window(observed, inv_d2), effort.basis, effort.zones)
+        zones = zones_of_lines(observed, inv_d2, _window(observed, inv_d2), effort.axes, effort.zones)
         yield from cells_of_zones(zones, _CHUNK, device)
         return
-    inverse = torch.tensor(lattice.assignments(), dtype=torch.float32, device=device)
+    inverse = torch.tensor(
+        assignments(lattice, effort.index_range, effort.quadruples), dtype=torch.float32, device=device
+    )
     chosen = _chosen_lines(observed, lattice, effort)
     q = torch.tensor(inv_d2, dtype=torch.float32, device=device)
     step = max(1, _CHUNK // len(inverse))

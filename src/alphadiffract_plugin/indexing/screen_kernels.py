@@ -17,7 +17,8 @@ does the same in torch.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from alphadiffract_plugin.indexing.compiled import compiled
 
 BLOCK = 512
 """Assignments whose cells are computed together, so that they stay in the fastest memory."""
@@ -27,17 +28,15 @@ _SAME = 0.004
 INTERVAL_BITS = 18
 """Bits of a determinant in single precision that do not tell its interval: 32 intervals from one to twice as much."""
 
-_compiled = {"cache": True, "nogil": True, "error_model": "numpy"}
 
-
-@njit("(f4[:,::1], f4[::1], i8, i8)", **_compiled)
+@compiled("(f4[:,::1], f4[::1], i8, i8)")
 def _move(kept, scores, source, target):  # noqa: ANN001, ANN202
     scores[target] = scores[source]
     for i in range(kept.shape[1]):
         kept[target, i] = kept[source, i]
 
 
-@njit("(f4[:,::1], f4[::1], i8[::1], f4[::1], f4)", **_compiled)
+@compiled("(f4[:,::1], f4[::1], i8[::1], f4[::1], f4)")
 def _hold(kept, scores, count, x, score):  # noqa: ANN001, ANN202
     """Put one cell into the heap of the best, whose root ``scores[0]`` is the worst; the worst goes if it is full."""
     keep = len(scores)
@@ -62,9 +61,8 @@ def _hold(kept, scores, count, x, score):  # noqa: ANN001, ANN202
         kept[at, i] = x[i]
 
 
-@njit(
+@compiled(
     "(f4[:,::1], f4[::1], i8, f4[:,::1], i4[::1], f4, f4[:,::1], f4[:,::1], i8, f4[:,::1], f4[::1], i8[::1])",
-    **_compiled,
 )
 def _judge(x, det, cells, design, table, scale, chance, worth, first, kept, scores, count):  # noqa: ANN001, ANN202
     """Hold those of a block of cells whose score is among the best so far.
@@ -122,7 +120,7 @@ def _judge(x, det, cells, design, table, scale, chance, worth, first, kept, scor
             _hold(kept, scores, count, cell, score)
 
 
-@njit("(f4[::1], f4[::1], f4[:,::1], f4[::1], f4[::1])", **_compiled)
+@compiled("(f4[::1], f4[::1], f4[:,::1], f4[::1], f4[::1])")
 def _monoclinic(inverse, lines, limits, skew, cells):  # noqa: ANN001, ANN202
     """Cells (A, B, C, E) of a block of assignments to four lines, their determinants, and which are plausible.
 
@@ -150,7 +148,7 @@ def _monoclinic(inverse, lines, limits, skew, cells):  # noqa: ANN001, ANN202
         cells[5 * n + t] = one if good else zero
 
 
-@njit("(f4[::1], f4[::1], f4[:,::1], f4[:,::1], f4[::1])", **_compiled)
+@compiled("(f4[::1], f4[::1], f4[:,::1], f4[:,::1], f4[::1])")
 def _cells_of_block(inverse, lines, limits, metric_map, cells):  # noqa: ANN001, ANN202
     """Cells of a block of assignments to some lines, their determinants, and which are plausible.
 
@@ -180,16 +178,15 @@ def _cells_of_block(inverse, lines, limits, metric_map, cells):  # noqa: ANN001,
         cells[(free + 1) * n + t] = good & (det > limits[0, free]) & (det < limits[1, free])
 
 
-@njit("i8(i8, i8, i8)", **_compiled)
+@compiled("i8(i8, i8, i8)")
 def _pair(i, j, lines):  # noqa: ANN001, ANN202
     """Place of the pair i < j among all pairs of so many lines, in the order of ``itertools.combinations``."""
     return i * (2 * lines - i - 1) // 2 + j - i - 1
 
 
-@njit(
+@compiled(
     "Tuple((f4[:,::1], f4[::1], i8))(f4[:,::1], f4[:,::1], f4[:,::1], f4[:,::1], f4[::1],"
     " f4[:,::1], i4[::1], f4, f4[:,::1], f4[:,::1], i8, i8)",
-    **_compiled,
 )
 def screen_assignments(inverse, lines, metric_map, limits, skew, design, table, scale, chance, worth, first, keep):  # noqa: ANN001, ANN201
     """The best cells of all assignments to all choices of lines: parameters, shape (≤ keep, p), and scores, in no order.
@@ -226,10 +223,9 @@ def screen_assignments(inverse, lines, metric_map, limits, skew, design, table, 
     return kept, scores, count[0]
 
 
-@njit(
+@compiled(
     "Tuple((f4[:,::1], f4[::1], i8))(f4[::1], f4[:,::1], i8[::1], f4[:,::1],"
     " f4[:,::1], i4[::1], f4, f4[:,::1], f4[:,::1], i8, i8)",
-    **_compiled,
 )
 def screen_zones(squares, cross, zones, limits, design, table, scale, chance, worth, first, keep):  # noqa: ANN001, ANN201
     """The best triclinic cells of all triples of lines with a zone for each pair; see :mod:`zones`.
@@ -268,9 +264,8 @@ def screen_zones(squares, cross, zones, limits, design, table, scale, chance, wo
     return kept, scores, count[0]
 
 
-@njit(
+@compiled(
     "Tuple((f8[:,::1], i8[::1]))(f8[:,::1], f8[::1], f8[::1], f8[::1], f8[:,::1], f8[:,::1], f8, f8, f8, i8)",
-    **_compiled,
 )
 def zones_of_pairs(squares, inv_d2, window, trust, telling, indices, skew, most_skew, same, keep):  # noqa: ANN001, ANN201
     """The best cross terms of each pair of lines, best first, shape (P, keep), and how many; see :func:`zones._zones`."""
@@ -315,7 +310,7 @@ def zones_of_pairs(squares, inv_d2, window, trust, telling, indices, skew, most_
     return cross, count
 
 
-@njit("i8[::1](f4[:,::1], i8)", **_compiled)
+@compiled("i8[::1](f4[:,::1], i8)")
 def first_of_each(cells, most):  # noqa: ANN001, ANN201
     """Places of the first ``most`` cells that differ from all before them by more than about 0.4 %."""
     chosen = np.empty(min(most, len(cells)), np.int64)

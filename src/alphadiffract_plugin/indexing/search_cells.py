@@ -2,17 +2,22 @@
 
 Each Bravais lattice is screened around a few zero shifts (:mod:`screen_cells`); the best cells are pulled onto the
 lines, zero shift free, and scored by the log-likelihood ratio "at a calculated position" against "there by chance
-among so many calculated lines" (:mod:`refine_cells`).
+among so many calculated lines" (:mod:`refine_cells`). Lattices of high symmetry come first, and the search ends as
+soon as a cell is clearly right. How much is searched is a matter of work (:mod:`effort`), never of time.
 """
 
 from __future__ import annotations
 
 import functools
-import time
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from time import monotonic
 
 import numpy as np
 
+from alphadiffract_plugin import threads
+from alphadiffract_plugin.arrays import Floats
 from alphadiffract_plugin.crystal.bravais import LATTICES, Lattice, bravais_from_basis, primitive_basis
 from alphadiffract_plugin.crystal.cells import (
     cell_from_direct_metric,
@@ -22,15 +27,18 @@ from alphadiffract_plugin.crystal.cells import (
     tensor_from_metric,
 )
 from alphadiffract_plugin.indexing.doubling import doubled_cells
-from alphadiffract_plugin.indexing.effort import NORMAL
-from alphadiffract_plugin.indexing.refine_cells import Trial, pull_onto_lines
-from alphadiffract_plugin.indexing.screen_cells import screen_cells
+from alphadiffract_plugin.indexing.effort import EFFORTS, Effort
+from alphadiffract_plugin.indexing.refine_cells import Trial, pull_onto_lines, unexplained
+from alphadiffract_plugin.indexing.screen_cells import largest_volume, screen_cells
 from alphadiffract_plugin.peaks.observed import Observed, observed_from_peaks
 from alphadiffract_plugin.records import CRYSTAL_SYSTEMS, Peaks
 from alphadiffract_plugin.settings import SearchSettings
 
+_RIGHT = 40.0
+"""Score in nats from which a cell is clearly right. Chance gives it to one of N cells with a probability below
+N exp(-40), 1e-9 for the millions tried; wrong cells that resemble the true one reached 33 on measured patterns."""
 _CENTRED = 40
-"""So many of the best cells are tried with other centrings."""
+"""So many of the best cells of a level are tried with other centrings."""
 _AXES = {
     ("orthorhombic", "C"): [np.eye(3), np.eye(3)[[1, 2, 0]], np.eye(3)[[2, 0, 1]]],
     ("monoclinic", "C"): [
@@ -46,43 +54,96 @@ _SYMMETRISED = 20
 """So many of the best triclinic cells are tried with the symmetry that they nearly have."""
 _NEARLY = 0.01
 """Fraction by which their lattice points may move for it."""
-_DOUBLED = 30
-"""So many of the best lattices are tried with twice their volume."""
 _SAME_NORM = 6e-3
 """Lattices whose squared lengths differ by less than this fraction are the same."""
 
 
-def search_cells(
-    peaks: Peaks, settings: SearchSettings, device: str = "cpu", crystal_system_probability: np.ndarray | None = None
-) -> list[Trial]:
-    """Cells of all Bravais lattices that explain the first lines, best score first.
+@dataclass(frozen=True)
+class Found:
+    """What a search found."""
 
-    Every lattice is searched, then the best primitive ones are tried with each centring of their axes, the best
-    triclinic ones with the symmetry that their shape nearly has, and the best of all with twice their volume: half a
-    cell leaves only its weak lines over. After ``settings.seconds`` no further lattice is begun: they are begun in the
-    order of these probabilities, shape (7,), else from high symmetry to low.
+    trials: list[Trial]
+    """Refined cells, best score first."""
+    left_out: tuple[Lattice, ...] = ()
+    """Lattices that were not searched since the limit in seconds was reached."""
+
+
+def search_cells(
+    peaks: Peaks, settings: SearchSettings, device: str = "cpu", crystal_system_probability: Floats | None = None
+) -> Found:
+    """Cells of the Bravais lattices that explain the first lines.
+
+    The levels of :func:`search_levels` are gone through until a cell is clearly right: its score is 40 nats and no more
+    than ``settings.impurities`` lines that are likely the sample's own stay unexplained.
     """
     observed = observed_from_peaks(peaks, settings.lines)
-    began = time.monotonic()
     trials: list[Trial] = []
-    for lattice in _in_order(crystal_system_probability):
-        if time.monotonic() - began > settings.seconds:
+    left_out: tuple[Lattice, ...] = ()
+    for level in search_levels(observed, settings, device, crystal_system_probability):
+        trials = sorted(trials + level.trials, key=lambda trial: -trial.score)
+        left_out += level.left_out
+        if clearly_right(observed, trials, settings):
             break
+    return Found(trials, left_out)
+
+
+def clearly_right(observed: Observed, trials: list[Trial], settings: SearchSettings) -> bool:
+    """Whether the best of these trials leaves no reason to search lattices of lower symmetry."""
+    if not trials or trials[0].score < _RIGHT:
+        return False
+    left_over = unexplained(observed, trials[0])
+    return float((1 - observed.spurious)[left_over].sum()) <= settings.impurities
+
+
+def search_levels(
+    observed: Observed, settings: SearchSettings, device: str = "cpu", crystal_system_probability: Floats | None = None
+) -> Iterator[Found]:
+    """What each level of the search adds: lattices of high symmetry, monoclinic ones, triclinic ones.
+
+    In each the best primitive cells are tried with each centring of their axes, the best triclinic ones with the
+    symmetry that their shape nearly has, and the best of all levels so far with twice their volume.
+
+    Parameters
+    ----------
+    crystal_system_probability : shape (7,): within a level the lattices of the more probable systems are begun first,
+        which matters where ``settings.seconds`` sets a limit, after which no further lattice is begun.
+    """
+    effort = EFFORTS[settings.effort]
+    began, seconds = monotonic(), settings.seconds
+    so_far: list[Trial] = []
+
+    def search(lattice: Lattice) -> list[Trial] | None:
+        if seconds is not None and monotonic() - began > seconds:
+            return None
         found = [
             np.column_stack([screened, np.full(len(screened), zero)])
-            for zero in NORMAL.zero_shifts[lattice.free]
-            for screened in [screen_cells(observed, lattice, zero, settings, NORMAL, device)]
+            for zero in effort.zero_shifts_of(lattice.free)
+            for screened in [screen_cells(observed, lattice, zero, settings, effort, device)]
         ]
-        trials += pull_onto_lines(observed, lattice, np.concatenate(found), "search")
-    trials.sort(key=lambda trial: -trial.score)
-    trials += _centred_versions(observed, trials[:_CENTRED])
-    trials += _symmetrised(observed, [trial for trial in trials if trial.lattice.family == "triclinic"][:_SYMMETRISED])
-    if time.monotonic() - began <= settings.seconds:
-        trials += doubled(observed, sorted(trials, key=lambda trial: -trial.score), settings)
-    return sorted(trials, key=lambda trial: -trial.score)
+        return pull_onto_lines(observed, lattice, np.concatenate(found), "search", effort.index_range)
+
+    for families in effort.families:
+        lattices = [lattice for lattice in _in_order(crystal_system_probability) if lattice.family in families]
+        found = _each(search, lattices, 1 if device != "cpu" else threads.chosen_number())
+        left_out = tuple(lattice for lattice, some in zip(lattices, found, strict=True) if some is None)
+        trials = sorted((trial for some in found for trial in some or ()), key=lambda trial: -trial.score)
+        trials += _centred_versions(observed, trials[:_CENTRED])
+        trials += _symmetrised(observed, [t for t in trials if t.lattice.family == "triclinic"][:_SYMMETRISED])
+        so_far = sorted(so_far + trials, key=lambda trial: -trial.score)
+        yield Found(trials + doubled(observed, so_far, settings, effort), left_out)
 
 
-def _in_order(crystal_system_probability: np.ndarray | None) -> list[Lattice]:
+def _each(
+    search: Callable[[Lattice], list[Trial] | None], lattices: list[Lattice], number: int
+) -> list[list[Trial] | None]:
+    """The answers for all lattices in their order, on so many threads; compiled code runs on several at once."""
+    if number == 1:
+        return [search(lattice) for lattice in lattices]
+    with ThreadPoolExecutor(number) as pool:
+        return list(pool.map(search, lattices))
+
+
+def _in_order(crystal_system_probability: Floats | None) -> list[Lattice]:
     """The fourteen lattices, those of the more probable crystal systems first; trigonal ones count as hexagonal."""
     if crystal_system_probability is None:
         return list(LATTICES)
@@ -93,7 +154,7 @@ def _in_order(crystal_system_probability: np.ndarray | None) -> list[Lattice]:
 
 def _centred_versions(observed: Observed, trials: list[Trial]) -> list[Trial]:
     """Primitive cells again with each centring of their lattice, on every choice of axes that may carry it."""
-    starts: dict[Lattice, list[np.ndarray]] = {}
+    starts: dict[Lattice, list[Floats]] = {}
     for trial in trials:
         if trial.lattice.centring != "P":
             continue
@@ -109,7 +170,7 @@ def _centred_versions(observed: Observed, trials: list[Trial]) -> list[Trial]:
 
 def _symmetrised(observed: Observed, trials: list[Trial]) -> list[Trial]:
     """Triclinic cells as those of the Bravais lattice that they nearly are; none of those that are triclinic."""
-    starts: dict[Lattice, list[np.ndarray]] = {}
+    starts: dict[Lattice, list[Floats]] = {}
     for trial in trials:
         found = bravais_from_basis(primitive_basis(cell_from_metric(trial.metric), "P"), _NEARLY)
         if found.family != "triclinic":
@@ -119,20 +180,20 @@ def _symmetrised(observed: Observed, trials: list[Trial]) -> list[Trial]:
     return _pulled(observed, starts)
 
 
-def _pulled(observed: Observed, starts: dict[Lattice, list[np.ndarray]]) -> list[Trial]:
+def _pulled(observed: Observed, starts: dict[Lattice, list[Floats]]) -> list[Trial]:
     """Free parameters and zero shifts of some lattices, pulled onto the lines."""
     return [
         t for lattice, start in starts.items() for t in pull_onto_lines(observed, lattice, np.array(start), "search")
     ]
 
 
-def doubled(observed: Observed, trials: list[Trial], settings: SearchSettings) -> list[Trial]:
+def doubled(observed: Observed, trials: list[Trial], settings: SearchSettings, effort: Effort) -> list[Trial]:
     """The best lattices again with twice their volume in each of seven ways, as symmetric as they then are."""
-    starts: dict[Lattice, list[np.ndarray]] = {}
-    for trial in distinct_lattices(trials, _DOUBLED):
+    starts: dict[Lattice, list[Floats]] = {}
+    for trial in distinct_lattices(trials, effort.doubled):
         for lattice, metric in doubled_cells(trial.lattice, trial.metric):
             direct = np.linalg.inv(tensor_from_metric(metric))
-            largest = settings.volume_max * (1 if lattice.points == 1 else 1.5)
+            largest = largest_volume(lattice, settings, effort)
             if np.linalg.det(direct) < largest**2 and direct.diagonal().max() < settings.length_max**2:
                 starts.setdefault(lattice, []).append(np.append(lattice.parameters(metric), trial.zero_shift))
     return _pulled(observed, starts)
@@ -155,7 +216,7 @@ def distinct_lattices(trials: list[Trial], keep: int) -> list[Trial]:
 
 
 @functools.cache
-def _primitive_axes(centring: str) -> np.ndarray:
+def _primitive_axes(centring: str) -> Floats:
     """Rows: primitive axes in terms of conventional ones."""
     return primitive_basis((1.0, 1.0, 1.0, 90.0, 90.0, 90.0), centring)
 

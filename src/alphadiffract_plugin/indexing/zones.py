@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from alphadiffract_plugin.arrays import Floats, Ints
 from alphadiffract_plugin.peaks.observed import Observed
 
 if TYPE_CHECKING:
@@ -36,15 +37,15 @@ _SAME = 0.3
 class Zones:
     """The zones that pairs of the lowest lines may span."""
 
-    squares: np.ndarray
+    squares: Floats
     """1/d² of the lines taken for axes in 1/Å², shape (m,)."""
-    cross: np.ndarray
+    cross: Floats
     """Cross terms of the zones of each pair, not negative, best first, in 1/Å², shape (m (m - 1) / 2, Z)."""
-    count: np.ndarray
+    count: Ints
     """How many zones each pair has, at most Z; pairs in the order of ``itertools.combinations``."""
 
 
-def zones_of_lines(observed: Observed, inv_d2: np.ndarray, window: np.ndarray, lines: int, keep: int) -> Zones:
+def zones_of_lines(observed: Observed, inv_d2: Floats, window: Floats, lines: int, keep: int) -> Zones:
     """The best zones of each pair of the ``lines`` lowest trusted lines, at most ``keep`` a pair.
 
     A zone is worth the lines that it explains beyond those that one of its density explains by chance.
