@@ -130,7 +130,9 @@ def search_levels(
         trials += _centred_versions(observed, trials[:_CENTRED])
         trials += _symmetrised(observed, [t for t in trials if t.lattice.family == "triclinic"][:_SYMMETRISED])
         so_far = sorted(so_far + trials, key=lambda trial: -trial.score)
-        yield Found(trials + doubled(observed, so_far, settings, effort), left_out)
+        if not left_out:
+            trials += doubled(observed, so_far, settings, effort)
+        yield Found(trials, left_out)
 
 
 def _each(
