@@ -158,7 +158,8 @@ def test_half_a_cell_is_doubled_to_the_true_one():
     for halved in np.linalg.inv(doubling._TWICE) @ basis:
         metric = crystal.metric_from_cell(crystal.cell_from_direct_metric(halved @ halved.T))
         half = Trial(Lattice("triclinic", "P"), metric, 0.05, 0.0, "search")
-        best = max(search_cells.doubled(observed, [half], SearchSettings(), EFFORTS["normal"]), key=lambda trial: trial.score)
+        doubles = search_cells.doubled(observed, [half], SearchSettings(), EFFORTS["normal"])
+        best = max(doubles, key=lambda trial: trial.score)
         assert place_of(cell, "P", [best]) == 1
         assert best.score > pull_onto_lines(observed, half.lattice, np.array([[*metric, 0.05]]), "search")[0].score
 

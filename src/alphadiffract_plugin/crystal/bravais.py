@@ -73,7 +73,7 @@ class Lattice:
         return quadratic_form(hkl) @ self.metric_map.T
 
     def parameters(self, metric: Floats) -> Floats:
-        """Free parameters, shape (..., p), of reciprocal metrics of shape (..., 6) that have this symmetry, or nearly."""
+        """Free parameters, shape (..., p), of the metrics of this lattice nearest to those of shape (..., 6)."""
         return metric @ self._parameter_map
 
     @functools.cache  # noqa: B019 - the fourteen lattices live as long as the process

@@ -39,7 +39,7 @@ def tensor_from_metric(metric: Floats) -> Floats:
 
 
 def metric_from_tensor(tensor: Floats) -> Floats:
-    """Metrics of shape (..., 6) of symmetric tensors of shape (..., 3, 3); the inverse of :func:`tensor_from_metric`."""
+    """Metrics of shape (..., 6) of tensors of shape (..., 3, 3); the inverse of :func:`tensor_from_metric`."""
     return tensor[..., (0, 1, 2, 1, 0, 0), (0, 1, 2, 2, 2, 1)] * (1, 1, 1, 2, 2, 2)
 
 

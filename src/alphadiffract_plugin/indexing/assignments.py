@@ -67,7 +67,7 @@ def _first_of_each(keys: Ints) -> Ints:
 
 
 def _monoclinic(lattice: Lattice, indices: int, most: int) -> Floats:
-    """Inverses for quadruples of low indices in every order, one of those that a change of axes in the h0l plane joins."""
+    """Inverses for quadruples of low indices in every order, one of those that a change of axes in h0l joins."""
     grid = np.array(list(itertools.product(range(-3, 4), range(4), range(-2, 3))))
     h, k, l = grid.T  # noqa: E741
     size = h * h + l * l + 0.5 * k * k

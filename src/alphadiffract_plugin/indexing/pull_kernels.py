@@ -6,8 +6,8 @@ With parameters x (1/Å²), zero shift z (degrees), observed lines q_i = 1/d² a
     w_i = 1 / (σ_i² + (0.1 r)²) / (1 + (off_i / 0.4 r)⁴)  for the first lines with |off_i| ≤ r, else 0
     N (δx, δz) = Σ_i w_i off_i row_i - (0, z/ζ²),   N = Σ_i w_i row_i row_iᵀ + (0, 1/ζ²),   row_i = (design_h / g_i, 1)
 
-is one cycle of least squares with reach r and the prior z ~ N(0, ζ²), each δx limited to 5 % of the largest x. The score
-of the refined cell is
+is one cycle of least squares with reach r and the prior z ~ N(0, ζ²), each δx limited to 5 % of the largest x. The
+score of the refined cell is
 
     Σ_i ln[(1 - s_i) L(off_i) / ρ_i + s_i] - price · p - (z/ζ)² / 2,   ρ_i = max(V · 2π √q_i g_i / m, 0.02)
 
@@ -19,11 +19,23 @@ from __future__ import annotations
 
 import numpy as np
 
+from alphadiffract_plugin.arrays import Floats, Ints
 from alphadiffract_plugin.indexing.compiled import compiled
 
 
 @compiled("(f8[::1], f8, f8[::1], f8[::1], f8[:,::1], f8[::1], i8[::1], f8[::1], f8[:,::1], i8[:,::1])")
-def _nearest(x, zero, inv_d2, slope, design, off, nearest, value, ends, at):  # noqa: ANN001, ANN202
+def _nearest(
+    x: Floats,
+    zero: float,
+    inv_d2: Floats,
+    slope: Floats,
+    design: Floats,
+    off: Floats,
+    nearest: Ints,
+    value: Floats,
+    ends: Floats,
+    at: Ints,
+) -> None:
     """Fill in ``off`` in degrees, shape (n,), and ``nearest``, the index whose line is nearest to each observed one.
 
     Each calculated line falls between two observed ones (or before the first, or after the last: n + 1 gaps); the
@@ -70,7 +82,7 @@ def _nearest(x, zero, inv_d2, slope, design, off, nearest, value, ends, at):  # 
 
 
 @compiled("b1(f8[:,::1], f8[::1])")
-def _solve(matrix, right):  # noqa: ANN001, ANN202
+def _solve(matrix: Floats, right: Floats) -> bool:
     """Solve a small symmetric positive system by Cholesky, the answer in place of the right side; False if it is none.
 
     Rows and columns are scaled to a unit diagonal, to which 1e-9 is added.
@@ -107,7 +119,7 @@ def _solve(matrix, right):  # noqa: ANN001, ANN202
 
 
 @compiled("f8(f8[::1])")
-def _determinant(metric):  # noqa: ANN001, ANN202
+def _determinant(metric: Floats) -> float:
     """Determinant of a reciprocal metric in 1/Å⁶, 0 if it is that of no real cell."""
     a, b, c, d, e, f = metric[0], metric[1], metric[2], metric[3], metric[4], metric[5]
     planes = (a > 0) & (b > 0) & (c > 0) & (4 * a * b > f * f) & (4 * b * c > d * d) & (4 * a * c > e * e)
@@ -118,7 +130,18 @@ def _determinant(metric):  # noqa: ANN001, ANN202
 @compiled(
     "(f8[:,::1], f8[:,::1], f8[:,::1], f8[:,::1], f8[:,::1], f8, f8, f8, f8[:,::1], f8[::1])",
 )
-def pull(start, lines, design, metric_map, cycles, zero_spread, price, most_zero, metrics, scores):  # noqa: ANN001, ANN201
+def pull(
+    start: Floats,
+    lines: Floats,
+    design: Floats,
+    metric_map: Floats,
+    cycles: Floats,
+    zero_spread: float,
+    price: float,
+    most_zero: float,
+    metrics: Floats,
+    scores: Floats,
+) -> None:
     """Refine cells in place and score them; -inf for those that end as no real cell or with too large a zero shift.
 
     Parameters
@@ -182,26 +205,3 @@ def pull(start, lines, design, metric_map, cycles, zero_spread, price, most_zero
             expected = max(density[line] / np.sqrt(determinant), 0.02)
             score += np.log((1 - spurious[line]) * likelihood / expected + spurious[line])
         scores[cell] = score
-
-
-@compiled("i8[::1](f8[:,::1], i8[::1], i8)")
-def distinct_metrics(metrics, order, most):  # noqa: ANN001, ANN201
-    """The first ``most`` places of this order whose metrics differ from all taken before by more than 0.2 %."""
-    taken = np.empty(min(most, len(order)), np.int64)
-    count = 0
-    for place in order:
-        if count == len(taken):
-            break
-        fresh = True
-        for other in range(count):
-            same = True
-            for m in range(6):
-                difference = abs(metrics[taken[other], m] - metrics[place, m])
-                same &= difference < 2e-3 * abs(metrics[place, m]) + 1e-9
-            if same:
-                fresh = False
-                break
-        if fresh:
-            taken[count] = place
-            count += 1
-    return taken[:count]

@@ -53,7 +53,8 @@ def pull_onto_lines(
     """
     if len(start) == 0:
         return []
-    from alphadiffract_plugin.indexing.pull_kernels import distinct_metrics, pull
+    from alphadiffract_plugin.indexing.distinct_kernels import distinct_metrics
+    from alphadiffract_plugin.indexing.pull_kernels import pull
 
     cells = np.array(start, float, order="C")
     count = len(observed.two_theta)

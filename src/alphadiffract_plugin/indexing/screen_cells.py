@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from alphadiffract_plugin.arrays import Floats, Ints, Singles
+from alphadiffract_plugin.arrays import Floats, Ints, Singles, Words
 from alphadiffract_plugin.crystal.bravais import Lattice
 from alphadiffract_plugin.indexing.assignments import assignments
 from alphadiffract_plugin.indexing.effort import Effort
@@ -41,21 +41,21 @@ _SKEW = 1.05
 class Sieve:
     """What the cells of one lattice are held against, as small arrays of single precision."""
 
-    limits: np.ndarray
+    limits: Singles
     """Least and largest value of each parameter (1/Å²), in the last column of the determinant (1/Å⁶), (2, p + 1)."""
-    skew: np.ndarray
+    skew: Singles
     """Factor of the limit of a monoclinic cross term, and of its first parameter beside it, shape (2,)."""
-    design: np.ndarray
+    design: Singles
     """Low indices: 1/d² = parameters @ design, shape (p, H)."""
-    table: np.ndarray
+    table: Words
     """For each interval of 1/d² the lines within reach, as bits, int32."""
     scale: float
     """Intervals per 1/Å²."""
-    chance: np.ndarray
+    chance: Singles
     """For each line the number of calculated lines in its window per Å³, ln(1 - s) and ln s, shape (3, n); s is the
     probability that it is spurious."""
 
-    def worth(self) -> tuple[np.ndarray, int]:
+    def worth(self) -> tuple[Singles, int]:
         """Bounds of what each line adds to the score, and the number of the first interval; see :mod:`screen_kernels`.
 
         A line that is explained adds the more the larger the determinant is.
@@ -73,7 +73,7 @@ class Sieve:
 
 def screen_cells(
     observed: Observed, lattice: Lattice, zero: float, settings: SearchSettings, effort: Effort, device: str = "cpu"
-) -> np.ndarray:
+) -> Floats:
     """Free parameters of the cells that explain most lines around one zero shift, best first, shape (K, p)."""
     inv_d2 = observed.inv_d2(zero)
     sieve = _sieve(observed, inv_d2, lattice, settings, effort)
@@ -81,14 +81,14 @@ def screen_cells(
     screen = _screen_by_kernel if device == "cpu" else _screen_by_torch
     parameters, score = screen(observed, inv_d2, lattice, sieve, most, effort, device)
     parameters = np.ascontiguousarray(parameters[np.lexsort((*parameters.T, -score))])
-    from alphadiffract_plugin.indexing.screen_kernels import first_of_each
+    from alphadiffract_plugin.indexing.distinct_kernels import first_of_each_cell
 
-    return parameters[first_of_each(parameters, distinct)].astype(float)
+    return parameters[first_of_each_cell(parameters, distinct)].astype(float)
 
 
 def _screen_by_kernel(
     observed: Observed, inv_d2: Floats, lattice: Lattice, sieve: Sieve, most: int, effort: Effort, _: str
-) -> tuple[np.ndarray, np.ndarray]:
+) -> tuple[Singles, Singles]:
     """The best cells, shape (≤ most, p), and their scores, in compiled code."""
     from alphadiffract_plugin.indexing.screen_kernels import screen_assignments, screen_zones
 
@@ -108,7 +108,7 @@ def _screen_by_kernel(
 
 def _screen_by_torch(
     observed: Observed, inv_d2: Floats, lattice: Lattice, sieve: Sieve, most: int, effort: Effort, device: str
-) -> tuple[np.ndarray, np.ndarray]:
+) -> tuple[Singles, Singles]:
     """The same by torch on a device."""
     import torch
 
@@ -168,12 +168,12 @@ def _screening_indices(lattice: Lattice, index_range: float) -> Ints:
     return lattice.indices(int(longest[lattice.family] * index_range))
 
 
-def _window(observed: Observed, inv_d2: Floats) -> np.ndarray:
+def _window(observed: Observed, inv_d2: Floats) -> Floats:
     """Half-width in 1/Å² within which each line counts as explained, shape (n,)."""
     return (_WINDOW + observed.sigma) * observed.inv_d2_slope() + 0.0012 * inv_d2
 
 
-def _line_table(observed: Observed, inv_d2: Floats) -> tuple[np.ndarray, float]:
+def _line_table(observed: Observed, inv_d2: Floats) -> tuple[Words, float]:
     """For each narrow bin of 1/d² the set of observed lines within reach, as bits; and bins per 1/Å²."""
     window = _window(observed, inv_d2)
     bins = 1 << 14
@@ -185,7 +185,7 @@ def _line_table(observed: Observed, inv_d2: Floats) -> tuple[np.ndarray, float]:
     return table, scale
 
 
-def _chance(observed: Observed, inv_d2: Floats, lattice: Lattice) -> np.ndarray:
+def _chance(observed: Observed, inv_d2: Floats, lattice: Lattice) -> Singles:
     """Expected number of calculated lines in each window per Å³ of conventional cell, and the priors; shape (3, n)."""
     window = _window(observed, inv_d2)
     density = 2 * np.pi * np.sqrt(inv_d2) / (lattice.points * lattice.multiplicity)
@@ -193,7 +193,7 @@ def _chance(observed: Observed, inv_d2: Floats, lattice: Lattice) -> np.ndarray:
     return np.stack([2 * window * density, hit, miss]).astype(np.float32)
 
 
-def _chosen_lines(observed: Observed, lattice: Lattice, effort: Effort) -> np.ndarray:
+def _chosen_lines(observed: Observed, lattice: Lattice, effort: Effort) -> Ints:
     """Every choice of as many of the first trusted lines as the lattice has free parameters, shape (C, p)."""
     trusted = np.flatnonzero(observed.spurious < 0.5)[: dict(effort.first_lines)[lattice.free]]
     return np.array(list(itertools.combinations(trusted, lattice.free)), int).reshape(-1, lattice.free)

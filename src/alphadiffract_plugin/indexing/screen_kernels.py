@@ -18,26 +18,24 @@ from __future__ import annotations
 
 import numpy as np
 
+from alphadiffract_plugin.arrays import Ints, Singles, Words
 from alphadiffract_plugin.indexing.compiled import compiled
 
 BLOCK = 512
 """Assignments whose cells are computed together, so that they stay in the fastest memory."""
-_SAME = 0.004
-"""Cells whose parameters all agree within about this fraction are one."""
-
 INTERVAL_BITS = 18
 """Bits of a determinant in single precision that do not tell its interval: 32 intervals from one to twice as much."""
 
 
 @compiled("(f4[:,::1], f4[::1], i8, i8)")
-def _move(kept, scores, source, target):  # noqa: ANN001, ANN202
+def _move(kept: Singles, scores: Singles, source: int, target: int) -> None:
     scores[target] = scores[source]
     for i in range(kept.shape[1]):
         kept[target, i] = kept[source, i]
 
 
 @compiled("(f4[:,::1], f4[::1], i8[::1], f4[::1], f4)")
-def _hold(kept, scores, count, x, score):  # noqa: ANN001, ANN202
+def _hold(kept: Singles, scores: Singles, count: Ints, x: Singles, score: float) -> None:
     """Put one cell into the heap of the best, whose root ``scores[0]`` is the worst; the worst goes if it is full."""
     keep = len(scores)
     if count[0] < keep:
@@ -64,7 +62,20 @@ def _hold(kept, scores, count, x, score):  # noqa: ANN001, ANN202
 @compiled(
     "(f4[:,::1], f4[::1], i8, f4[:,::1], i4[::1], f4, f4[:,::1], f4[:,::1], i8, f4[:,::1], f4[::1], i8[::1])",
 )
-def _judge(x, det, cells, design, table, scale, chance, worth, first, kept, scores, count):  # noqa: ANN001, ANN202
+def _judge(
+    x: Singles,
+    det: Singles,
+    cells: int,
+    design: Singles,
+    table: Words,
+    scale: float,
+    chance: Singles,
+    worth: Singles,
+    first: int,
+    kept: Singles,
+    scores: Singles,
+    count: Ints,
+) -> None:
     """Hold those of a block of cells whose score is among the best so far.
 
     Parameters
@@ -121,7 +132,7 @@ def _judge(x, det, cells, design, table, scale, chance, worth, first, kept, scor
 
 
 @compiled("(f4[::1], f4[::1], f4[:,::1], f4[::1], f4[::1])")
-def _monoclinic(inverse, lines, limits, skew, cells):  # noqa: ANN001, ANN202
+def _monoclinic(inverse: Singles, lines: Singles, limits: Singles, skew: Singles, cells: Singles) -> None:
     """Cells (A, B, C, E) of a block of assignments to four lines, their determinants, and which are plausible.
 
     det = B (AC - E²/4). What :func:`_cells_of_block` does for every lattice, written out, since most cells are
@@ -149,7 +160,7 @@ def _monoclinic(inverse, lines, limits, skew, cells):  # noqa: ANN001, ANN202
 
 
 @compiled("(f4[::1], f4[::1], f4[:,::1], f4[:,::1], f4[::1])")
-def _cells_of_block(inverse, lines, limits, metric_map, cells):  # noqa: ANN001, ANN202
+def _cells_of_block(inverse: Singles, lines: Singles, limits: Singles, metric_map: Singles, cells: Singles) -> None:
     """Cells of a block of assignments to some lines, their determinants, and which are plausible.
 
     Parameters
@@ -179,7 +190,7 @@ def _cells_of_block(inverse, lines, limits, metric_map, cells):  # noqa: ANN001,
 
 
 @compiled("i8(i8, i8, i8)")
-def _pair(i, j, lines):  # noqa: ANN001, ANN202
+def _pair(i: int, j: int, lines: int) -> int:
     """Place of the pair i < j among all pairs of so many lines, in the order of ``itertools.combinations``."""
     return i * (2 * lines - i - 1) // 2 + j - i - 1
 
@@ -188,8 +199,21 @@ def _pair(i, j, lines):  # noqa: ANN001, ANN202
     "Tuple((f4[:,::1], f4[::1], i8))(f4[:,::1], f4[:,::1], f4[:,::1], f4[:,::1], f4[::1],"
     " f4[:,::1], i4[::1], f4, f4[:,::1], f4[:,::1], i8, i8)",
 )
-def screen_assignments(inverse, lines, metric_map, limits, skew, design, table, scale, chance, worth, first, keep):  # noqa: ANN001, ANN201
-    """The best cells of all assignments to all choices of lines: parameters, shape (≤ keep, p), and scores, in no order.
+def screen_assignments(
+    inverse: Singles,
+    lines: Singles,
+    metric_map: Singles,
+    limits: Singles,
+    skew: Singles,
+    design: Singles,
+    table: Words,
+    scale: float,
+    chance: Singles,
+    worth: Singles,
+    first: int,
+    keep: int,
+) -> tuple[Singles, Singles, int]:
+    """The best cells of all assignments to all choices of lines, in no order: parameters, scores, and how many.
 
     Parameters
     ----------
@@ -227,8 +251,20 @@ def screen_assignments(inverse, lines, metric_map, limits, skew, design, table, 
     "Tuple((f4[:,::1], f4[::1], i8))(f4[::1], f4[:,::1], i8[::1], f4[:,::1],"
     " f4[:,::1], i4[::1], f4, f4[:,::1], f4[:,::1], i8, i8)",
 )
-def screen_zones(squares, cross, zones, limits, design, table, scale, chance, worth, first, keep):  # noqa: ANN001, ANN201
-    """The best triclinic cells of all triples of lines with a zone for each pair; see :mod:`zones`.
+def screen_zones(
+    squares: Singles,
+    cross: Singles,
+    zones: Ints,
+    limits: Singles,
+    design: Singles,
+    table: Words,
+    scale: float,
+    chance: Singles,
+    worth: Singles,
+    first: int,
+    keep: int,
+) -> tuple[Singles, Singles, int]:
+    """The same for the triclinic cells of all triples of lines with a zone for each pair; see :mod:`zones`.
 
     Parameters
     ----------
@@ -262,77 +298,3 @@ def screen_zones(squares, cross, zones, limits, design, table, scale, chance, wo
                                 cells = 0
     _judge(x, det, cells, design, table, scale, chance, worth, first, kept, scores, count)
     return kept, scores, count[0]
-
-
-@compiled(
-    "Tuple((f8[:,::1], i8[::1]))(f8[:,::1], f8[::1], f8[::1], f8[::1], f8[:,::1], f8[:,::1], f8, f8, f8, i8)",
-)
-def zones_of_pairs(squares, inv_d2, window, trust, telling, indices, skew, most_skew, same, keep):  # noqa: ANN001, ANN201
-    """The best cross terms of each pair of lines, best first, shape (P, keep), and how many; see :func:`zones._zones`."""
-    cross, count = np.zeros((len(squares), keep)), np.zeros(len(squares), np.int64)
-    candidates = len(telling) * len(inv_d2)
-    term, worth = np.empty(candidates), np.empty(candidates)
-    explained = np.empty(len(inv_d2), np.bool_)
-    for pair in range(len(squares)):
-        a, b = squares[pair, 0], squares[pair, 1]
-        found = 0
-        for line in range(len(telling)):
-            u, v = telling[line, 0], telling[line, 1]
-            for q in inv_d2:
-                g = abs((q - u * u * a - v * v * b) / (u * v))
-                if g > min(skew * min(a, b), most_skew * np.sqrt(a * b)):
-                    continue
-                for i in range(len(inv_d2)):
-                    explained[i] = False
-                for index in range(len(indices)):
-                    h, k = indices[index, 0], indices[index, 1]
-                    value = h * h * a + k * k * b + h * k * g
-                    for i in range(len(inv_d2)):
-                        explained[i] |= abs(value - inv_d2[i]) < window[i]
-                area = np.sqrt(max(4 * a * b - g * g, 1e-12)) / 2
-                worth[found] = 0.0
-                for i in range(len(inv_d2)):
-                    worth[found] += trust[i] * (explained[i] - 1 + np.exp(-np.pi * window[i] / area))
-                term[found] = g
-                found += 1
-        while count[pair] < keep:
-            best = -1
-            for place in range(found):
-                if worth[place] > -np.inf and (best < 0 or worth[place] > worth[best]):
-                    best = place
-            if best < 0:
-                break
-            cross[pair, count[pair]] = term[best]
-            count[pair] += 1
-            for place in range(found):
-                if abs(term[place] - term[best]) < same:
-                    worth[place] = -np.inf
-    return cross, count
-
-
-@compiled("i8[::1](f4[:,::1], i8)")
-def first_of_each(cells, most):  # noqa: ANN001, ANN201
-    """Places of the first ``most`` cells that differ from all before them by more than about 0.4 %."""
-    chosen = np.empty(min(most, len(cells)), np.int64)
-    size = 4
-    while size < 4 * len(cells):
-        size *= 2
-    seen = np.zeros(size, np.uint64)
-    count = 0
-    for place in range(len(cells)):
-        if count == len(chosen):
-            break
-        key = np.uint64(14695981039346656037)
-        for i in range(cells.shape[1]):
-            x = cells[place, i]
-            step = np.int64(np.floor(np.log(abs(x) + 1e-6) / _SAME)) * 2 + (x < 0)
-            key = (key ^ np.uint64(step)) * np.uint64(1099511628211)
-            key ^= key >> np.uint64(29)
-        at = np.int64(key >> np.uint64(20)) & (size - 1)
-        while seen[at] != 0 and seen[at] != key:
-            at = (at + 1) & (size - 1)
-        if seen[at] == 0:
-            seen[at] = key
-            chosen[count] = place
-            count += 1
-    return chosen[:count]

@@ -204,12 +204,12 @@ def doubled(observed: Observed, trials: list[Trial], settings: SearchSettings, e
 def distinct_lattices(trials: list[Trial], keep: int) -> list[Trial]:
     """The best ``keep`` trials whose lattices differ, on standard axes (monoclinic and triclinic ones reduced).
 
-    Two trials are the same lattice if the seven norms of their reduced vectors (:mod:`lattice_kernels`) agree within
+    Two trials are the same lattice if the seven norms of their reduced vectors (:mod:`distinct_kernels`) agree within
     0.6 %, which is 0.3 % in length; the better scored one stays.
     """
     if not trials:
         return []
-    from alphadiffract_plugin.indexing.lattice_kernels import first_of_each_lattice, seven_norms
+    from alphadiffract_plugin.indexing.distinct_kernels import first_of_each_lattice, seven_norms
 
     direct = np.linalg.inv(tensor_from_metric(np.array([trial.metric for trial in trials])))
     change = np.array([_primitive_axes(trial.lattice.centring) for trial in trials])

@@ -55,7 +55,7 @@ def zones_of_lines(observed: Observed, inv_d2: Floats, window: Floats, lines: in
     inv_d2 : 1/d² of the lines in 1/Å², shape (n,).
     window : half-width within which a line is explained, 1/Å², shape (n,).
     """
-    from alphadiffract_plugin.indexing.screen_kernels import zones_of_pairs
+    from alphadiffract_plugin.indexing.zone_kernels import zones_of_pairs
 
     squares = inv_d2[np.flatnonzero(observed.spurious < 0.5)[:lines]]
     pairs = np.array(list(itertools.combinations(range(len(squares)), 2)), int).reshape(-1, 2)
@@ -65,7 +65,7 @@ def zones_of_lines(observed: Observed, inv_d2: Floats, window: Floats, lines: in
 
 
 def cells_of_zones(zones: Zones, chunk: int, device: str) -> Iterator[torch.Tensor]:
-    """Reciprocal metrics in 1/Å² of all cells that three lines with three zones give, in chunks of shape (≤ chunk, 6)."""
+    """Reciprocal metrics in 1/Å² of all cells of three lines with three zones, in chunks of shape (≤ chunk, 6)."""
     import torch
 
     lines = len(zones.squares)

@@ -1,19 +1,22 @@
-"""Which lattices are the same: the seven norms of Selling's reduction, in compiled code (numba)."""
+"""Which of many cells or lattices are the same, in compiled code: the first of each is kept, in the order given."""
 
 from __future__ import annotations
 
 import numpy as np
 
+from alphadiffract_plugin.arrays import Floats, Ints, Singles
 from alphadiffract_plugin.indexing.compiled import compiled
 
 _OBTUSE = 1e-9
 """Scalar products above so much of the largest are still to be made negative."""
+_SAME = 0.004
+"""Cells whose parameters all agree within about this fraction are one to the screening."""
 _STEPS = 1000
 """More than any lattice near a reduced one needs."""
 
 
 @compiled("f8[:,::1](f8[:,:,::1])")
-def seven_norms(metrics):  # noqa: ANN001, ANN201
+def seven_norms(metrics: Floats) -> Floats:
     """Squared lengths that tell a lattice from others, ascending, in Å², shape (K, 7).
 
     Four vectors v_0 + v_1 + v_2 + v_3 = 0 of a lattice can be chosen with v_i · v_j ≤ 0 (Selling 1874); the squares of
@@ -73,7 +76,7 @@ def seven_norms(metrics):  # noqa: ANN001, ANN201
 
 
 @compiled("i8[::1](f8[:,::1], f8, i8)")
-def first_of_each_lattice(norms, tolerance, most):  # noqa: ANN001, ANN201
+def first_of_each_lattice(norms: Floats, tolerance: float, most: int) -> Ints:
     """Places of the first ``most`` lattices whose norms differ from all before by more than this fraction."""
     taken = np.empty(min(most, len(norms)), np.int64)
     count = 0
@@ -86,6 +89,57 @@ def first_of_each_lattice(norms, tolerance, most):  # noqa: ANN001, ANN201
             for m in range(7):
                 same &= abs(norms[taken[other], m] - norms[place, m]) < tolerance * norms[place, m]
             fresh &= not same
+        if fresh:
+            taken[count] = place
+            count += 1
+    return taken[:count]
+
+
+@compiled("i8[::1](f4[:,::1], i8)")
+def first_of_each_cell(cells: Singles, most: int) -> Ints:
+    """Places of the first ``most`` cells that differ from all before them by more than about 0.4 %."""
+    chosen = np.empty(min(most, len(cells)), np.int64)
+    size = 4
+    while size < 4 * len(cells):
+        size *= 2
+    seen = np.zeros(size, np.uint64)
+    count = 0
+    for place in range(len(cells)):
+        if count == len(chosen):
+            break
+        key = np.uint64(14695981039346656037)
+        for i in range(cells.shape[1]):
+            x = cells[place, i]
+            step = np.int64(np.floor(np.log(abs(x) + 1e-6) / _SAME)) * 2 + (x < 0)
+            key = (key ^ np.uint64(step)) * np.uint64(1099511628211)
+            key ^= key >> np.uint64(29)
+        at = np.int64(key >> np.uint64(20)) & (size - 1)
+        while seen[at] != 0 and seen[at] != key:
+            at = (at + 1) & (size - 1)
+        if seen[at] == 0:
+            seen[at] = key
+            chosen[count] = place
+            count += 1
+    return chosen[:count]
+
+
+@compiled("i8[::1](f8[:,::1], i8[::1], i8)")
+def distinct_metrics(metrics: Floats, order: Ints, most: int) -> Ints:
+    """The first ``most`` places of this order whose metrics differ from all taken before by more than 0.2 %."""
+    taken = np.empty(min(most, len(order)), np.int64)
+    count = 0
+    for place in order:
+        if count == len(taken):
+            break
+        fresh = True
+        for other in range(count):
+            same = True
+            for m in range(6):
+                difference = abs(metrics[taken[other], m] - metrics[place, m])
+                same &= difference < 2e-3 * abs(metrics[place, m]) + 1e-9
+            if same:
+                fresh = False
+                break
         if fresh:
             taken[count] = place
             count += 1
