@@ -48,7 +48,7 @@ class Lattice:
 
     @functools.cached_property
     def _parameter_map(self) -> Floats:
-        return np.linalg.pinv(self.metric_map)
+        return np.linalg.pinv(self.metric_map).astype(np.float64)
 
     @property
     def free(self) -> int:

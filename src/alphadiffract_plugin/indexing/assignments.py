@@ -50,7 +50,7 @@ def assignments(lattice: Lattice, index_range: float = 1.0, quadruples: tuple[in
 
 def _inverses(design: Floats) -> Floats:
     """Inverses of those designs, shape (N, p, p), whose determinant is not 0; designs are whole numbers."""
-    return np.linalg.inv(design[np.abs(np.linalg.det(design)) > 0.5])
+    return np.linalg.inv(design[np.abs(np.linalg.det(design)) > 0.5]).astype(np.float64)
 
 
 def _rows_in_order(keys: Ints) -> Ints:
@@ -83,7 +83,7 @@ def _monoclinic(lattice: Lattice, indices: int, most: int) -> Floats:
         different = regular[_first_of_each_plane_basis(grid[regular], 2 if lattice.centring == "C" else 1)]
         if len(different) >= most:
             break
-    inverse = np.linalg.inv(lattice.design(grid[different[:most]]))
+    inverse = _inverses(lattice.design(grid[different[:most]]))
     orders = np.array(list(itertools.permutations(range(4))))
     return inverse[:, :, orders].transpose(0, 2, 1, 3).reshape(-1, 4, 4)
 

@@ -1,8 +1,8 @@
 """How the search's kernels are compiled: from their signatures, kept on disk, without holding the interpreter's lock.
 
-The first import on a machine compiles for a few seconds. What comes out lies beside the source, or in the user's cache
-folder where that cannot be written to. Sums keep their order (no ``fastmath``), so an answer does not depend on the
-number of threads.
+The first import on a machine compiles for a few seconds. What comes out lies beside the source, in the user's cache
+folder where that cannot be written to, or nowhere if neither can. Sums keep their order (no ``fastmath``), so an
+answer does not depend on the number of threads.
 """
 
 from __future__ import annotations
@@ -17,4 +17,11 @@ def compiled(signature: str) -> Callable[[Function], Function]:
     """A decorator that compiles a function for one signature in numba's letters."""
     from numba import njit
 
-    return cast(Callable[[Function], Function], njit(signature, cache=True, nogil=True, error_model="numpy"))
+    def compile_function(function: Function) -> Function:
+        options = {"nogil": True, "error_model": "numpy"}
+        try:
+            return cast(Function, njit(signature, cache=True, **options)(function))
+        except RuntimeError:  # no folder can be written to: compiled anew by each process
+            return cast(Function, njit(signature, **options)(function))
+
+    return compile_function

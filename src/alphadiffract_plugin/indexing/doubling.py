@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from typing import Any
 
 import numpy as np
 
@@ -47,10 +48,10 @@ def _children(lattice: Lattice) -> tuple[list[Lattice], Floats]:
     conventional, primitive = primitive_basis(cell, "P"), primitive_basis(cell, lattice.centring)
     children, changes = [], []
     for change in _TWICE:
-        basis = spglib.niggli_reduce(change @ primitive, eps=1e-5)
-        data = spglib.get_symmetry_dataset((basis, [[0.0, 0.0, 0.0]], [1]), symprec=1e-4)
-        standard = np.linalg.inv(data.transformation_matrix).T @ basis
+        basis = change @ primitive
         bravais = bravais_from_basis(basis, 1e-4)
+        data: Any = spglib.get_symmetry_dataset((basis.tolist(), [[0.0, 0.0, 0.0]], [1]), symprec=1e-4)
+        standard = np.linalg.inv(data.transformation_matrix).T @ basis
         children.append(Lattice(bravais.family, bravais.centring))
         changes.append(conventional @ np.linalg.inv(standard))
     return children, np.array(changes)

@@ -57,12 +57,9 @@ def _nearest(
         v = value[h]
         if v > beyond:
             continue
-        gap = np.uint32(0)
-        gap += np.uint32(16) if target[gap + np.uint32(15)] <= v else np.uint32(0)
-        gap += np.uint32(8) if target[gap + np.uint32(7)] <= v else np.uint32(0)
-        gap += np.uint32(4) if target[gap + np.uint32(3)] <= v else np.uint32(0)
-        gap += np.uint32(2) if target[gap + np.uint32(1)] <= v else np.uint32(0)
-        gap += np.uint32(1) if target[gap] <= v else np.uint32(0)
+        gap = 0  # observed lines below v, by halving
+        for step in (16, 8, 4, 2, 1):
+            gap += step if target[gap + step - 1] <= v else 0
         if v < lowest[gap]:
             lowest[gap], at[0, gap] = v, h
         if v > highest[gap]:

@@ -88,5 +88,5 @@ def unexplained(observed: Observed, trial: Trial) -> Bools:
     """Which lines are four uncertainties or more from every line of the cell, shape (n,)."""
     inv_d2, slope = observed.inv_d2() - trial.zero_shift * observed.inv_d2_slope(), observed.inv_d2_slope()
     calculated = trial.lattice.parameters(trial.metric) @ _design(trial.lattice, 1.0)
-    off = np.abs(inv_d2[:, None] - calculated).min(1) / slope
-    return off >= 4 * observed.sigma
+    off: Floats = np.abs(inv_d2[:, None] - calculated).min(1) / slope
+    return np.asarray(off >= 4 * observed.sigma)

@@ -35,7 +35,7 @@ def _move(kept: Singles, scores: Singles, source: int, target: int) -> None:
 
 
 @compiled("(f4[:,::1], f4[::1], i8[::1], f4[::1], f4)")
-def _hold(kept: Singles, scores: Singles, count: Ints, x: Singles, score: float) -> None:
+def _hold(kept: Singles, scores: Singles, count: Ints, x: Singles, score: np.float32) -> None:
     """Put one cell into the heap of the best, whose root ``scores[0]`` is the worst; the worst goes if it is full."""
     keep = len(scores)
     if count[0] < keep:

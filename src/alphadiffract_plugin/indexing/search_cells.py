@@ -39,17 +39,16 @@ _RIGHT = 40.0
 N exp(-40), 1e-9 for the millions tried; wrong cells that resemble the true one reached 33 on measured patterns."""
 _CENTRED = 40
 """So many of the best cells of a level are tried with other centrings."""
-_AXES = {
-    ("orthorhombic", "C"): [np.eye(3), np.eye(3)[[1, 2, 0]], np.eye(3)[[2, 0, 1]]],
-    ("monoclinic", "C"): [
+_AXES: dict[tuple[str, str], tuple[Floats, ...]] = {
+    ("orthorhombic", "C"): (np.eye(3), np.eye(3)[[1, 2, 0]], np.eye(3)[[2, 0, 1]]),
+    ("monoclinic", "C"): (
         np.eye(3),
         np.eye(3)[[2, 1, 0]],
-        [[1, 0, 0], [0, 1, 0], [1, 0, 1]],
-        [[1, 0, 1], [0, 1, 0], [1, 0, 0]],
-    ],
-    "other": [np.eye(3)],
+        np.array([[1.0, 0, 0], [0, 1, 0], [1, 0, 1]]),
+        np.array([[1.0, 0, 1], [0, 1, 0], [1, 0, 0]]),
+    ),
 }
-"""Changes of the reciprocal axes (rows) that bring a centring to the letter of the lattice."""
+"""Changes of the reciprocal axes (rows) that bring a centring to the letter of the lattice; others need none."""
 _SYMMETRISED = 20
 """So many of the best triclinic cells are tried with the symmetry that they nearly have."""
 _NEARLY = 0.01
@@ -164,8 +163,8 @@ def _centred_versions(observed: Observed, trials: list[Trial]) -> list[Trial]:
         for lattice in LATTICES:
             if lattice.family != trial.lattice.family or lattice.centring == "P":
                 continue
-            for axes in _AXES.get((lattice.family, lattice.centring), _AXES["other"]):
-                metric = metric_from_tensor(np.array(axes) @ tensor @ np.array(axes).T)
+            for axes in _AXES.get((lattice.family, lattice.centring), (np.eye(3),)):
+                metric = metric_from_tensor(axes @ tensor @ axes.T)
                 starts.setdefault(lattice, []).append(np.append(lattice.parameters(metric), trial.zero_shift))
     return _pulled(observed, starts)
 
