@@ -18,9 +18,8 @@ from alphadiffract_plugin.indexing.refine_cells import Trial, pull_onto_lines
 from alphadiffract_plugin.indexing.screen_cells import largest_volume
 from alphadiffract_plugin.peaks.observed import line_likelihood_ratio, observed_from_peaks
 from alphadiffract_plugin.records import Peaks
-from alphadiffract_plugin.settings import SearchSettings
+from alphadiffract_plugin.settings import SearchSettings, every_setting
 
-settings_module = importlib.import_module("alphadiffract_plugin.settings")
 search_cells = importlib.import_module("alphadiffract_plugin.indexing.search_cells")
 COPPER = 1.5405929
 
@@ -274,26 +273,26 @@ def test_levels_of_effort_search_less_or_more():
     assert "triclinic" not in searched_families(quick)
     assert searched_families(normal) == {"monoclinic", "triclinic"}
     assert len(quick) < len(normal)
-    with pytest.raises(SettingsError, match="quick, normal, thorough"):
+    with pytest.raises(SettingsError, match="quick, normal or thorough"):
         SearchSettings(effort="lazy")
 
 
 def test_settings_name_the_levels_that_the_search_has():
-    assert tuple(EFFORTS) == settings_module.EFFORTS
-    by_effort = [EFFORTS[name] for name in settings_module.EFFORTS]
-    for small, large in itertools.pairwise(by_effort):
-        assert small.volume_max <= large.volume_max
+    names = every_setting()["search.effort"].allowed.choices
+    assert tuple(EFFORTS) == names
+    for small, large in itertools.pairwise(EFFORTS[name] for name in names):
+        assert SearchSettings().largest_volume == 3000 <= SearchSettings(effort="thorough").largest_volume
         for name in ("first_lines", "held", "refined"):
             small_numbers, large_numbers = dict(getattr(small, name)), dict(getattr(large, name))
             assert all(small_numbers[free] < large_numbers[free] for free in small_numbers)
 
 
 def test_thorough_takes_larger_cells_unless_the_settings_say_how_large():
-    lattice, thorough = Lattice("cubic", "P"), EFFORTS["thorough"]
-    assert largest_volume(lattice, SearchSettings(), EFFORTS["normal"]) == 3000
-    assert largest_volume(lattice, SearchSettings(effort="thorough"), thorough) == 20000
-    assert largest_volume(lattice, SearchSettings(effort="thorough", volume_max=500.0), thorough) == 500
-    assert largest_volume(Lattice("cubic", "F"), SearchSettings(volume_max=500.0), thorough) == 750
+    lattice = Lattice("cubic", "P")
+    assert largest_volume(lattice, SearchSettings()) == 3000
+    assert largest_volume(lattice, SearchSettings(effort="thorough")) == 20000
+    assert largest_volume(lattice, SearchSettings(effort="thorough", volume_max=500.0)) == 500
+    assert largest_volume(Lattice("cubic", "F"), SearchSettings(volume_max=500.0)) == 750
 
 
 def test_one_thread_and_two_give_the_same_cells(few_lattices):

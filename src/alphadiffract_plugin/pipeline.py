@@ -103,7 +103,7 @@ def gather_evidence(histogram: Histogram, settings: Settings, prediction: Predic
     if found.left_out:
         names = ", ".join(f"{lattice.family} {lattice.centring}" for lattice in found.left_out)
         notes.append(
-            f"The search was stopped after {settings.search.seconds:g} s, before these lattices were searched: {names}. "
+            f"The search was stopped after {settings.search.seconds:g} s and did not reach these lattices: {names}. "
             "Set search.seconds to a larger value or to none, or restrict the volume."
         )
     with timed(timings, "fit_pattern"):

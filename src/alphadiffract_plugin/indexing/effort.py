@@ -18,8 +18,6 @@ class Effort:
 
     families: tuple[tuple[str, ...], ...] = (HIGH, MONOCLINIC, TRICLINIC)
     """Families of lattices searched one after another, the search ending when the best cell is clearly right."""
-    volume_max: float = 3000.0
-    """Largest conventional-cell volume in Å³ where the settings name none; most inorganic cells are smaller."""
     zero_shifts: tuple[float, ...] = (0.03, -0.03)
     """Zero shifts in degrees around which cells are proposed: with the window of the screening they reach as far as
     those of most diffractometers; least squares refines them."""
@@ -61,7 +59,6 @@ EFFORTS = {
     "normal": _NORMAL,
     "thorough": replace(
         _NORMAL,
-        volume_max=20000.0,
         zero_shifts=(0.03, -0.03, 0.09, -0.09),
         more_zero_shifts=(),
         first_lines=((1, 14), (2, 16), (3, 14), (4, 11)),

@@ -124,10 +124,9 @@ def _screen_by_torch(
     return best.cpu().numpy(), best_score.cpu().numpy()
 
 
-def largest_volume(lattice: Lattice, settings: SearchSettings, effort: Effort) -> float:
+def largest_volume(lattice: Lattice, settings: SearchSettings) -> float:
     """Largest volume of a conventional cell in Å³; half as much again for centred ones."""
-    largest = effort.volume_max if settings.volume_max is None else settings.volume_max
-    return largest * (1 if lattice.points == 1 else 1.5)
+    return settings.largest_volume * (1 if lattice.points == 1 else 1.5)
 
 
 def _sieve(observed: Observed, inv_d2: Floats, lattice: Lattice, settings: SearchSettings, effort: Effort) -> Sieve:
@@ -136,7 +135,7 @@ def _sieve(observed: Observed, inv_d2: Floats, lattice: Lattice, settings: Searc
     if lattice.free <= 3:
         limits[1] = 0.25 * lattice.points
     limits[:, -1] = (
-        max(1e-12, largest_volume(lattice, settings, effort) ** -2),
+        max(1e-12, largest_volume(lattice, settings) ** -2),
         (settings.volume_min * lattice.points) ** -2.0,
     )
     table, scale = _line_table(observed, inv_d2)

@@ -194,7 +194,7 @@ def doubled(observed: Observed, trials: list[Trial], settings: SearchSettings, e
     for trial in distinct_lattices(trials, effort.doubled):
         for lattice, metric in doubled_cells(trial.lattice, trial.metric):
             direct = np.linalg.inv(tensor_from_metric(metric))
-            largest = largest_volume(lattice, settings, effort)
+            largest = largest_volume(lattice, settings)
             if np.linalg.det(direct) < largest**2 and direct.diagonal().max() < settings.length_max**2:
                 starts.setdefault(lattice, []).append(np.append(lattice.parameters(metric), trial.zero_shift))
     return _pulled(observed, starts)
