@@ -249,7 +249,7 @@ def test_the_search_ends_when_a_cell_is_clearly_right():
     levels = search_cells.search_levels(observed, settings)
     first = next(levels)
     best = sorted(first.trials, key=lambda trial: -trial.score)
-    assert search_cells.clearly_right(observed, best, settings)
+    assert search_cells.clearly_right(observed, replace(first, trials=best), settings)
     assert len(found_cells(peaks, settings)) == len(best)
     assert place_of(cell, "P", search_cells.distinct_lattices(best, 3)) is not None
 
@@ -258,10 +258,11 @@ def test_a_cell_that_leaves_more_lines_than_may_be_impurities_ends_no_search():
     observed = observed_from_peaks(measured(*MINERALS["forsterite"][:2]), 20)
     metric = crystal.metric_from_cell(MINERALS["forsterite"][0])
     right = Trial(Lattice("orthorhombic", "P"), metric, 0.05, 60.0, "search")
-    assert search_cells.clearly_right(observed, [right], SearchSettings())
-    assert not search_cells.clearly_right(observed, [replace(right, score=30.0)], SearchSettings())
-    assert not search_cells.clearly_right(observed, [replace(right, metric=metric * 1.01)], SearchSettings())
-    assert not search_cells.clearly_right(observed, [], SearchSettings())
+    wrong = replace(right, metric=metric * 1.01)
+    unlikely, unsearched = replace(right, score=30.0), replace(right, lattice=Lattice("monoclinic", "P"))
+    for trials in ([right], [unlikely], [wrong], [unsearched], []):
+        found = search_cells.Found(trials, searched=LATTICES[:11])
+        assert search_cells.clearly_right(observed, found, SearchSettings()) == (trials == [right])
 
 
 def test_levels_of_effort_search_less_or_more():

@@ -18,10 +18,10 @@ def compiled(signature: str) -> Callable[[Function], Function]:
     from numba import njit
 
     def compile_function(function: Function) -> Function:
-        options = {"nogil": True, "error_model": "numpy"}
         try:
-            return cast(Function, njit(signature, cache=True, **options)(function))
+            made = njit(signature, cache=True, nogil=True, error_model="numpy")(function)
         except RuntimeError:  # no folder can be written to: compiled anew by each process
-            return cast(Function, njit(signature, **options)(function))
+            made = njit(signature, nogil=True, error_model="numpy")(function)
+        return cast(Function, made)
 
     return compile_function

@@ -63,6 +63,8 @@ class Found:
 
     trials: list[Trial]
     """Refined cells, best score first."""
+    searched: tuple[Lattice, ...] = ()
+    """Lattices that were searched; others may be among the trials where a cell of these was doubled."""
     left_out: tuple[Lattice, ...] = ()
     """Lattices that were not searched since the limit in seconds was reached."""
 
@@ -76,21 +78,24 @@ def search_cells(
     than ``settings.impurities`` lines that are likely the sample's own stay unexplained.
     """
     observed = observed_from_peaks(peaks, settings.lines)
-    trials: list[Trial] = []
-    left_out: tuple[Lattice, ...] = ()
+    found = Found([])
     for level in search_levels(observed, settings, device, crystal_system_probability):
-        trials = sorted(trials + level.trials, key=lambda trial: -trial.score)
-        left_out += level.left_out
-        if clearly_right(observed, trials, settings):
+        trials = sorted(found.trials + level.trials, key=lambda trial: -trial.score)
+        found = Found(trials, found.searched + level.searched, found.left_out + level.left_out)
+        if clearly_right(observed, found, settings):
             break
-    return Found(trials, left_out)
+    return found
 
 
-def clearly_right(observed: Observed, trials: list[Trial], settings: SearchSettings) -> bool:
-    """Whether the best of these trials leaves no reason to search lattices of lower symmetry."""
-    if not trials or trials[0].score < _RIGHT:
+def clearly_right(observed: Observed, found: Found, settings: SearchSettings) -> bool:
+    """Whether the best of these trials leaves no reason to search lattices of lower symmetry.
+
+    It must be of a lattice that was searched: a doubled cell of lower symmetry may be twice the true one.
+    """
+    best = found.trials[0] if found.trials else None
+    if best is None or best.score < _RIGHT or best.lattice not in found.searched:
         return False
-    left_over = unexplained(observed, trials[0])
+    left_over = unexplained(observed, best)
     return float((1 - observed.spurious)[left_over].sum()) <= settings.impurities
 
 
@@ -124,14 +129,15 @@ def search_levels(
     for families in effort.families:
         lattices = [lattice for lattice in _in_order(crystal_system_probability) if lattice.family in families]
         found = _each(search, lattices, 1 if device != "cpu" else threads.chosen_number())
-        left_out = tuple(lattice for lattice, some in zip(lattices, found, strict=True) if some is None)
+        searched = tuple(lattice for lattice, some in zip(lattices, found, strict=True) if some is not None)
+        left_out = tuple(lattice for lattice in lattices if lattice not in searched)
         trials = sorted((trial for some in found for trial in some or ()), key=lambda trial: -trial.score)
         trials += _centred_versions(observed, trials[:_CENTRED])
         trials += _symmetrised(observed, [t for t in trials if t.lattice.family == "triclinic"][:_SYMMETRISED])
         so_far = sorted(so_far + trials, key=lambda trial: -trial.score)
         if not left_out:
             trials += doubled(observed, so_far, settings, effort)
-        yield Found(trials, left_out)
+        yield Found(trials, searched, left_out)
 
 
 def _each(
