@@ -221,7 +221,7 @@ def cells_of(
     from alphadiffract_plugin.registry import plugins
     from alphadiffract_plugin.settings import SearchSettings, Settings
 
-    own = SearchSettings(seconds=seconds - MARGIN if method == "gsasii" else HOURGLASS * seconds)
+    own = SearchSettings(seconds=seconds - MARGIN if method == "gsasii" else None)
     if method in ("alphadiffract", "alphadiffract-net", "gsasii"):
         found = plugins().indexer(method).index(histogram_of(pattern), Settings(search=own)).candidates
         return [{"space_group": c.space_group, "cell": list(c.cell)} for c in found if c.has_cell]
@@ -230,7 +230,7 @@ def cells_of(
         from alphadiffract_plugin.crystal.cells import cell_from_metric
         from alphadiffract_plugin.indexing.search_cells import distinct_lattices, search_cells
 
-        trials = distinct_lattices(search_cells(peaks, own), 20)
+        trials = distinct_lattices(search_cells(peaks, own).trials, 20)
         return [of_lattice(cell_from_metric(trial.metric), trial.lattice.centring) for trial in trials]
     return by_pyobjcryst(peaks, seconds, python)
 

@@ -37,8 +37,6 @@ UNTOUCHED = "untouched"
 FIGURES = {"cell@1": "cell first", "cell@20": "cell among 20", "sg@1": "group first", "sg@5": "group among 5"}
 NOTICED = {"noted": "a note warns", "noticed": "a note or no cell first"}
 """Further figures for a wrong wavelength."""
-NO_LIMIT = 3600.0
-"""Seconds of a search: the usual safeguard would make the answers depend on what else the machine does."""
 LOOKS = {
     "cell@1": {"color": "C0", "fmt": "o-"},
     "cell@20": {"color": "C9", "fmt": "s-"},
@@ -103,10 +101,10 @@ def evaluated(row: BenchmarkRow, curve: str, value: float | str) -> dict:
     from alphadiffract_plugin.errors import AlphaDiffractError
     from alphadiffract_plugin.peaks.doubt_wavelength import doubts_about_wavelength
     from alphadiffract_plugin.registry import plugins
-    from alphadiffract_plugin.settings import SearchSettings, Settings
+    from alphadiffract_plugin.settings import Settings
 
     start = time.process_time()
-    settings = Settings(search=SearchSettings(seconds=NO_LIMIT))
+    settings = Settings()
     candidates, noted, error = (), False, None
     try:
         histogram = degraded(histogram_of(row.measurement), curve, value, seed=zlib.crc32(row.id.encode()))

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from alphadiffract_plugin import pipeline
+from alphadiffract_plugin.indexing import Found
 from alphadiffract_plugin.peaks.doubt_wavelength import doubts_about_wavelength
 from alphadiffract_plugin.peaks.find_peaks import find_peaks
 from alphadiffract_plugin.pipeline import index_histogram
@@ -126,7 +127,7 @@ def test_the_mean_is_right_where_the_lines_are_too_broad_to_be_split(lab6_lab):
 
 
 def test_the_answer_of_the_flow_says_it(lab6_lab, monkeypatch):
-    monkeypatch.setattr(pipeline, "search_cells", lambda *arguments: [])
+    monkeypatch.setattr(pipeline, "search_cells", lambda *arguments: Found([]))
     wrong = replace(lab6_lab, wavelengths=(1.5421,), kalpha2_ratio=0.0)
     notes = index_histogram(wrong, Settings()).notes
     assert any(note.startswith("The wavelength 1.5421 Å is 0.10 % from Cu Kα1") for note in notes)

@@ -7,6 +7,7 @@ import pytest
 
 from alphadiffract_plugin import pipeline
 from alphadiffract_plugin.errors import PeaksError
+from alphadiffract_plugin.indexing import Found
 from alphadiffract_plugin.pipeline import index_histogram
 from alphadiffract_plugin.prediction.alone import index_by_network
 from alphadiffract_plugin.records import Histogram, IndexingResult
@@ -87,7 +88,7 @@ def test_the_name_of_a_histogram_changes_nothing(anglesite, pbso4_xray, anglesit
 
 @pytest.fixture
 def no_search(monkeypatch):
-    monkeypatch.setattr(pipeline, "search_cells", lambda *arguments: [])
+    monkeypatch.setattr(pipeline, "search_cells", lambda *arguments: Found([]))
 
 
 def test_of_neutrons_the_network_is_not_asked_and_the_answer_says_so(pbso4_neutron, no_search):

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from alphadiffract_plugin.benchmark_index import row_from_values
+from alphadiffract_plugin.indexing import Found
 from alphadiffract_plugin.peaks.find_peaks import find_peaks
 
 ROOT = Path(__file__).parent.parent
@@ -104,7 +105,7 @@ def test_an_answer_is_judged_and_a_wavelength_that_is_told_is_noticed(bench, dat
     """LaB6 and one more answer, given with Kα1 0.1 % too long."""
     from alphadiffract_plugin import pipeline
 
-    monkeypatch.setattr(pipeline, "search_cells", lambda *arguments: [])
+    monkeypatch.setattr(pipeline, "search_cells", lambda *arguments: Found([]))
     row = {
         "id": "x",
         "path": str(data / "lab6_lab.xye"),

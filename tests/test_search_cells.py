@@ -2,17 +2,23 @@
 
 import importlib
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import spglib
 
-from alphadiffract_plugin import crystal
+from alphadiffract_plugin import crystal, threads
 from alphadiffract_plugin.crystal.bravais import LATTICES, Lattice
+from alphadiffract_plugin.errors import SettingsError
+from alphadiffract_plugin.indexing import doubling
+from alphadiffract_plugin.indexing.assignments import assignments
+from alphadiffract_plugin.indexing.effort import EFFORTS
 from alphadiffract_plugin.indexing.refine_cells import Trial, pull_onto_lines
+from alphadiffract_plugin.indexing.screen_cells import largest_volume
 from alphadiffract_plugin.peaks.observed import line_likelihood_ratio, observed_from_peaks
 from alphadiffract_plugin.records import Peaks
-from alphadiffract_plugin.settings import SearchSettings
+from alphadiffract_plugin.settings import SearchSettings, every_setting
 
 search_cells = importlib.import_module("alphadiffract_plugin.indexing.search_cells")
 COPPER = 1.5405929
@@ -97,6 +103,11 @@ def place_of(cell, centring, trials):
     return None
 
 
+def found_cells(*arguments):
+    """The trials of a search, best score first."""
+    return search_cells.search_cells(*arguments).trials
+
+
 @pytest.fixture
 def few_lattices(monkeypatch):
     """Search cubic, hexagonal and tetragonal lattices only: a tenth of the time."""
@@ -106,7 +117,7 @@ def few_lattices(monkeypatch):
 @pytest.mark.parametrize("name", MINERALS)
 def test_the_cell_of_a_mineral_is_found_from_22_lines_two_strangers_and_a_zero_shift(name):
     cell, space_group, lowest = MINERALS[name]
-    trials = search_cells.search_cells(measured(cell, space_group), SearchSettings())
+    trials = found_cells(measured(cell, space_group), SearchSettings())
     trials = search_cells.distinct_lattices(trials, 20)
     place = place_of(cell, crystal.symbol_from_space_group(space_group)[0], trials)
     assert place is not None
@@ -121,7 +132,7 @@ def test_the_triclinic_cell_is_found_in_nearly_every_noise():
     found = [
         place_of(cell, "P", search_cells.distinct_lattices(trials, 5)) is not None
         for seed in (1, 2, 3, 4)
-        for trials in [search_cells.search_cells(measured(cell, space_group, seed), SearchSettings())]
+        for trials in [found_cells(measured(cell, space_group, seed), SearchSettings())]
     ]
     assert sum(found) >= 3
 
@@ -134,7 +145,7 @@ def test_albite_is_found_though_the_shortest_lines_are_absent():
     )
     noise = np.random.default_rng(3).normal(0, 0.005, len(two_theta))
     peaks = peaks_at(np.sort(two_theta + 0.03 + noise), esd=0.004)
-    trials = search_cells.distinct_lattices(search_cells.search_cells(peaks, SearchSettings()), 3)
+    trials = search_cells.distinct_lattices(found_cells(peaks, SearchSettings()), 3)
     assert place_of(ALBITE, "C", trials) == 1
 
 
@@ -143,10 +154,11 @@ def test_half_a_cell_is_doubled_to_the_true_one():
     cell, space_group, _ = MINERALS["wollastonite"]
     observed = observed_from_peaks(measured(cell, space_group), 20)
     basis = crystal.primitive_basis(cell, "P")
-    for halved in np.linalg.inv(search_cells._TWICE) @ basis:
+    for halved in np.linalg.inv(doubling._TWICE) @ basis:
         metric = crystal.metric_from_cell(crystal.cell_from_direct_metric(halved @ halved.T))
         half = Trial(Lattice("triclinic", "P"), metric, 0.05, 0.0, "search")
-        best = max(search_cells.doubled(observed, [half], SearchSettings()), key=lambda trial: trial.score)
+        doubles = search_cells.doubled(observed, [half], SearchSettings(), EFFORTS["normal"])
+        best = max(doubles, key=lambda trial: trial.score)
         assert place_of(cell, "P", [best]) == 1
         assert best.score > pull_onto_lines(observed, half.lattice, np.array([[*metric, 0.05]]), "search")[0].score
 
@@ -154,7 +166,7 @@ def test_half_a_cell_is_doubled_to_the_true_one():
 def test_the_published_benchmark_is_indexed_where_the_programs_of_2004_indexed_it():
     """Set E by all of them: the cell is first."""
     wavelength, lines = BETHANECHOL_LINES["E"]
-    trials = search_cells.search_cells(peaks_at(lines, esd=0.005, wavelength=wavelength), SearchSettings())
+    trials = found_cells(peaks_at(lines, esd=0.005, wavelength=wavelength), SearchSettings())
     first, second, *_ = search_cells.distinct_lattices(trials, 20)
     assert place_of(BETHANECHOL, "P", [first]) == 1
     assert (first.lattice.family, first.lattice.centring) == ("monoclinic", "P")
@@ -164,13 +176,13 @@ def test_the_published_benchmark_is_indexed_where_the_programs_of_2004_indexed_i
 def test_three_impurity_lines_in_twenty_leave_the_cell_among_the_first_twenty():
     """Set Ab, which only one of the programs of 2004 put first without help."""
     wavelength, lines = BETHANECHOL_LINES["Ab"]
-    trials = search_cells.search_cells(peaks_at(lines, wavelength=wavelength), SearchSettings())
+    trials = found_cells(peaks_at(lines, wavelength=wavelength), SearchSettings())
     assert place_of(BETHANECHOL, "P", search_cells.distinct_lattices(trials, 20)) is not None
 
 
 def test_the_same_lines_give_the_same_cells(few_lattices):
     peaks = measured(*MINERALS["zircon"][:2])
-    first, second = (search_cells.search_cells(peaks, SearchSettings()) for _ in range(2))
+    first, second = (found_cells(peaks, SearchSettings()) for _ in range(2))
     assert len(first) == len(second) > 20
     for a, b in zip(first, second, strict=True):
         assert (a.lattice, a.score, a.zero_shift) == (b.lattice, b.score, b.zero_shift)
@@ -184,7 +196,7 @@ def test_volume_and_length_stay_within_the_settings(few_lattices):
     The length is that of 1/a*, which is √3/2 of a hexagonal edge.
     """
     settings = SearchSettings(volume_min=60, volume_max=300, length_max=9)
-    trials = search_cells.search_cells(measured(*MINERALS["zircon"][:2]), settings)
+    trials = found_cells(measured(*MINERALS["zircon"][:2]), settings)
     assert len(trials) > 20
     for trial in trials:
         a, b, c, *_ = cell = crystal.cell_from_metric(trial.metric)
@@ -193,34 +205,112 @@ def test_volume_and_length_stay_within_the_settings(few_lattices):
         assert max(a, b, c) < 9 * 1.05 * (2 / np.sqrt(3) if trial.lattice.family == "hexagonal" else 1)
     assert place_of(MINERALS["zircon"][0], "I", search_cells.distinct_lattices(trials, 20)) == 1
     too_small = SearchSettings(volume_max=100)
-    trials = search_cells.search_cells(measured(*MINERALS["zircon"][:2]), too_small)
+    trials = found_cells(measured(*MINERALS["zircon"][:2]), too_small)
     assert place_of(MINERALS["zircon"][0], "I", search_cells.distinct_lattices(trials, 40)) is None
 
 
-def test_when_the_time_is_up_no_further_lattice_is_begun(monkeypatch):
+def test_when_the_time_is_up_no_further_lattice_is_begun_and_the_rest_is_named(monkeypatch):
     """A clock that goes one second a look: three lattices in three seconds, the simplest first."""
-    seconds = itertools.count()
-    monkeypatch.setattr(search_cells.time, "monotonic", lambda: next(seconds))
-    trials = search_cells.search_cells(measured(*MINERALS["zircon"][:2]), SearchSettings(seconds=3))
-    assert {trial.lattice for trial in trials} == set(LATTICES[:3])
+    monkeypatch.setattr(search_cells, "monotonic", itertools.count().__next__)
+    found = search_cells.search_cells(measured(*MINERALS["zircon"][:2]), SearchSettings(seconds=3))
+    assert {trial.lattice for trial in found.trials} == set(LATTICES[:3])
+    assert found.left_out == LATTICES[3:]
+
+
+def test_without_a_limit_the_clock_is_not_asked(monkeypatch, few_lattices):
+    monkeypatch.setattr(search_cells, "monotonic", itertools.count(0, 1e9).__next__)
+    found = search_cells.search_cells(measured(*MINERALS["zircon"][:2]), SearchSettings())
+    assert {trial.lattice.family for trial in found.trials} >= {"cubic", "hexagonal", "tetragonal"}
+    assert found.left_out == ()
 
 
 def test_the_lattices_that_the_network_holds_likely_are_searched_while_there_is_time(monkeypatch):
     """Zircon, with time for two lattices: found if the network says tetragonal, else the cubic ones are tried."""
     tetragonal = np.array([0.01, 0.01, 0.02, 0.9, 0.02, 0.02, 0.02])
     for probability, families in ((tetragonal, {"tetragonal"}), (None, {"cubic"})):
-        monkeypatch.setattr(search_cells.time, "monotonic", itertools.count().__next__)
+        monkeypatch.setattr(search_cells, "monotonic", itertools.count().__next__)
         peaks, settings = measured(*MINERALS["zircon"][:2]), SearchSettings(seconds=2)
-        trials = search_cells.search_cells(peaks, settings, "cpu", probability)
+        trials = found_cells(peaks, settings, "cpu", probability)
         assert {trial.lattice.family for trial in trials} == families
         place = place_of(MINERALS["zircon"][0], "I", search_cells.distinct_lattices(trials, 20))
         assert (place == 1) == (probability is tetragonal)
 
 
+def searched_families(trials):
+    """Families of lattices that were searched, beside those that doubling a cell may lead to."""
+    return {trial.lattice.family for trial in trials if trial.lattice.free >= 4}
+
+
+def test_the_search_ends_when_a_cell_is_clearly_right():
+    """Forsterite is found among the lattices of high symmetry: no monoclinic lattice is searched for it."""
+    cell, space_group, _ = MINERALS["forsterite"]
+    peaks, settings = measured(cell, space_group), SearchSettings()
+    observed = observed_from_peaks(peaks, 20)
+    levels = search_cells.search_levels(observed, settings)
+    first = next(levels)
+    best = sorted(first.trials, key=lambda trial: -trial.score)
+    assert search_cells.clearly_right(observed, replace(first, trials=best), settings)
+    assert len(found_cells(peaks, settings)) == len(best)
+    assert place_of(cell, "P", search_cells.distinct_lattices(best, 3)) is not None
+
+
+def test_a_cell_that_leaves_more_lines_than_may_be_impurities_ends_no_search():
+    observed = observed_from_peaks(measured(*MINERALS["forsterite"][:2]), 20)
+    metric = crystal.metric_from_cell(MINERALS["forsterite"][0])
+    right = Trial(Lattice("orthorhombic", "P"), metric, 0.05, 60.0, "search")
+    wrong = replace(right, metric=metric * 1.01)
+    unlikely, unsearched = replace(right, score=30.0), replace(right, lattice=Lattice("monoclinic", "P"))
+    for trials in ([right], [unlikely], [wrong], [unsearched], []):
+        found = search_cells.Found(trials, searched=LATTICES[:11])
+        assert search_cells.clearly_right(observed, found, SearchSettings()) == any(trial is right for trial in trials)
+
+
+def test_levels_of_effort_search_less_or_more():
+    """Wollastonite is triclinic: quick leaves such lattices out, and no level asks the others' numbers."""
+    cell, space_group, _ = MINERALS["wollastonite"]
+    peaks = measured(cell, space_group)
+    quick = found_cells(peaks, SearchSettings(effort="quick"))
+    normal = found_cells(peaks, SearchSettings(effort="normal"))
+    assert "triclinic" not in searched_families(quick)
+    assert searched_families(normal) == {"monoclinic", "triclinic"}
+    assert len(quick) < len(normal)
+    with pytest.raises(SettingsError, match="quick, normal or thorough"):
+        SearchSettings(effort="lazy")
+
+
+def test_settings_name_the_levels_that_the_search_has():
+    names = every_setting()["search.effort"].allowed.choices
+    assert tuple(EFFORTS) == names
+    for small, large in itertools.pairwise(EFFORTS[name] for name in names):
+        assert SearchSettings().largest_volume == 3000 <= SearchSettings(effort="thorough").largest_volume
+        for name in ("first_lines", "held", "refined"):
+            small_numbers, large_numbers = dict(getattr(small, name)), dict(getattr(large, name))
+            assert all(small_numbers[free] < large_numbers[free] for free in small_numbers)
+
+
+def test_thorough_takes_larger_cells_unless_the_settings_say_how_large():
+    lattice = Lattice("cubic", "P")
+    assert largest_volume(lattice, SearchSettings()) == 3000
+    assert largest_volume(lattice, SearchSettings(effort="thorough")) == 20000
+    assert largest_volume(lattice, SearchSettings(effort="thorough", volume_max=500.0)) == 500
+    assert largest_volume(Lattice("cubic", "F"), SearchSettings(volume_max=500.0)) == 750
+
+
+def test_one_thread_and_two_give_the_same_cells(few_lattices):
+    peaks = measured(*MINERALS["zircon"][:2])
+    answers = []
+    for number in (1, 2):
+        with threads.limited(number):
+            answers.append(found_cells(peaks, SearchSettings()))
+    for one, two in zip(*answers, strict=True):
+        assert (one.lattice, one.score, one.zero_shift) == (two.lattice, two.score, two.zero_shift)
+        assert (one.metric == two.metric).all()
+
+
 def test_four_lines_are_enough_to_be_asked(few_lattices):
     """LaB6 of which 100 to 200 were measured: the true cell is among the answers."""
     two_theta = crystal.two_theta_from_inv_d2(np.arange(1, 5) / 4.15683**2, COPPER)
-    trials = search_cells.search_cells(peaks_at(two_theta), SearchSettings())
+    trials = found_cells(peaks_at(two_theta), SearchSettings())
     assert place_of((4.15683,) * 3 + (90.0,) * 3, "P", search_cells.distinct_lattices(trials, 40)) is not None
 
 
@@ -306,7 +396,7 @@ def test_low_index_assignments_hold_the_one_that_gives_the_cell_back(lattice):
     lines = np.sort(design @ parameters)[:9]
     few = {1: 3, 2: 5, 3: 6, 4: 6}[lattice.free]
     chosen = np.array(list(itertools.combinations(range(few), lattice.free)))
-    found = np.einsum("tij,sj->sti", lattice.assignments(), lines[chosen]).reshape(-1, lattice.free)
+    found = np.einsum("tij,sj->sti", assignments(lattice), lines[chosen]).reshape(-1, lattice.free)
     volume = np.abs(np.linalg.det(crystal.tensor_from_metric(found @ lattice.metric_map)))
     truth = np.linalg.det(crystal.tensor_from_metric(np.array(parameters) @ lattice.metric_map))
     likely = found[np.isclose(volume, truth, rtol=1e-6)]

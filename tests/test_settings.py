@@ -51,7 +51,7 @@ def test_settings_from_a_file_give_way_to_the_command_line(resolved, tmp_path):
         ("search.volum_max=500", "there is no setting 'search.volum_max'", "did you mean search.volume_max (a number"),
         ("volume_max=500", "there is no setting 'volume_max'", "did you mean search.volume_max"),
         ("nonsense=1", "there is no setting 'nonsense'", "'alphadiffract-plugin settings' lists them all"),
-        ("search.volume_max=-3", "search.volume_max is -3.0", "give a number above 0 Å³ (the default is 3000.0)"),
+        ("search.volume_max=-3", "search.volume_max is -3.0", "above 0 Å³, or none (the default is None)"),
         ("search.volume_max=big", "search.volume_max is 'big'", "give a number above 0 Å³"),
         ("search.lines=20.5", "search.lines is '20.5'", "give a whole number from 5 to 30"),
         ("network.device=gpu", "network.device is 'gpu'", "give auto, cpu or cuda"),

@@ -95,14 +95,16 @@ def gather_evidence(histogram: Histogram, settings: Settings, prediction: Predic
         prediction = prediction or _prediction(histogram, settings, notes)
     with timed(timings, "search_cells"):
         likely = prediction.crystal_system_probability if prediction is not None else None
-        trials = search_cells(lines.peaks, settings.search, _device(settings), likely)
+        found = search_cells(lines.peaks, settings.search, _device(settings), likely)
+        trials = found.trials
         if prediction is not None:
             trials += trials_from_prediction(prediction, lines.peaks, settings)
         trials = distinct_lattices(sorted(trials, key=lambda trial: -trial.score), settings.search.keep)
-    if timings["search_cells"] > settings.search.seconds:
+    if found.left_out:
+        names = ", ".join(f"{lattice.family} {lattice.centring}" for lattice in found.left_out)
         notes.append(
-            f"The search was stopped after {settings.search.seconds:g} s, before all lattices were searched: set "
-            "search.seconds to a larger value, or restrict the volume."
+            f"The search was stopped after {settings.search.seconds:g} s and did not reach these lattices: {names}. "
+            "Set search.seconds to a larger value or to none, or restrict the volume."
         )
     with timed(timings, "fit_pattern"):
         fits = fit_pattern(histogram, lines, trials)

@@ -10,7 +10,7 @@ from importlib.metadata import version
 
 def versions() -> dict[str, str]:
     """Versions of this package and of the libraries that shape its answers."""
-    names = ("alphadiffract-plugin", "numpy", "scipy", "torch", "gemmi", "spglib", "pybaselines")
+    names = ("alphadiffract-plugin", "numpy", "scipy", "numba", "torch", "gemmi", "spglib", "pybaselines")
     return {name: version(name) for name in names}
 
 

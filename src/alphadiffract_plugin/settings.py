@@ -19,6 +19,8 @@ from alphadiffract_plugin.setting_fields import SettingInfo, StepSettings, setti
 
 LISTED = "'alphadiffract-plugin settings' lists them all"
 """Where a user finds every setting."""
+_LARGEST_VOLUMES = {"quick": 3000.0, "normal": 3000.0, "thorough": 20000.0}
+"""Largest volumes in Å³ where none is set: most inorganic cells are smaller than 3000."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,23 +57,34 @@ class SearchSettings(StepSettings, section="search"):
     gives each such line a penalty instead."""
     volume_min: float = setting(20.0, unit="Å³", above=0)
     """Smallest volume of the primitive cell."""
-    volume_max: float = setting(3000.0, unit="Å³", above=0)
+    volume_max: float | None = setting(None, unit="Å³", above=0)
     """Largest volume of the conventional cell, 1.5 times that for centred cells. It must be larger than
-    ``volume_min``. Cells that the network proposes are not bounded by it."""
+    ``volume_min``. If it is none, it is 3000 Å³, or 20000 Å³ where ``effort`` is ``thorough``. Cells that the network
+    proposes are not bounded by it."""
     length_max: float = setting(40.0, unit="Å", above=0)
     """Longest cell edge."""
-    seconds: float = setting(60.0, unit="s", above=0)
-    """After this time no further lattice is begun. The limit is a safeguard, far above what a search takes."""
+    effort: str = setting("normal", choices=("quick", "normal", "thorough"))
+    """How much is searched. ``quick`` takes fewer of the first lines and no triclinic lattice, ``thorough`` takes more
+    of everything and larger cells. The search ends earlier if a cell is clearly right. The answer depends on the
+    work allowed, never on the speed of the machine."""
+    seconds: float | None = setting(None, unit="s", above=0)
+    """After this time no further lattice is begun, and a note names those that were not searched. If it is none, there
+    is no limit; the indexer ``gsasii``, whose search has no other end, then stops after 60 s."""
     keep: int = setting(40, least=1)
     """Number of distinct lattices that go on to the fit of the whole pattern."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.volume_max <= self.volume_min:
+        if self.largest_volume <= self.volume_min:
             raise SettingsError(
-                f"search.volume_max is {self.volume_max:g} and search.volume_min is {self.volume_min:g}",
+                f"search.volume_max is {self.largest_volume:g} and search.volume_min is {self.volume_min:g}",
                 fix="give a volume_max above volume_min, both in Å³",
             )
+
+    @property
+    def largest_volume(self) -> float:
+        """Largest volume of a primitive conventional cell in Å³."""
+        return _LARGEST_VOLUMES[self.effort] if self.volume_max is None else self.volume_max
 
 
 @dataclass(frozen=True, eq=False)

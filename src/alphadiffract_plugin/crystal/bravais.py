@@ -46,6 +46,10 @@ class Lattice:
         """Rows: reciprocal metric of each free parameter, shape (p, 6); metric = parameters @ metric_map."""
         return np.array(_METRIC_OF_PARAMETERS[self.family], float)
 
+    @functools.cached_property
+    def _parameter_map(self) -> Floats:
+        return np.linalg.pinv(self.metric_map).astype(np.float64)
+
     @property
     def free(self) -> int:
         """Number of free cell parameters."""
@@ -69,8 +73,8 @@ class Lattice:
         return quadratic_form(hkl) @ self.metric_map.T
 
     def parameters(self, metric: Floats) -> Floats:
-        """Free parameters, shape (p,), of the metric of this lattice that is nearest to one of shape (6,)."""
-        return metric @ np.linalg.pinv(self.metric_map)
+        """Free parameters, shape (..., p), of the metrics of this lattice nearest to those of shape (..., 6)."""
+        return metric @ self._parameter_map
 
     @functools.cache  # noqa: B019 - the fourteen lattices live as long as the process
     def indices(self, longest: int) -> Ints:
@@ -85,71 +89,6 @@ class Lattice:
         _, first = np.unique(self.design(grid).round(6), axis=0, return_index=True)
         distinct: Ints = grid[np.sort(first)]
         return distinct
-
-    @functools.cache  # noqa: B019
-    def assignments(self) -> np.ndarray:
-        """Inverse designs of low-index assignments, shape (T, p, p): parameters = inverse @ (1/d² of p lines).
-
-        The lines are taken in ascending order of angle; every order of the indices is there once, axes that
-        symmetry lets one rename are not renamed twice.
-        """
-        tuples = self._index_tuples()
-        design = self.design(tuples.reshape(-1, 3)).reshape(*tuples.shape[:2], self.free)
-        regular = np.abs(np.linalg.det(design)) > 0.5
-        inverse = np.linalg.inv(design[regular])
-        keys = np.array([self._canonical(block) for block in inverse.round(6)]) if self.free == 3 else inverse.round(6)
-        _, first = np.unique(keys.reshape(len(keys), -1), axis=0, return_index=True)
-        return inverse[np.sort(first)]
-
-    def _canonical(self, inverse: np.ndarray) -> np.ndarray:
-        rows = [0, 1] if self.centring == "C" else [0, 1, 2]
-        fixed = [i for i in range(3) if i not in rows]
-        order = sorted(rows, key=lambda i: tuple(inverse[i]))
-        return inverse[[*order, *fixed]]
-
-    def _index_tuples(self) -> np.ndarray:
-        if self.family == "monoclinic":
-            return self._monoclinic_tuples()
-        longest = {"cubic": 27, "tetragonal": 13, "hexagonal": 11, "orthorhombic": 6}[self.family]
-        if self.centring != "P" and self.family != "cubic":
-            longest = {"tetragonal": 18, "hexagonal": 19, "orthorhombic": 11 if self.centring != "C" else 9}[
-                self.family
-            ]
-        low = self.indices(longest)
-        return np.array(list(itertools.permutations(low, self.free)))
-
-    def _monoclinic_tuples(self) -> np.ndarray:
-        """Quadruples of low indices in every order, one of those that a change of axes in the h0l plane joins."""
-        grid = np.array(list(itertools.product(range(-3, 4), range(4), range(-2, 3))))
-        h, k, l = grid.T  # noqa: E741
-        size = h * h + l * l + 0.5 * k * k
-        if self.centring == "C":
-            size = 0.6 * h * h + l * l + 0.35 * k * k
-        one_of_pair = (l > 0) | ((l == 0) & (h > 0)) | ((l == 0) & (h == 0) & (k > 0))
-        low = np.flatnonzero(one_of_pair & centred(grid, self.centring))
-        low = low[np.argsort(size[low], kind="stable")][:26]
-        fours = np.array(list(itertools.combinations(low, 4)))
-        fours = fours[np.argsort(size[fours].sum(1), kind="stable")]
-        fours = fours[np.abs(np.linalg.det(self.design(grid[fours].reshape(-1, 3)).reshape(-1, 4, 4))) > 0.5]
-        fours = fours[_first_of_each_plane_basis(grid[fours], 2 if self.centring == "C" else 1)][:2000]
-        return grid[fours][:, list(itertools.permutations(range(4)))].reshape(-1, 4, 3)
-
-
-def _first_of_each_plane_basis(fours: np.ndarray, even: int) -> np.ndarray:
-    """Positions of the quadruples, shape (N, 4, 3), that no basis change (h, l) turns into an earlier one.
-
-    ``even`` is 2 where h must keep its parity, as for C centring.
-    """
-    keys = []
-    for u, v, w, x in itertools.product((-1, 0, 1), (-even, 0, even), (-1, 0, 1), (-1, 0, 1)):
-        if abs(u * x - v * w) != 1:
-            continue
-        h, l = u * fours[..., 0] + v * fours[..., 2], w * fours[..., 0] + x * fours[..., 2]  # noqa: E741
-        flip = np.where((l < 0) | ((l == 0) & (h < 0)), -1, 1)
-        code = np.sort(((h * flip + 50) * 100 + fours[..., 1]) * 100 + l * flip, axis=1)
-        keys.append(code @ np.array([10**18, 10**12, 10**6, 1], dtype=object))
-    _, first = np.unique(np.min(keys, axis=0), return_index=True)
-    return np.sort(first)
 
 
 LATTICES = tuple(

@@ -34,9 +34,13 @@ def direct_metric_from_cell(cell: Cell) -> Floats:
 
 def tensor_from_metric(metric: Floats) -> Floats:
     """Symmetric tensor of the reciprocal lattice in 1/Å², shape (..., 3, 3), of metrics of shape (..., 6)."""
-    a, b, c, d, e, f = np.moveaxis(np.asarray(metric, float), -1, 0)
-    rows = [[a, f / 2, e / 2], [f / 2, b, d / 2], [e / 2, d / 2, c]]
-    return np.stack([np.stack(row, -1) for row in rows], -2)
+    halves = np.asarray(metric, float) * (1, 1, 1, 0.5, 0.5, 0.5)
+    return halves[..., ((0, 5, 4), (5, 1, 3), (4, 3, 2))]
+
+
+def metric_from_tensor(tensor: Floats) -> Floats:
+    """Metrics of shape (..., 6) of tensors of shape (..., 3, 3); the inverse of :func:`tensor_from_metric`."""
+    return tensor[..., (0, 1, 2, 1, 0, 0), (0, 1, 2, 2, 2, 1)] * (1, 1, 1, 2, 2, 2)
 
 
 def cell_from_direct_metric(g: Floats) -> Cell:

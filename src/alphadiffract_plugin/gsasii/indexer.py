@@ -53,6 +53,9 @@ TOLERANCE = 0.03
 MOST_ZERO = 0.3
 """Largest zero shift in degrees that is accepted."""
 
+SECONDS = 60.0
+"""Seconds that the search may take where the settings set no limit: GSAS-II's search has no other end."""
+
 LEAST_SECONDS = 0.2
 """No lattice is begun with less time left than this."""
 
@@ -86,7 +89,7 @@ def index(histogram: Histogram, settings: Settings) -> IndexingResult:
         rows, left_out = _search(used, settings, found)
         if left_out:
             notes.append(
-                f"GSAS-II stalled, or its {settings.search.seconds:g} s were over, before it had searched "
+                f"GSAS-II stalled, or its {limit(settings):g} s were over, before it had searched "
                 f"{', '.join(left_out)}."
             )
     return IndexingResult(
@@ -100,6 +103,12 @@ def index(histogram: Histogram, settings: Settings) -> IndexingResult:
         versions={"GSAS-II": found.version, "numpy": np.__version__},
         timings={"find_peaks": picked - start, "search_cells": time.perf_counter() - picked},
     )
+
+
+def limit(settings: Settings) -> float:
+    """Seconds that the search may take."""
+    return SECONDS if settings.search.seconds is None else settings.search.seconds
+
 
 
 def _clear_lines(peaks: Peaks, most: int) -> Peaks:
@@ -117,7 +126,7 @@ def _search(peaks: Peaks, settings: Settings, found: installation.Installation) 
         "wavelength": peaks.wavelength,
         "seed": settings.random_seed,
     }
-    names, rows, left_out, seconds = list(LATTICES), [], [], settings.search.seconds
+    names, rows, left_out, seconds = list(LATTICES), [], [], limit(settings)
     while names and seconds > LEAST_SECONDS:
         answers = _ask(task | {"seconds": seconds, "lattices": names}, found)
         rows += [row for _, cells in answers for row in cells or ()]

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import numpy as np
 
+from alphadiffract_plugin.arrays import Bools, Floats
 from alphadiffract_plugin.crystal.bravais import Lattice
-from alphadiffract_plugin.peaks.observed import Observed, line_likelihood_ratio
+from alphadiffract_plugin.peaks.observed import Observed
 
 _ZERO_PRIOR = 0.05
 """Standard deviation in degrees of zero shifts and displacements of measured patterns."""
 _NATS_PER_PARAMETER = 6.0
 """Price of a free cell parameter in units of log-likelihood."""
+_MOST_ZERO = 0.2
+"""Cells with a larger zero shift, in degrees, are dropped."""
+_CYCLES = ((10, 0.12), (15, 0.09), (99, 0.06), (99, 0.04), (99, 0.03), (99, 0.03))
+"""Least squares on so many of the first lines, within so many degrees."""
+_BEGUN, _FINISHED = 3, 160
+"""After so many cycles so many cells go on, the best ones that differ."""
+_DISTINCT = 40
+"""So many refined cells of one lattice are handed on at most, each different."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +31,7 @@ class Trial:
 
     lattice: Lattice
     """Its Bravais lattice."""
-    metric: np.ndarray
+    metric: Floats
     """Reciprocal metric in 1/Å², shape (6,)."""
     zero_shift: float
     """Zero shift in degrees."""
@@ -31,112 +41,52 @@ class Trial:
     """``search`` or ``network``."""
 
 
-def pull_onto_lines(observed: Observed, lattice: Lattice, start: np.ndarray, origin: str) -> list[Trial]:
+def pull_onto_lines(
+    observed: Observed, lattice: Lattice, start: Floats, origin: str, index_range: float = 1.0
+) -> list[Trial]:
     """Refine cells on the lines that they explain, growing from the lowest lines to all, and score them.
 
     Parameters
     ----------
     start : free parameters in 1/Å² and zero shift in degrees, shape (K, p + 1).
+    index_range : factor of the largest h² + k² + l² that lines may have.
     """
     if len(start) == 0:
         return []
-    hkl = lattice.indices(80 if lattice.free < 3 else 50 if lattice.free == 3 else 36)
-    design = lattice.design(hkl)
-    parameters, zero = start[:, :-1].copy(), start[:, -1].copy()
+    from alphadiffract_plugin.indexing.distinct_kernels import distinct_metrics
+    from alphadiffract_plugin.indexing.pull_kernels import pull
+
+    cells = np.array(start, float, order="C")
     count = len(observed.two_theta)
-    slope = observed.inv_d2_slope()
-    for lines, reach in (
-        (min(10, count), 0.12),
-        (min(15, count), 0.09),
-        (count, 0.06),
-        (count, 0.04),
-        (count, 0.03),
-        (count, 0.03),
-    ):
-        parameters, zero = _least_squares(observed, design, slope, parameters, zero, lines, reach)
-    good = np.isfinite(parameters).all(1) & np.isfinite(zero) & (np.abs(zero) < 0.2)
-    metric = parameters[good] @ lattice.metric_map
-    zero = zero[good]
-    real = _is_real(metric)
-    metric, zero = metric[real], zero[real]
-    score = score_metrics(observed, lattice, design, metric, zero)
-    order = np.argsort(-score)
-    taken, trials = [], []
-    for i in order:
-        if np.any(np.all(np.abs(metric[taken] - metric[i]) < 2e-3 * np.abs(metric[i]) + 1e-9, axis=1)):
-            continue
-        taken.append(i)
-        trials.append(Trial(lattice, metric[i], float(zero[i]), float(score[i]), origin))
-        if len(trials) == 40:
-            break
-    return trials
+    cycles = np.array([(min(lines, count), reach) for lines, reach in _CYCLES])
+    for some, most in ((cycles[:_BEGUN], _FINISHED), (cycles[_BEGUN:], _DISTINCT)):
+        metrics, scores = np.empty((len(cells), 6)), np.empty(len(cells))
+        terms = (_line_terms(observed, lattice), _design(lattice, index_range), lattice.metric_map, some)
+        pull(cells, *terms, _ZERO_PRIOR, _NATS_PER_PARAMETER, _MOST_ZERO, metrics, scores)
+        order = np.argsort(-scores, kind="stable")
+        chosen = distinct_metrics(metrics, order[np.isfinite(scores[order])], most)
+        cells, metrics, scores = cells[chosen], metrics[chosen], scores[chosen]
+    found = zip(metrics, cells[:, -1].tolist(), scores.tolist(), strict=True)
+    return [Trial(lattice, metric, zero, score, origin) for metric, zero, score in found]
 
 
-def _is_real(metric: np.ndarray) -> np.ndarray:
-    a, b, c, d, e, f = metric.T
-    determinant = a * b * c + (d * e * f - a * d * d - b * e * e - c * f * f) / 4
-    planes = (a > 0) & (b > 0) & (c > 0) & (4 * a * b > f * f) & (4 * b * c > d * d) & (4 * a * c > e * e)
-    return planes & (determinant > 1e-12)
+@functools.cache
+def _design(lattice: Lattice, index_range: float) -> Floats:
+    """1/d² = parameters @ design of the indices that lines may have, shape (p, H)."""
+    longest = 80 if lattice.free < 3 else 50 if lattice.free == 3 else 36
+    return np.ascontiguousarray(lattice.design(lattice.indices(int(longest * index_range))).T)
 
 
-def _residuals(
-    observed: Observed, design: np.ndarray, parameters: np.ndarray, zero: np.ndarray, slope: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """two_theta(observed) − two_theta(nearest calculated) in degrees, shape (K, n), and the index of the nearest."""
-    import torch
-
-    target = observed.inv_d2()[None] - zero[:, None] * slope[None]
-    calculated = torch.from_numpy(parameters @ design.T)
-    inv_d2, order = calculated.float().sort(dim=1)
-    goal = torch.from_numpy(target).float()
-    right = torch.searchsorted(inv_d2, goal).clamp(1, inv_d2.shape[1] - 1)
-    below, above = goal - inv_d2.gather(1, right - 1), inv_d2.gather(1, right) - goal
-    nearest = right - (below < above).long()
-    index = order.gather(1, nearest)
-    return (target - calculated.gather(1, index).numpy()) / slope[None], index.numpy()
-
-
-def _least_squares(
-    observed: Observed,
-    design: np.ndarray,
-    slope: np.ndarray,
-    parameters: np.ndarray,
-    zero: np.ndarray,
-    lines: int,
-    reach: float,
-) -> tuple[np.ndarray, np.ndarray]:
-    """One cycle of weighted least squares on the lines within ``reach`` degrees, the zero shift held by its prior."""
-    off, nearest = _residuals(observed, design, parameters, zero, slope)
-    weight = 1 / (observed.sigma**2 + (0.1 * reach) ** 2) / (1 + (off / (0.4 * reach)) ** 4)
-    weight[:, lines:] = 0
-    weight[np.abs(off) > reach] = 0
-    free = parameters.shape[1]
-    rows = np.concatenate([design[nearest] / slope[None, :, None], np.ones((*nearest.shape, 1))], -1)
-    gram = np.einsum("kni,kn,knj->kij", rows, weight, rows)
-    gram[:, free, free] += 1 / _ZERO_PRIOR**2
-    right = np.einsum("kni,kn->ki", rows, weight * off)
-    right[:, free] -= zero / _ZERO_PRIOR**2
-    scale = np.sqrt(np.maximum(np.einsum("kii->ki", gram), 1e-30))
-    gram = gram / scale[:, :, None] / scale[:, None, :] + 1e-9 * np.eye(free + 1)
-    shift = np.linalg.solve(gram, (right / scale)[..., None])[..., 0] / scale
-    limit = 0.05 * np.abs(parameters).max(1, keepdims=True)
-    return parameters + np.clip(shift[:, :free], -limit, limit), zero + shift[:, free]
-
-
-def score_metrics(
-    observed: Observed, lattice: Lattice, design: np.ndarray, metric: np.ndarray, zero: np.ndarray
-) -> np.ndarray:
-    """Log-likelihood ratio of refined cells, less the price of their free parameters, shape (K,)."""
-    slope = observed.inv_d2_slope()
-    parameters = lattice.parameters(metric)
-    off, _ = _residuals(observed, design, parameters, zero, slope)
-    a, b, c, d, e, f = metric.T
-    volume = (a * b * c + (d * e * f - a * d * d - b * e * e - c * f * f) / 4) ** -0.5
-    inv_d2 = observed.inv_d2()
+def _line_terms(observed: Observed, lattice: Lattice) -> Floats:
+    """1/d², its slope, uncertainty, spurious probability and lines per degree and Å³, of each line, shape (5, n)."""
+    inv_d2, slope = observed.inv_d2(), observed.inv_d2_slope()
     density = 2 * np.pi * np.sqrt(inv_d2) * slope / (lattice.points * lattice.multiplicity)
-    density = np.maximum(volume[:, None] * density[None], 0.02)
-    return (
-        line_likelihood_ratio(observed, off, density).sum(-1)
-        - _NATS_PER_PARAMETER * lattice.free
-        - 0.5 * (zero / _ZERO_PRIOR) ** 2
-    )
+    return np.stack([inv_d2, slope, observed.sigma, observed.spurious, density])
+
+
+def unexplained(observed: Observed, trial: Trial) -> Bools:
+    """Which lines are four uncertainties or more from every line of the cell, shape (n,)."""
+    inv_d2, slope = observed.inv_d2() - trial.zero_shift * observed.inv_d2_slope(), observed.inv_d2_slope()
+    calculated = trial.lattice.parameters(trial.metric) @ _design(trial.lattice, 1.0)
+    off: Floats = np.abs(inv_d2[:, None] - calculated).min(1) / slope
+    return np.asarray(off >= 4 * observed.sigma)

@@ -1,20 +1,26 @@
-"""Screen millions of cells of one Bravais lattice by table look-up; the same torch code on the CPU and the GPU.
+"""Screen millions of cells of one Bravais lattice by table look-up.
 
 Low indices are assigned to as many of the first lines as there are free parameters, which gives a cell each by one
 small matrix product; triclinic cells are put together from zones (:mod:`zones`). Which lines a cell explains is then
-read, as bits, from a table over 1/d².
+read, as bits, from a table over 1/d². Compiled code does it on the CPU (:mod:`screen_kernels`, where the equations
+are), torch does the same on a GPU.
 """
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from alphadiffract_plugin.arrays import Floats, Ints, Singles, Words
 from alphadiffract_plugin.crystal.bravais import Lattice
-from alphadiffract_plugin.indexing.zones import triclinic_parameters
+from alphadiffract_plugin.indexing.assignments import assignments
+from alphadiffract_plugin.indexing.effort import Effort
+from alphadiffract_plugin.indexing.zones import cells_of_zones, zones_of_lines
 from alphadiffract_plugin.peaks.observed import Observed
 from alphadiffract_plugin.settings import SearchSettings
 
@@ -24,50 +30,151 @@ if TYPE_CHECKING:
 _WINDOW = 0.045
 """Half-width in degrees within which the screening counts a line as explained."""
 _CHUNK = 1 << 16
+"""Cells that torch screens at a time."""
+_ROUNDING = 1e-4
+"""Added to what each line is worth where it serves as a bound."""
+_SKEW = 1.05
+"""A monoclinic cross term is at most so many times the smaller square beside it: 1 for a reduced cell."""
+
+
+@dataclass(frozen=True)
+class Sieve:
+    """What the cells of one lattice are held against, as small arrays of single precision."""
+
+    limits: Singles
+    """Least and largest value of each parameter (1/Å²), in the last column of the determinant (1/Å⁶), (2, p + 1)."""
+    skew: Singles
+    """Factor of the limit of a monoclinic cross term, and of its first parameter beside it, shape (2,)."""
+    design: Singles
+    """Low indices: 1/d² = parameters @ design, shape (p, H)."""
+    table: Words
+    """For each interval of 1/d² the lines within reach, as bits, int32."""
+    scale: float
+    """Intervals per 1/Å²."""
+    chance: Singles
+    """For each line the number of calculated lines in its window per Å³, ln(1 - s) and ln s, shape (3, n); s is the
+    probability that it is spurious."""
+
+    def worth(self) -> tuple[Singles, int]:
+        """Bounds of what each line adds to the score, and the number of the first interval; see :mod:`screen_kernels`.
+
+        A line that is explained adds the more the larger the determinant is.
+        """
+        from alphadiffract_plugin.indexing.screen_kernels import INTERVAL_BITS
+
+        first, last = (int(end) >> INTERVAL_BITS for end in self.limits[:, -1].view(np.int32))
+        ends = (np.arange(first + 1, last + 2, dtype=np.int32) << INTERVAL_BITS).view(np.float32).astype(float)
+        expected, hit, miss = self.chance.astype(float)
+        explained = hit - miss - np.log(-np.expm1(-expected / np.sqrt(ends)[:, None])) + _ROUNDING
+        none = np.full(len(ends), miss.sum())
+        padding = np.zeros((len(ends), -len(miss) % 4))
+        return np.column_stack([explained, padding, none]).astype(np.float32), first
 
 
 def screen_cells(
-    observed: Observed, lattice: Lattice, zero: float, settings: SearchSettings, device: str
-) -> np.ndarray:
-    """Free parameters of the cells that explain most lines around one zero shift, shape (K, p)."""
+    observed: Observed, lattice: Lattice, zero: float, settings: SearchSettings, effort: Effort, device: str = "cpu"
+) -> Floats:
+    """Free parameters of the cells that explain most lines around one zero shift, best first, shape (K, p)."""
+    inv_d2 = observed.inv_d2(zero)
+    sieve = _sieve(observed, inv_d2, lattice, settings, effort)
+    most, distinct = dict(effort.held)[lattice.free], dict(effort.refined)[lattice.free]
+    screen = _screen_by_kernel if device == "cpu" else _screen_by_torch
+    parameters, score = screen(observed, inv_d2, lattice, sieve, most, effort, device)
+    parameters = np.ascontiguousarray(parameters[np.lexsort((*parameters.T, -score))])
+    from alphadiffract_plugin.indexing.distinct_kernels import first_of_each_cell
+
+    return parameters[first_of_each_cell(parameters, distinct)].astype(float)
+
+
+def _screen_by_kernel(
+    observed: Observed, inv_d2: Floats, lattice: Lattice, sieve: Sieve, most: int, effort: Effort, _: str
+) -> tuple[Singles, Singles]:
+    """The best cells, shape (≤ most, p), and their scores, in compiled code."""
+    from alphadiffract_plugin.indexing.screen_kernels import screen_assignments, screen_zones
+
+    held = (sieve.design, sieve.table, sieve.scale, sieve.chance, *sieve.worth(), most)
+    if lattice.family == "triclinic":
+        zones = zones_of_lines(observed, inv_d2, _window(observed, inv_d2), effort.axes, effort.zones)
+        squares, cross = zones.squares.astype(np.float32), zones.cross.astype(np.float32)
+        kept, score, count = screen_zones(squares, cross, zones.count, sieve.limits, *held)
+    else:
+        chosen = _chosen_lines(observed, lattice, effort)
+        lines = inv_d2[chosen].astype(np.float32).reshape(-1, lattice.free)
+        metric_map = lattice.metric_map.astype(np.float32)
+        inverse = _inverse_in_blocks(lattice, effort.index_range, effort.quadruples)
+        kept, score, count = screen_assignments(inverse, lines, metric_map, sieve.limits, sieve.skew, *held)
+    return kept[:count], score[:count]
+
+
+def _screen_by_torch(
+    observed: Observed, inv_d2: Floats, lattice: Lattice, sieve: Sieve, most: int, effort: Effort, device: str
+) -> tuple[Singles, Singles]:
+    """The same by torch on a device."""
     import torch
 
-    inv_d2 = observed.inv_d2(zero)
-    table, scale = _line_table(observed, inv_d2, device)
-    design = torch.tensor(lattice.design(_screening_indices(lattice)), dtype=torch.float32, device=device).T
-    chance = _chance(observed, inv_d2, lattice, device)
-    kept_score, kept = [], []
-    for parameters in _proposals(observed, inv_d2, lattice, device):
-        parameters, volume = _plausible(parameters, lattice, settings)
+    table, design, chance = (torch.tensor(a, device=device) for a in (sieve.table, sieve.design, sieve.chance))
+    best_score, best = torch.zeros(0, device=device), torch.zeros((0, lattice.free), device=device)
+    for proposed in _proposals(observed, inv_d2, lattice, effort, device):
+        parameters, volume = _plausible(proposed, lattice, sieve)
         if len(parameters) == 0:
             continue
-        score = _screening_score(parameters @ design, volume, table, scale, chance)
-        best = torch.topk(score, min(300, len(score)))
-        kept_score.append(best.values)
-        kept.append(parameters[best.indices])
-    if not kept:
-        return np.zeros((0, lattice.free))
-    score, kept = torch.cat(kept_score), torch.cat(kept)
-    order = torch.argsort(score, descending=True)[:4000]
-    parameters = kept[order].double().cpu().numpy()
-    _, first = np.unique((np.log(np.abs(parameters) + 1e-6) / 0.004).round(), axis=0, return_index=True)
-    return parameters[np.sort(first)[:800]]
+        score = torch.cat([best_score, _screening_score(parameters @ design, volume, table, sieve.scale, chance)])
+        best_score, order = torch.topk(score, min(most, len(score)))
+        best = torch.cat([best, parameters])[order]
+    return best.cpu().numpy(), best_score.cpu().numpy()
 
 
-def _screening_indices(lattice: Lattice) -> np.ndarray:
+def largest_volume(lattice: Lattice, settings: SearchSettings) -> float:
+    """Largest volume of a conventional cell in Å³; half as much again for centred ones."""
+    return settings.largest_volume * (1 if lattice.points == 1 else 1.5)
+
+
+def _sieve(observed: Observed, inv_d2: Floats, lattice: Lattice, settings: SearchSettings, effort: Effort) -> Sieve:
+    """What the cells of a lattice are held against around one zero shift."""
+    limits = np.tile([[1 / settings.length_max**2], [np.inf]], lattice.free + 1)
+    if lattice.free <= 3:
+        limits[1] = 0.25 * lattice.points
+    limits[:, -1] = (
+        max(1e-12, largest_volume(lattice, settings) ** -2),
+        (settings.volume_min * lattice.points) ** -2.0,
+    )
+    table, scale = _line_table(observed, inv_d2)
+    return Sieve(
+        limits=np.ascontiguousarray(limits, np.float32),
+        skew=np.array([_SKEW, 2 if lattice.centring == "C" else 1], np.float32),
+        design=np.ascontiguousarray(lattice.design(_screening_indices(lattice, effort.index_range)).T, np.float32),
+        table=table,
+        scale=scale,
+        chance=_chance(observed, inv_d2, lattice),
+    )
+
+
+@functools.cache
+def _inverse_in_blocks(lattice: Lattice, index_range: float, quadruples: tuple[int, int]) -> Singles:
+    """The lattice's inverse assignments as :func:`screen_kernels.screen_assignments` takes them."""
+    from alphadiffract_plugin.indexing.screen_kernels import BLOCK
+
+    inverse = assignments(lattice, index_range, quadruples).reshape(-1, lattice.free**2).astype(np.float32)
+    blocks = np.zeros((-(-len(inverse) // BLOCK), BLOCK, lattice.free**2), np.float32)
+    blocks.reshape(-1, lattice.free**2)[: len(inverse)] = inverse
+    return np.ascontiguousarray(blocks.transpose(0, 2, 1)).reshape(len(blocks), -1)
+
+
+@functools.cache
+def _screening_indices(lattice: Lattice, index_range: float) -> Ints:
+    """The low indices whose lines a screened cell may explain, shape (H, 3)."""
     longest = {"cubic": 60, "tetragonal": 40, "hexagonal": 40, "orthorhombic": 25, "monoclinic": 18, "triclinic": 12}
-    return lattice.indices(longest[lattice.family])
+    return lattice.indices(int(longest[lattice.family] * index_range))
 
 
-def _window(observed: Observed, inv_d2: np.ndarray) -> np.ndarray:
+def _window(observed: Observed, inv_d2: Floats) -> Floats:
     """Half-width in 1/Å² within which each line counts as explained, shape (n,)."""
-    return (_WINDOW + observed.sigma) * observed.inv_d2_slope() + 0.0012 * inv_d2
+    reach: Floats = (_WINDOW + observed.sigma) * observed.inv_d2_slope() + 0.0012 * inv_d2
+    return reach
 
 
-def _line_table(observed: Observed, inv_d2: np.ndarray, device: str) -> tuple[torch.Tensor, float]:
+def _line_table(observed: Observed, inv_d2: Floats) -> tuple[Words, float]:
     """For each narrow bin of 1/d² the set of observed lines within reach, as bits; and bins per 1/Å²."""
-    import torch
-
     window = _window(observed, inv_d2)
     bins = 1 << 14
     scale = bins / (inv_d2.max() + 3 * window.max())
@@ -75,32 +182,37 @@ def _line_table(observed: Observed, inv_d2: np.ndarray, device: str) -> tuple[to
     for i, (low, high) in enumerate(zip((inv_d2 - window) * scale, (inv_d2 + window) * scale, strict=True)):
         table[max(0, int(low)) : int(high) + 1] |= np.int32(1 << i)
     table[-1] = 0
-    return torch.tensor(table, device=device), scale
+    return table, scale
 
 
-def _chance(observed: Observed, inv_d2: np.ndarray, lattice: Lattice, device: str) -> torch.Tensor:
+def _chance(observed: Observed, inv_d2: Floats, lattice: Lattice) -> Singles:
     """Expected number of calculated lines in each window per Å³ of conventional cell, and the priors; shape (3, n)."""
-    import torch
-
     window = _window(observed, inv_d2)
     density = 2 * np.pi * np.sqrt(inv_d2) / (lattice.points * lattice.multiplicity)
     hit, miss = np.log(1 - observed.spurious), np.log(observed.spurious)
-    return torch.tensor(np.stack([2 * window * density, hit, miss]), dtype=torch.float32, device=device)
+    return np.stack([2 * window * density, hit, miss]).astype(np.float32)
 
 
-def _proposals(observed: Observed, inv_d2: np.ndarray, lattice: Lattice, device: str) -> Iterator[torch.Tensor]:
+def _chosen_lines(observed: Observed, lattice: Lattice, effort: Effort) -> Ints:
+    """Every choice of as many of the first trusted lines as the lattice has free parameters, shape (C, p)."""
+    trusted = np.flatnonzero(observed.spurious < 0.5)[: dict(effort.first_lines)[lattice.free]]
+    return np.array(list(itertools.combinations(trusted, lattice.free)), int).reshape(-1, lattice.free)
+
+
+def _proposals(
+    observed: Observed, inv_d2: Floats, lattice: Lattice, effort: Effort, device: str
+) -> Iterator[torch.Tensor]:
     """Free parameters of every low-index assignment, in chunks of shape (≤ 65536, p)."""
     import torch
 
     if lattice.family == "triclinic":
-        yield from triclinic_parameters(observed, inv_d2, _window(observed, inv_d2), _CHUNK, device)
+        zones = zones_of_lines(observed, inv_d2, _window(observed, inv_d2), effort.axes, effort.zones)
+        yield from cells_of_zones(zones, _CHUNK, device)
         return
-    inverse = torch.tensor(lattice.assignments(), dtype=torch.float32, device=device)
-    trusted = np.flatnonzero(observed.spurious < 0.5)
-    first = {1: 10, 2: 12, 3: 11, 4: 9}[lattice.free]
-    chosen = np.array(list(itertools.combinations(trusted[:first], lattice.free)))
-    if len(chosen) == 0:
-        return
+    inverse = torch.tensor(
+        assignments(lattice, effort.index_range, effort.quadruples), dtype=torch.float32, device=device
+    )
+    chosen = _chosen_lines(observed, lattice, effort)
     q = torch.tensor(inv_d2, dtype=torch.float32, device=device)
     step = max(1, _CHUNK // len(inverse))
     for begin in range(0, len(chosen), step):
@@ -108,32 +220,23 @@ def _proposals(observed: Observed, inv_d2: np.ndarray, lattice: Lattice, device:
         yield torch.einsum("tij,cj->cti", inverse, lines).reshape(-1, lattice.free)
 
 
-def _plausible(
-    parameters: torch.Tensor, lattice: Lattice, settings: SearchSettings
-) -> tuple[torch.Tensor, torch.Tensor]:
+def _plausible(parameters: torch.Tensor, lattice: Lattice, sieve: Sieve) -> tuple[torch.Tensor, torch.Tensor]:
     """Those cells that are real, reduced enough and of allowed volume and length, with their volumes in Å³."""
     import torch
 
-    shortest = 1 / settings.length_max**2
-    if lattice.free <= 3:
-        good = (parameters > shortest).all(1) & (parameters < 0.25 * lattice.points).all(1)
-    elif lattice.free == 4:
-        a, b, c, e = parameters.unbind(1)
-        reduced = torch.minimum(2 * a if lattice.centring == "C" else a, c)
-        good = (torch.stack([a, b, c]) > shortest).all(0) & (e.abs() <= 1.05 * reduced)
-    else:
-        good = (parameters[:, :3] > shortest).all(1)
+    least, largest = torch.tensor(sieve.limits, device=parameters.device)
+    squares = parameters[:, :3]
+    good = (squares > least[:-1][:3]).all(1) & (squares < largest[:-1][:3]).all(1)
+    if lattice.free == 4:
+        a, _, c, e = parameters.unbind(1)
+        factor, fold = sieve.skew.tolist()
+        good &= e.abs() <= factor * torch.minimum(fold * a, c)
     parameters = parameters[good]
     metric = parameters @ torch.tensor(lattice.metric_map, dtype=torch.float32, device=parameters.device)
     a, b, c, d, e, f = metric.unbind(1)
     determinant = a * b * c + (d * e * f - a * d * d - b * e * e - c * f * f) / 4
-    volume = determinant.clamp_min(1e-12).rsqrt()
-    good = (
-        (determinant > 1e-12)
-        & (volume < settings.volume_max * (1 if lattice.points == 1 else 1.5))
-        & (volume > settings.volume_min * lattice.points)
-    )
-    return parameters[good], volume[good]
+    good = (determinant > least[-1]) & (determinant < largest[-1])
+    return parameters[good], determinant[good].rsqrt()
 
 
 def _screening_score(

@@ -10,84 +10,80 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from alphadiffract_plugin.arrays import Floats, Ints
 from alphadiffract_plugin.peaks.observed import Observed
 
 if TYPE_CHECKING:
     import torch
 
-_BASIS = 12
-"""Three of so many lowest trusted lines are taken as (100), (010) and (001)."""
-_ZONES = 12
-"""Zones kept of each pair of lines."""
-_TELLING = np.array([(1, 1), (1, 2), (2, 1), (1, 3), (3, 1)])
+_TELLING = np.array([(1, 1), (1, 2), (2, 1), (1, 3), (3, 1)], float)
 """Indices in a zone of the line that tells its angle, but for the sign of the second."""
 _SKEW = 3.1
 """The cross term of a zone is at most so many times the smaller of its two squares."""
 _MOST_SKEW = 1.98
 """And so many times their geometric mean, which for 2 makes the axes parallel."""
-_INDICES = np.array([(h, k) for h in range(5) for k in range(-4, 5) if h > 0 or k > 0])
+_INDICES = np.array([(h, k) for h in range(5) for k in range(-4, 5) if h > 0 or k > 0], float)
 """Indices in a zone by which the zone is scored."""
 _SAME = 0.3
 """Cross terms nearer than this fraction of the mean window are one zone."""
 
 
-def triclinic_parameters(
-    observed: Observed, inv_d2: np.ndarray, window: np.ndarray, chunk: int, device: str
-) -> Iterator[torch.Tensor]:
-    """Reciprocal metrics in 1/Å² of all cells that three lines with three zones give, in chunks of shape (≤ chunk, 6).
+@dataclass(frozen=True)
+class Zones:
+    """The zones that pairs of the lowest lines may span."""
+
+    squares: Floats
+    """1/d² of the lines taken for axes in 1/Å², shape (m,)."""
+    cross: Floats
+    """Cross terms of the zones of each pair, not negative, best first, in 1/Å², shape (m (m - 1) / 2, Z)."""
+    count: Ints
+    """How many zones each pair has, at most Z; pairs in the order of ``itertools.combinations``."""
+
+
+def zones_of_lines(observed: Observed, inv_d2: Floats, window: Floats, lines: int, keep: int) -> Zones:
+    """The best zones of each pair of the ``lines`` lowest trusted lines, at most ``keep`` a pair.
+
+    A zone is worth the lines that it explains beyond those that one of its density explains by chance.
 
     Parameters
     ----------
     inv_d2 : 1/d² of the lines in 1/Å², shape (n,).
     window : half-width within which a line is explained, 1/Å², shape (n,).
     """
+    from alphadiffract_plugin.indexing.zone_kernels import zones_of_pairs
+
+    squares = inv_d2[np.flatnonzero(observed.spurious < 0.5)[:lines]]
+    pairs = np.array(list(itertools.combinations(range(len(squares)), 2)), int).reshape(-1, 2)
+    limits = (_SKEW, _MOST_SKEW, _SAME * window.mean())
+    trust = 1 - observed.spurious
+    return Zones(squares, *zones_of_pairs(squares[pairs], inv_d2, window, trust, _TELLING, _INDICES, *limits, keep))
+
+
+def cells_of_zones(zones: Zones, chunk: int, device: str) -> Iterator[torch.Tensor]:
+    """Reciprocal metrics in 1/Å² of all cells of three lines with three zones, in chunks of shape (≤ chunk, 6)."""
     import torch
 
-    basis = np.flatnonzero(observed.spurious < 0.5)[:_BASIS]
-    if len(basis) < 3:
+    lines = len(zones.squares)
+    if lines < 3:
         return
-    pairs = np.array(list(itertools.combinations(range(len(basis)), 2)))
-    cross, count = _zones(inv_d2[basis[pairs]], inv_d2, window, 1 - observed.spurious)
-    number = np.zeros((len(basis), len(basis)), int)
+    pairs = np.array(list(itertools.combinations(range(lines), 2)))
+    number = np.zeros((lines, lines), int)
     number[pairs[:, 0], pairs[:, 1]] = np.arange(len(pairs))
-    i, j, k = np.array(list(itertools.combinations(range(len(basis)), 3))).T
-    zones = np.stack([number[j, k], number[i, k], number[i, j]], 1)
-    counts = count[zones] * (1, 1, 2)  # of the three signs, axes that turn round take two
+    i, j, k = np.array(list(itertools.combinations(range(lines), 3))).T
+    three_zones = np.stack([number[j, k], number[i, k], number[i, j]], 1)
+    counts = zones.count[three_zones] * (1, 1, 2)  # of the three signs, axes that turn round take two
     ends = counts.prod(1).cumsum()
-    cross, squares = (torch.tensor(a, dtype=torch.float32, device=device) for a in (cross, inv_d2[basis]))
+    cross, squares = (torch.tensor(a, dtype=torch.float32, device=device) for a in (zones.cross, zones.squares))
     for begin in range(0, int(ends[-1]), chunk):
         place = np.arange(begin, min(begin + chunk, ends[-1]))
         three = np.searchsorted(ends, place, side="right")
         place, third = np.divmod(place - (ends - counts.prod(1))[three], counts[three, 2])
         first, second = np.divmod(place, counts[three, 1])
-        d, e, f = (cross[zones[three, n], at] for n, at in enumerate((first, second, third // 2)))
+        d, e, f = (cross[three_zones[three, n], at] for n, at in enumerate((first, second, third // 2)))
         sign = torch.tensor(1.0 - 2.0 * (third % 2), dtype=torch.float32, device=device)
         yield torch.stack([squares[i[three]], squares[j[three]], squares[k[three]], d, e, f * sign], 1)
-
-
-def _zones(squares: np.ndarray, inv_d2: np.ndarray, window: np.ndarray, trust: np.ndarray) -> tuple[np.ndarray, ...]:
-    """The best cross terms of each pair of lines, not negative, best first, shape (P, 12), and how many there are.
-
-    A zone is worth the lines that it explains beyond those that one of its density explains by chance.
-    """
-    a, b = squares.T[:, :, None]
-    u, v = _TELLING.T[:, None, :, None]
-    cross = np.abs((inv_d2 - u**2 * a[..., None] - v**2 * b[..., None]) / (u * v)).reshape(len(squares), -1)
-    allowed = cross <= np.minimum(_SKEW * np.minimum(a, b), _MOST_SKEW * np.sqrt(a * b))
-    h, k = _INDICES.T
-    calculated = h**2 * a[..., None] + k**2 * b[..., None] + h * k * cross[..., None]
-    area = np.sqrt(np.maximum(4 * a * b - cross**2, 1e-12)) / 2
-    worth = np.zeros(cross.shape)
-    for line, reach, part in zip(inv_d2, window, trust, strict=True):
-        explained = (np.abs(calculated - line) < reach).any(-1)
-        worth += part * (explained - 1 + np.exp(-np.pi * reach / area))
-    order = np.argsort(-np.where(allowed, worth, -np.inf), axis=1, kind="stable")
-    cross, allowed = (np.take_along_axis(array, order, 1) for array in (cross, allowed))
-    near = np.abs(cross[:, :, None] - cross[:, None, :]) < _SAME * window.mean()
-    fresh = allowed & ~np.tril(near, -1).any(2)
-    first = np.argsort(~fresh, axis=1, kind="stable")[:, :_ZONES]
-    return np.take_along_axis(cross, first, 1), np.minimum(fresh.sum(1), _ZONES)
