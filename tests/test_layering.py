@@ -16,7 +16,7 @@ SOURCE = ROOT / "src" / "alphadiffract_plugin"
 PACKAGE = "alphadiffract_plugin"
 IMPORTER = "hooks.gsasii.G2phase_alphadiffract"
 TREES = {"hooks": ROOT / "hooks", "models": ROOT / "models", "": SOURCE}
-GROUND = {"", "arrays", "errors", "uncertainty"}
+GROUND = {"compiled", "", "arrays", "errors", "uncertainty"}
 VOCABULARY = {"output", "progress", "provenance", "radiation", "json_record", "records", "setting_fields", "settings"}
 VOCABULARY |= {"settings_file", "threads", "toml_file"}
 """The modules of the top level that everything but the crystallography may use."""

@@ -107,7 +107,7 @@ def gather_evidence(histogram: Histogram, settings: Settings, prediction: Predic
             "Set search.seconds to a larger value or to none, or restrict the volume."
         )
     with timed(timings, "fit_pattern"):
-        fits = fit_pattern(histogram, lines, trials)
+        fits = fit_pattern(histogram, lines, trials, _device(settings))
     return GatheredEvidence(lines, prediction, fits, tuple(notes), timings)
 
 

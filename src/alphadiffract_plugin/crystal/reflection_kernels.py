@@ -8,10 +8,10 @@ from __future__ import annotations
 import numpy as np
 
 from alphadiffract_plugin.arrays import Bools, Floats, Ints
-from alphadiffract_plugin.crystal.compiled import compiled
+from alphadiffract_plugin.compiled import compiled
 
 
-@compiled
+@compiled()
 def half_sphere(metric: Floats, top: Ints, inv_d2_max: float, shifts: Ints, most: int) -> tuple[Ints, Floats]:
     """Indices of one half of reciprocal space with 1/d² ≤ ``inv_d2_max``, shape (H, 3), and their 1/d², shape (H,).
 
@@ -47,7 +47,7 @@ def half_sphere(metric: Floats, top: Ints, inv_d2_max: float, shifts: Ints, most
     return hkl, value
 
 
-@compiled
+@compiled()
 def _absent(h: int, k: int, l: int, rotations: Ints, shifts: Ints, begin: int, end: int) -> bool:  # noqa: E741
     """Whether one of the operations maps an index onto itself with a phase that is no multiple of 2π."""
     for o in range(begin, end):
@@ -62,7 +62,7 @@ def _absent(h: int, k: int, l: int, rotations: Ints, shifts: Ints, begin: int, e
     return False
 
 
-@compiled
+@compiled()
 def lines_left(hkl: Ints, first: Ints, rotations: Ints, shifts: Ints, begin: Ints) -> Bools:
     """Which lines each of C sets of operations leaves, shape (C, R).
 

@@ -110,7 +110,6 @@ def limit(settings: Settings) -> float:
     return SECONDS if settings.search.seconds is None else settings.search.seconds
 
 
-
 def _clear_lines(peaks: Peaks, most: int) -> Peaks:
     """The lowest lines without the weakest: GSAS-II's search fails if one line does not belong to the cell."""
     keep = np.flatnonzero(peaks.area > WEAK * peaks.area.max())[:most]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from alphadiffract_plugin.arrays import Floats, Ints, Singles
-from alphadiffract_plugin.indexing.compiled import compiled
+from alphadiffract_plugin.compiled import compiled
 
 _OBTUSE = 1e-9
 """Scalar products above so much of the largest are still to be made negative."""

@@ -20,7 +20,7 @@ from __future__ import annotations
 import numpy as np
 
 from alphadiffract_plugin.arrays import Floats, Ints
-from alphadiffract_plugin.indexing.compiled import compiled
+from alphadiffract_plugin.compiled import compiled
 
 
 @compiled("(f8[::1], f8, f8[::1], f8[::1], f8[:,::1], f8[::1], i8[::1], f8[::1], f8[:,::1], i8[:,::1])")

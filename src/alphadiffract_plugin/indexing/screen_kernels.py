@@ -19,7 +19,7 @@ from __future__ import annotations
 import numpy as np
 
 from alphadiffract_plugin.arrays import Ints, Singles, Words
-from alphadiffract_plugin.indexing.compiled import compiled
+from alphadiffract_plugin.compiled import compiled
 
 BLOCK = 512
 """Assignments whose cells are computed together, so that they stay in the fastest memory."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 
 from alphadiffract_plugin.arrays import Floats, Ints
-from alphadiffract_plugin.indexing.compiled import compiled
+from alphadiffract_plugin.compiled import compiled
 
 
 @compiled(

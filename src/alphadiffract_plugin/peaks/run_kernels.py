@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from alphadiffract_plugin.arrays import Floats, Ints
-from alphadiffract_plugin.crystal.compiled import compiled
+from alphadiffract_plugin.compiled import compiled
 
 _FAR = 40
 """Exponents beyond which a Gaussian is nothing beside its top: exp(-40) = 4e-18."""
@@ -19,7 +19,7 @@ _EXP = np.exp(-np.arange(_FAR * _FINE + 2) / _FINE)
 """exp(-z) at steps of 1/64: between them five terms of its series are exact to rounding."""
 
 
-@compiled
+@compiled()
 def _bells(x: Floats, centre: float, width: float, steep: float, out: Floats) -> None:
     """exp(-steep · ((x - centre) / width)²) into ``out``, on ascending points; 0 where it is nothing."""
     fall = steep / width**2
@@ -38,7 +38,7 @@ def _bells(x: Floats, centre: float, width: float, steep: float, out: Floats) ->
         out[i] = _EXP[n] * (1 + d * (1 + d * (1 / 2 + d * (1 / 6 + d * (1 / 24 + d * (1 / 120))))))
 
 
-@compiled
+@compiled()
 def draw(
     x: Floats,
     first: Ints,
@@ -105,7 +105,7 @@ def draw(
                     by_skewness[i] += even * t * b
 
 
-@compiled
+@compiled()
 def times(first: Ints, count: Ints, offset: Ints, value: Floats, factor: Floats, out: Floats) -> None:
     """The matrix times ``factor`` of shape (k, R), added to ``out`` of shape (k, points)."""
     for r in range(len(first)):
@@ -118,7 +118,7 @@ def times(first: Ints, count: Ints, offset: Ints, value: Floats, factor: Floats,
                     part[i] += run[i] * f
 
 
-@compiled
+@compiled()
 def _dot(a: Floats, b: Floats) -> float:
     """Inner product of two vectors of one length, in four sums that the processor can take side by side."""
     p = q = r = s = 0.0
@@ -133,7 +133,7 @@ def _dot(a: Floats, b: Floats) -> float:
     return (p + q) + (r + s)
 
 
-@compiled
+@compiled()
 def dots(first: Ints, count: Ints, offset: Ints, value: Floats, rows: Floats, out: Floats) -> None:
     """Inner products of each run with ``rows`` of shape (k, points), into ``out`` of shape (k, R)."""
     for r in range(len(first)):
@@ -142,7 +142,7 @@ def dots(first: Ints, count: Ints, offset: Ints, value: Floats, rows: Floats, ou
             out[k, r] = _dot(run, rows[k, first[r] : first[r] + count[r]])
 
 
-@compiled
+@compiled()
 def gram(
     first: Ints,
     count: Ints,
@@ -170,7 +170,7 @@ def gram(
                 out[j, i - j + half] = _dot(weighted[start - begin : stop - begin], value[other : other + stop - start])
 
 
-@compiled
+@compiled()
 def valleys(y: Floats, tops: Ints, out: Floats) -> None:
     """The higher of the lowest points between each top and the next higher ground on either side, into ``out``."""
     for n in range(len(tops)):

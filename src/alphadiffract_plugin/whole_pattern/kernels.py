@@ -8,10 +8,10 @@ from __future__ import annotations
 import numpy as np
 
 from alphadiffract_plugin.arrays import Bools, Floats, Ints
-from alphadiffract_plugin.crystal.compiled import compiled
+from alphadiffract_plugin.compiled import compiled
 
 
-@compiled
+@compiled()
 def factor(lower: Floats, low: Ints, use: Ints, scale: Floats, ridge: float) -> tuple[Floats, Ints]:
     """Cholesky factor L of S A S + ridge · 1, of some rows and columns of a :class:`runs.Band`, as a band of its own.
 
@@ -40,7 +40,7 @@ def factor(lower: Floats, low: Ints, use: Ints, scale: Floats, ridge: float) -> 
     return out, first
 
 
-@compiled
+@compiled()
 def solve(lower: Floats, first: Ints, right: Floats) -> Floats:
     """Solution x of L Lᵀ x = right, shape (n, k), for the result of :func:`factor`."""
     size, width = len(lower), lower.shape[1] - 1
@@ -58,7 +58,7 @@ def solve(lower: Floats, first: Ints, right: Floats) -> Floats:
     return x
 
 
-@compiled
+@compiled()
 def inverse_diagonal(lower: Floats, first: Ints) -> Floats:
     """Diagonal of (L Lᵀ)⁻¹, shape (n,), for the result of :func:`factor`.
 
@@ -90,7 +90,7 @@ def inverse_diagonal(lower: Floats, first: Ints) -> Floats:
     return out
 
 
-@compiled
+@compiled()
 def unexplained(place: Floats, allowed: Bools, position: Floats, reach: Floats) -> Bools:
     """Which lines have no allowed place within their reach, shape (L,)."""
     out = np.empty(len(position), np.bool_)
@@ -103,7 +103,7 @@ def unexplained(place: Floats, allowed: Bools, position: Floats, reach: Floats) 
     return out
 
 
-@compiled
+@compiled()
 def _likelihoods(
     chosen: Ints,
     place: Floats,
@@ -130,7 +130,7 @@ def _likelihoods(
         out[n] = known[n, nearest]
 
 
-@compiled
+@compiled()
 def _log_product(likelihood: Floats, spurious: Floats) -> float:
     """Σ ln((1 - spurious) · likelihood + spurious), with few logarithms."""
     total, product = 0.0, 1.0
@@ -141,7 +141,7 @@ def _log_product(likelihood: Floats, spurious: Floats) -> float:
     return float(total + np.log(product))
 
 
-@compiled
+@compiled()
 def line_ratios(
     allowed: Bools,
     main: Bools,
