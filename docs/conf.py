@@ -53,7 +53,7 @@ nitpick_ignore_regex = [
         "py:.*",
         r"(Path|Any|ArrayLike|Callable|Iterable|Iterator|Sequence|Mapping|Literal|Self|ClassVar)",
     ),
-    # Our own functions that have no page, named with their module; and names of types.
-    ("py:func", r"\w+\.\w+"),
+    # Our own functions that have no page, as docstrings name them; and names of types.
+    ("py:func", r"(\w+\.)?\w+"),
     ("py:class", r"(.*\.)?(Operations|Value)"),
 ]
