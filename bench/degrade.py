@@ -157,7 +157,7 @@ def impurities(histogram, number: int, draw: np.random.Generator) -> np.ndarray:
 
 def found(histogram):
     """The lines of the untouched histogram."""
-    from alphadiffract_plugin.peaks.find_peaks import find_lines
+    from alphadiffract_plugin.peaks.find_peaks import fit_peaks
     from alphadiffract_plugin.settings import PeakSettings
 
-    return find_lines(histogram, PeakSettings())
+    return fit_peaks(histogram, PeakSettings())

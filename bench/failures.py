@@ -105,7 +105,7 @@ def failure(row: BenchmarkRow, candidates: list[dict]) -> Failure:
     truth = known_lattice(row)
     try:
         known = gather_evidence(histogram_of(row.measurement), Settings())
-        explained = share_explained(known.lines.peaks, truth.parameters)
+        explained = share_explained(known.peak_fit.peaks, truth.parameters)
         fitted = any(
             same(truth, Lattice(primitive_basis(cell_from_metric(fit.trial.metric), fit.trial.lattice.centring)))
             for fit in known.fits

@@ -89,7 +89,7 @@ def trusted(cache: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def labelled(rows: list[BenchmarkRow]) -> dict[str, np.ndarray]:
     """Features, label and pattern of every line of these patterns."""
     from alphadiffract_plugin.errors import AlphaDiffractError
-    from alphadiffract_plugin.peaks.find_peaks import find_lines
+    from alphadiffract_plugin.peaks.find_peaks import fit_peaks
     from alphadiffract_plugin.peaks.observed import spurious_features
     from alphadiffract_plugin.progress import track
     from alphadiffract_plugin.settings import PeakSettings
@@ -99,7 +99,7 @@ def labelled(rows: list[BenchmarkRow]) -> dict[str, np.ndarray]:
     for row in track(rows, "lines", total=len(rows)):
         try:
             histogram = histogram_of(row.measurement)
-            lines = find_lines(histogram, PeakSettings())
+            lines = fit_peaks(histogram, PeakSettings())
         except AlphaDiffractError:
             continue
         data = pattern_data(histogram, lines)
@@ -118,7 +118,7 @@ def from_known(row: BenchmarkRow, data) -> np.ndarray | None:
     from alphadiffract_plugin.crystal.cells import metric_from_cell
     from alphadiffract_plugin.crystal.extinction import extinction_classes
     from alphadiffract_plugin.crystal.symmetry import lattice_family, symbol_from_space_group
-    from alphadiffract_plugin.indexing.refine_cells import Trial
+    from alphadiffract_plugin.indexing.refine_cells import TrialCell
     from alphadiffract_plugin.whole_pattern.fit_lattice import fit_lattice
 
     number = row.space_group
@@ -133,12 +133,12 @@ def from_known(row: BenchmarkRow, data) -> np.ndarray | None:
         if any(s.space_group == number and np.array_equal(s.to_standard, np.eye(3)) for s in one.settings)
     )
     metric = metric_from_cell(row.cell)
-    fits = [fit_lattice(data, Trial(lattice, metric, start, 0.0, "known")) for start in STARTS]
+    fits = [fit_lattice(data, TrialCell(lattice, metric, start, 0.0, "known")) for start in STARTS]
     fits = [(fit, fit.allowed([known])[0]) for fit in fits if fit is not None]
     if not fits:
         return None
     fit, allowed = max(fits, key=lambda one: one[0].line_ratios(one[1][None])[0])
-    return np.abs(data.position[:, None] - fit.place[allowed]).min(1, initial=360.0)
+    return np.abs(data.position[:, None] - fit.two_theta[allowed]).min(1, initial=360.0)
 
 
 def fitted(features: np.ndarray, spurious: np.ndarray) -> list[float]:

@@ -133,7 +133,7 @@ def by_ours(histogram: Any, case: Case) -> tuple[float, float, Any, Any]:
     from alphadiffract_plugin import crystal
     from alphadiffract_plugin.crystal.bravais import Lattice
     from alphadiffract_plugin.indexing.refine_cells import pull_onto_lines
-    from alphadiffract_plugin.peaks.find_peaks import find_lines
+    from alphadiffract_plugin.peaks.find_peaks import fit_peaks
     from alphadiffract_plugin.peaks.observed import observed_from_peaks
     from alphadiffract_plugin.records import Candidate, IndexingResult
     from alphadiffract_plugin.settings import PeakSettings
@@ -144,7 +144,7 @@ def by_ours(histogram: Any, case: Case) -> tuple[float, float, Any, Any]:
     symbol = crystal.symbol_from_space_group(case.space_group)
     system = crystal.crystal_system_from_space_group(case.space_group)
     lattice = Lattice(crystal.lattice_family(system), symbol[0])
-    lines = find_lines(histogram, PeakSettings())
+    lines = fit_peaks(histogram, PeakSettings())
     observed = observed_from_peaks(lines.peaks, PULLED)
     start = np.append(lattice.parameters(crystal.metric_from_cell(case.cell)), 0.0)
     trials = pull_onto_lines(observed, lattice, start[None], "search")

@@ -8,7 +8,7 @@ import pytest
 from alphadiffract_plugin import crystal
 from alphadiffract_plugin.errors import PeaksError
 from alphadiffract_plugin.peaks.background import background_of, noise_of
-from alphadiffract_plugin.peaks.find_peaks import find_lines, find_peaks
+from alphadiffract_plugin.peaks.find_peaks import find_peaks, fit_peaks
 from alphadiffract_plugin.peaks.profile import Shape, profiles
 from alphadiffract_plugin.records import Histogram
 from alphadiffract_plugin.settings import PeakSettings
@@ -126,7 +126,7 @@ def test_positions_and_areas_scatter_as_their_uncertainties_say():
 
 
 def test_the_width_and_the_mixing_come_back():
-    lines = find_lines(simulated(np.linspace(20, 85, 14), np.full(14, 500.0)), PeakSettings())
+    lines = fit_peaks(simulated(np.linspace(20, 85, 14), np.full(14, 500.0)), PeakSettings())
     angle = np.array([25.0, 50.0, 80.0])
     assert lines.shape.fwhm(angle) == pytest.approx(SHAPE.fwhm(angle), rel=0.05)
     assert lines.shape.eta == pytest.approx(0.5, abs=0.1)
@@ -163,7 +163,7 @@ def test_counts_may_be_in_any_unit():
 
 def test_at_most_so_many_lines_are_kept_the_lowest_first():
     histogram = simulated(np.linspace(20, 85, 12), np.full(12, 500.0))
-    peaks = find_lines(histogram, PeakSettings(most=7)).peaks
+    peaks = fit_peaks(histogram, PeakSettings(most=7)).peaks
     assert peaks.two_theta == pytest.approx(np.linspace(20, 85, 12)[:7], abs=0.01)
 
 
@@ -174,7 +174,7 @@ def test_how_weak_a_line_may_be_is_a_setting():
     usual = find_peaks(histogram)
     assert usual.two_theta == pytest.approx(position, abs=0.03)
     assert 7 < usual.significance[-1] < 14
-    assert len(find_lines(histogram, PeakSettings(significance=8.0)).peaks) == 4
+    assert len(fit_peaks(histogram, PeakSettings(significance=8.0)).peaks) == 4
 
 
 # nothing to find

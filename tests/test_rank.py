@@ -9,7 +9,7 @@ import pytest
 
 from alphadiffract_plugin import crystal
 from alphadiffract_plugin.crystal.bravais import Lattice
-from alphadiffract_plugin.indexing.refine_cells import Trial
+from alphadiffract_plugin.indexing.refine_cells import TrialCell
 from alphadiffract_plugin.rank import Weights, log_frequency, rank, term_table, weights
 from alphadiffract_plugin.records import Prediction
 from alphadiffract_plugin.settings import RankSettings
@@ -30,7 +30,7 @@ def opinion(**share):
 @pytest.fixture(scope="module")
 def answers(anglesite):
     """Anglesite's answers without a network."""
-    return rank(anglesite.fits, anglesite.lines, None, RankSettings())
+    return rank(anglesite.fits, anglesite.peak_fit, None, RankSettings())
 
 
 def test_anglesite_comes_first_with_its_cell_and_space_group(answers):
@@ -60,7 +60,7 @@ def test_probabilities_fall_and_leave_room_for_none_of_these(answers, anglesite)
     assert probability == sorted(probability, reverse=True)
     assert 0.9 < sum(probability) <= 1
     assert len(answers) == RankSettings().keep
-    few = rank(anglesite.fits, anglesite.lines, None, RankSettings(keep=3))
+    few = rank(anglesite.fits, anglesite.peak_fit, None, RankSettings(keep=3))
     assert few == answers[:3]
 
 
@@ -82,8 +82,8 @@ def test_uncertainties_of_the_cell_are_sane_and_zero_where_symmetry_fixes_it(ans
 
 def test_an_oblique_cell_has_uncertain_angles(pbso4_xray, anglesite):
     """The same lattice taken for monoclinic: b unique, so beta alone is free."""
-    trial = Trial(Lattice("monoclinic", "P"), crystal.metric_from_cell(ANGLESITE), 0.0, 0.0, "search")
-    answer = rank(fit_pattern(pbso4_xray, anglesite.lines, [trial]), anglesite.lines, None, RankSettings())[0]
+    trial = TrialCell(Lattice("monoclinic", "P"), crystal.metric_from_cell(ANGLESITE), 0.0, 0.0, "search")
+    answer = rank(fit_pattern(pbso4_xray, anglesite.peak_fit, [trial]), anglesite.peak_fit, None, RankSettings())[0]
     assert answer.crystal_system == "monoclinic"
     alpha, beta, gamma = answer.cell_esd[3:]
     assert alpha == gamma == 0
@@ -94,34 +94,34 @@ def test_an_oblique_cell_has_uncertain_angles(pbso4_xray, anglesite):
 def test_more_symmetry_is_preferred_where_the_lines_are_the_same(pbso4_xray, anglesite):
     """Anglesite as orthorhombic and as monoclinic with an angle of 90 degrees."""
     trials = [
-        Trial(Lattice(family, "P"), crystal.metric_from_cell(ANGLESITE), 0.0, 0.0, "search")
+        TrialCell(Lattice(family, "P"), crystal.metric_from_cell(ANGLESITE), 0.0, 0.0, "search")
         for family in ("monoclinic", "orthorhombic")
     ]
-    answers = rank(fit_pattern(pbso4_xray, anglesite.lines, trials), anglesite.lines, None, RankSettings())
+    answers = rank(fit_pattern(pbso4_xray, anglesite.peak_fit, trials), anglesite.peak_fit, None, RankSettings())
     assert answers[0].crystal_system == "orthorhombic"
     monoclinic = next(answer for answer in answers if answer.crystal_system == "monoclinic")
     assert monoclinic.probability < 0.2 * answers[0].probability
 
 
 def test_the_network_parts_groups_that_the_lines_cannot(anglesite, answers):
-    sure = rank(anglesite.fits, anglesite.lines, opinion(g33=0.95), RankSettings())
+    sure = rank(anglesite.fits, anglesite.peak_fit, opinion(g33=0.95), RankSettings())
     assert [answer.space_group for answer in sure[:2]] == [33, 62]
     assert sure[0].cell == answers[1].cell
-    agreeing = rank(anglesite.fits, anglesite.lines, opinion(g62=0.95), RankSettings())
+    agreeing = rank(anglesite.fits, anglesite.peak_fit, opinion(g62=0.95), RankSettings())
     assert agreeing[0].space_group == 62
     assert agreeing[0].probability > answers[0].probability
 
 
 def test_a_network_that_is_wrong_does_not_overrule_the_lines(anglesite):
     """It is sure of rock salt; nothing cubic explains the pattern."""
-    answers = rank(anglesite.fits, anglesite.lines, opinion(g225=0.999), RankSettings())
+    answers = rank(anglesite.fits, anglesite.peak_fit, opinion(g225=0.999), RankSettings())
     assert (answers[0].space_group, answers[0].crystal_system) == (62, "orthorhombic")
 
 
 def test_wrong_cells_alone_are_given_little_probability(pbso4_xray, anglesite):
     wrong = [(8.65, 5.398, 6.958, 90.0, 90.0, 90.0), (8.48, 5.30, 7.05, 90.0, 90.0, 90.0)]
-    trials = [Trial(Lattice("orthorhombic", "P"), crystal.metric_from_cell(c), 0.0, 0.0, "search") for c in wrong]
-    answers = rank(fit_pattern(pbso4_xray, anglesite.lines, trials), anglesite.lines, None, RankSettings())
+    trials = [TrialCell(Lattice("orthorhombic", "P"), crystal.metric_from_cell(c), 0.0, 0.0, "search") for c in wrong]
+    answers = rank(fit_pattern(pbso4_xray, anglesite.peak_fit, trials), anglesite.peak_fit, None, RankSettings())
     assert sum(answer.probability for answer in answers) < 0.05
     assert len(answers[0].unindexed) > 3
 
@@ -129,9 +129,9 @@ def test_wrong_cells_alone_are_given_little_probability(pbso4_xray, anglesite):
 def test_where_no_cell_is_good_the_network_s_groups_come_first_without_a_cell(pbso4_xray, anglesite):
     """Wrong cells alone again; the network, asked about a mineral, is for P n m a and a little for P 21/c and P -1."""
     cell = (8.65, 5.30, 7.05, 90.0, 90.0, 90.0)
-    trials = [Trial(Lattice("orthorhombic", "P"), crystal.metric_from_cell(cell), 0.0, 0.0, "search")]
-    fits = fit_pattern(pbso4_xray, anglesite.lines, trials)
-    answers = rank(fits, anglesite.lines, opinion(g62=0.6, g14=0.2, g2=0.15), RankSettings())
+    trials = [TrialCell(Lattice("orthorhombic", "P"), crystal.metric_from_cell(cell), 0.0, 0.0, "search")]
+    fits = fit_pattern(pbso4_xray, anglesite.peak_fit, trials)
+    answers = rank(fits, anglesite.peak_fit, opinion(g62=0.6, g14=0.2, g2=0.15), RankSettings())
     groups = [answer.space_group for answer in answers if not answer.has_cell]
     assert len(groups) == 3
     assert set(groups[:3]) == {62, 14, 2}
@@ -143,15 +143,15 @@ def test_where_no_cell_is_good_the_network_s_groups_come_first_without_a_cell(pb
 
 
 def test_where_a_cell_is_good_the_network_s_groups_stay_behind(anglesite):
-    answers = rank(anglesite.fits, anglesite.lines, opinion(g2=0.9), RankSettings())
+    answers = rank(anglesite.fits, anglesite.peak_fit, opinion(g2=0.9), RankSettings())
     assert answers[0].has_cell
     assert answers[0].space_group in (33, 62)
     assert sum(answer.probability for answer in answers if not answer.has_cell) < 0.1
 
 
 def test_no_fits_no_answers_but_the_network_s(anglesite):
-    assert rank([], anglesite.lines, None, RankSettings()) == ()
-    alone = rank([], anglesite.lines, opinion(g62=0.6, g14=0.2, g2=0.15), RankSettings())
+    assert rank([], anglesite.peak_fit, None, RankSettings()) == ()
+    alone = rank([], anglesite.peak_fit, opinion(g62=0.6, g14=0.2, g2=0.15), RankSettings())
     assert [answer.has_cell for answer in alone] == [False] * 3
 
 
@@ -209,7 +209,7 @@ def test_a_pattern_with_worse_lines_raises_the_share_of_none(anglesite):
     """The same fits with a sixth of the evidence of the lines."""
     weaker = [replace(f, evidence=replace(f.evidence, lines=f.evidence.lines / 6)) for f in anglesite.fits]
     total = [
-        sum(answer.probability for answer in rank(fits, anglesite.lines, None, RankSettings()))
+        sum(answer.probability for answer in rank(fits, anglesite.peak_fit, None, RankSettings()))
         for fits in (anglesite.fits, weaker)
     ]
     assert total[1] < total[0]

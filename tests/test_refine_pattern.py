@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from alphadiffract_plugin import crystal
-from alphadiffract_plugin.peaks.find_peaks import find_lines
+from alphadiffract_plugin.peaks.find_peaks import fit_peaks
 from alphadiffract_plugin.peaks.profile import Shape, profiles
 from alphadiffract_plugin.records import Candidate, Histogram, IndexingResult
 from alphadiffract_plugin.settings import PeakSettings, Settings
@@ -28,7 +28,7 @@ P_N_M_A = candidate(ANGLESITE, 62, displacement=-0.06)
 
 @pytest.fixture(scope="module")
 def lines(pbso4_xray):
-    return find_lines(pbso4_xray, PeakSettings())
+    return fit_peaks(pbso4_xray, PeakSettings())
 
 
 def rwp(histogram, lines, *candidates, **options):
@@ -62,7 +62,7 @@ def test_rwp_of_a_pattern_of_which_all_is_known_is_what_its_noise_leaves():
     mean = 300 - x + profiles(x, place, shape, reach=40).value @ np.linspace(900, 300, len(place))
     counts = np.random.default_rng(0).poisson(mean).astype(float)
     histogram = Histogram(x, counts, np.sqrt(counts), shape.wavelengths, 0.0)
-    lines = find_lines(histogram, PeakSettings())
+    lines = fit_peaks(histogram, PeakSettings())
     (found,) = rwp(histogram, lines, candidate((4.1565,) * 3 + (90.0,) * 3, 221))
     stop = points_judged(histogram, lines)
     assert found == pytest.approx(100 * np.sqrt(stop / counts[:stop].sum()), rel=0.03)

@@ -14,7 +14,7 @@ from alphadiffract_plugin.errors import SettingsError
 from alphadiffract_plugin.indexing import doubling
 from alphadiffract_plugin.indexing.assignments import assignments
 from alphadiffract_plugin.indexing.effort import EFFORTS
-from alphadiffract_plugin.indexing.refine_cells import Trial, pull_onto_lines
+from alphadiffract_plugin.indexing.refine_cells import TrialCell, pull_onto_lines
 from alphadiffract_plugin.indexing.screen_cells import largest_volume
 from alphadiffract_plugin.peaks.observed import line_likelihood_ratio, observed_from_peaks
 from alphadiffract_plugin.records import Peaks
@@ -156,7 +156,7 @@ def test_half_a_cell_is_doubled_to_the_true_one():
     basis = crystal.primitive_basis(cell, "P")
     for halved in np.linalg.inv(doubling._TWICE) @ basis:
         metric = crystal.metric_from_cell(crystal.cell_from_direct_metric(halved @ halved.T))
-        half = Trial(Lattice("triclinic", "P"), metric, 0.05, 0.0, "search")
+        half = TrialCell(Lattice("triclinic", "P"), metric, 0.05, 0.0, "search")
         doubles = search_cells.doubled(observed, [half], SearchSettings(), EFFORTS["normal"])
         best = max(doubles, key=lambda trial: trial.score)
         assert place_of(cell, "P", [best]) == 1
@@ -257,7 +257,7 @@ def test_the_search_ends_when_a_cell_is_clearly_right():
 def test_a_cell_that_leaves_more_lines_than_may_be_impurities_ends_no_search():
     observed = observed_from_peaks(measured(*MINERALS["forsterite"][:2]), 20)
     metric = crystal.metric_from_cell(MINERALS["forsterite"][0])
-    right = Trial(Lattice("orthorhombic", "P"), metric, 0.05, 60.0, "search")
+    right = TrialCell(Lattice("orthorhombic", "P"), metric, 0.05, 60.0, "search")
     wrong = replace(right, metric=metric * 1.01)
     unlikely, unsearched = replace(right, score=30.0), replace(right, lattice=Lattice("monoclinic", "P"))
     for trials in ([right], [unlikely], [wrong], [unsearched], []):
@@ -335,7 +335,7 @@ def test_distinct_lattices_are_distinct_and_monoclinic_ones_reduced():
     def trial(axes, score):
         direct = np.linalg.inv(axes.T @ metric @ axes)
         found = crystal.metric_from_cell(crystal.cell_from_direct_metric(direct))
-        return search_cells.Trial(Lattice("monoclinic", "C"), found, 0.0, score, "search")
+        return search_cells.TrialCell(Lattice("monoclinic", "C"), found, 0.0, score, "search")
 
     other_axes = np.array([[1, 0, 0], [0, 1, 0], [1, 0, 1.0]])
     trials = [trial(np.eye(3), 9.0), trial(other_axes, 8.0), trial(np.diag([1, 1, 0.5]), 7.0)]

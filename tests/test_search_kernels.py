@@ -95,12 +95,12 @@ def test_the_score_of_a_refined_cell_is_the_likelihood_ratio_of_its_lines(observ
     trial = pull_onto_lines(observed, lattice, np.append(lattice.parameters(general), 0.01)[None], "search")[0]
     longest = 80 if lattice.free < 3 else 50 if lattice.free == 3 else 36
     calculated = lattice.design(lattice.indices(longest)) @ lattice.parameters(trial.metric)
-    slope = observed.inv_d2_slope()
-    target = observed.inv_d2() - trial.zero_shift * slope
+    per_degree = observed.inv_d2_per_degree()
+    target = observed.inv_d2() - trial.zero_shift * per_degree
     nearest = calculated[np.abs(target[:, None] - calculated).argmin(1)]
     volume = np.linalg.det(crystal.tensor_from_metric(trial.metric)) ** -0.5
-    density = 2 * np.pi * np.sqrt(observed.inv_d2()) * slope * volume / (lattice.points * lattice.multiplicity)
-    ratio = line_likelihood_ratio(observed, (target - nearest) / slope, np.maximum(density, 0.02)).sum()
+    density = 2 * np.pi * np.sqrt(observed.inv_d2()) * per_degree * volume / (lattice.points * lattice.multiplicity)
+    ratio = line_likelihood_ratio(observed, (target - nearest) / per_degree, np.maximum(density, 0.02)).sum()
     assert trial.score == pytest.approx(ratio - 6 * lattice.free - 0.5 * (trial.zero_shift / 0.05) ** 2, abs=1e-6)
 
 
@@ -109,10 +109,10 @@ def test_least_squares_ends_where_the_weighted_sum_of_squares_is_least(observed)
     lattice = Lattice("triclinic", "P")
     metric = crystal.metric_from_cell(ANORTHIC)
     trial = pull_onto_lines(observed, lattice, np.append(metric, 0.0)[None], "search")[0]
-    design, slope = lattice.design(lattice.indices(36)), observed.inv_d2_slope()
+    design, per_degree = lattice.design(lattice.indices(36)), observed.inv_d2_per_degree()
 
     def misfit(x):
-        off = np.abs(observed.inv_d2()[:, None] - x[6] * slope[:, None] - x[:6] @ design.T).min(1) / slope
+        off = np.abs(observed.inv_d2()[:, None] - x[6] * per_degree[:, None] - x[:6] @ design.T).min(1) / per_degree
         off = off[off < 0.03]
         return (off**2 / (observed.sigma[0] ** 2 + 0.003**2) / (1 + (off / 0.012) ** 4)).sum() + (x[6] / 0.05) ** 2
 

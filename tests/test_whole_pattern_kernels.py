@@ -8,7 +8,7 @@ from alphadiffract_plugin import crystal
 from alphadiffract_plugin.crystal import reflection_kernels
 from alphadiffract_plugin.crystal.bravais import LATTICES, Lattice
 from alphadiffract_plugin.crystal.extinction import extinction_classes
-from alphadiffract_plugin.indexing.refine_cells import Trial
+from alphadiffract_plugin.indexing.refine_cells import TrialCell
 from alphadiffract_plugin.peaks import run_kernels
 from alphadiffract_plugin.peaks.observed import line_likelihood
 from alphadiffract_plugin.whole_pattern import kernels
@@ -22,8 +22,10 @@ ANGLESITE = (8.480, 5.398, 6.958, 90.0, 90.0, 90.0)
 def fit(pbso4_xray, anglesite) -> FittedLattice:
     """A cell of twice the volume, so that there are superstructure reflections as well."""
     a, b, c, *angles = ANGLESITE
-    trial = Trial(Lattice("orthorhombic", "P"), crystal.metric_from_cell((a, 2 * b, c, *angles)), 0.01, 0.0, "search")
-    return fit_lattice(pattern_data(pbso4_xray, anglesite.lines), trial)
+    trial = TrialCell(
+        Lattice("orthorhombic", "P"), crystal.metric_from_cell((a, 2 * b, c, *angles)), 0.01, 0.0, "search"
+    )
+    return fit_lattice(pattern_data(pbso4_xray, anglesite.peak_fit), trial)
 
 
 def test_products_and_the_gram_matrix_are_those_of_the_full_matrix(fit):
@@ -59,10 +61,10 @@ def test_the_banded_solution_is_that_of_the_full_equations(fit, every):
 def test_the_lines_that_each_class_leaves_are_those_of_gemmi(fit):
     classes = extinction_classes("orthorhombic", "P")
     allowed = fit.allowed(classes)
-    line = np.repeat(np.arange(len(fit.place)), np.diff(fit.first))
+    line = np.repeat(np.arange(len(fit.two_theta)), np.diff(fit.first))
     for found, left in zip(classes, allowed, strict=True):
         number = found.settings[0].space_group
-        expected = np.zeros(len(fit.place), bool)
+        expected = np.zeros(len(fit.two_theta), bool)
         expected[line[~found.extinct(fit.hkl)]] = True
         assert (left == expected).all(), number
         if np.allclose(found.settings[0].to_standard, np.eye(3)):
@@ -81,7 +83,7 @@ def _line_ratio(fit, allowed):
     observed, density = fit.data.observed, fit.data.density
 
     def likelihood(which):
-        off = np.abs(fit.data.position[:, None] - fit.place[which]).min(1, initial=360.0)
+        off = np.abs(fit.data.position[:, None] - fit.two_theta[which]).min(1, initial=360.0)
         return line_likelihood(observed, off) / ((which.sum() + 1) * density)
 
     def ratio(value):
@@ -125,11 +127,11 @@ def test_each_loop_is_compiled_for_one_kind_of_arguments(anglesite):
 
 def test_the_device_code_refines_cells_as_the_compiled_code_does(pbso4_xray, anglesite):
     """Several lattices in one batch, torch on the CPU: cells to 1e-9, zero shift and displacement to 1e-9 degrees."""
-    data = pattern_data(pbso4_xray, anglesite.lines)
+    data = pattern_data(pbso4_xray, anglesite.peak_fit)
     shapes = {"orthorhombic": (8.48, 5.40, 6.95, 90, 90, 90), "triclinic": (8.48, 5.40, 6.96, 90.1, 90.2, 89.9)}
     shapes |= {"cubic": (8.5, 8.5, 8.5, 90, 90, 90), "monoclinic": (8.47, 5.41, 6.96, 90, 90.3, 90)}
     trials = [
-        Trial(Lattice(family, "P"), crystal.metric_from_cell(cell), 0.02, 0.0, "search")
+        TrialCell(Lattice(family, "P"), crystal.metric_from_cell(cell), 0.02, 0.0, "search")
         for family, cell in shapes.items()
     ]
     for ours, theirs in zip(fit_lattices(data, trials), fit_lattices(data, trials, "cpu:0"), strict=True):

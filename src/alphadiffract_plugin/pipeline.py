@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from alphadiffract_plugin.indexing.search_cells import distinct_lattices, search_cells
 from alphadiffract_plugin.peaks.doubt_wavelength import doubts_about_wavelength
-from alphadiffract_plugin.peaks.find_peaks import Lines, find_lines
+from alphadiffract_plugin.peaks.find_peaks import PeakFit, fit_peaks
 from alphadiffract_plugin.prediction.propose import trials_from_prediction
 from alphadiffract_plugin.provenance import timed, versions
 from alphadiffract_plugin.rank import rank
@@ -33,7 +33,7 @@ _MANY_UNEXPLAINED = 3
 class GatheredEvidence:
     """Everything that is known of a histogram before the answers are ranked."""
 
-    lines: Lines
+    peak_fit: PeakFit
     """The lines found."""
     prediction: Prediction | None
     """The network's prediction; None where the network cannot be used."""
@@ -56,15 +56,15 @@ def index_histogram(histogram: Histogram, settings: Settings) -> IndexingResult:
     known = gather_evidence(histogram, settings)
     timings = dict(known.timings)
     with timed(timings, "rank"):
-        candidates = rank(known.fits, known.lines, known.prediction, settings.rank)
+        candidates = rank(known.fits, known.peak_fit, known.prediction, settings.rank)
     with timed(timings, "refine_pattern"):
-        candidates = refine_pattern(histogram, known.lines, candidates)
+        candidates = refine_pattern(histogram, known.peak_fit, candidates)
     return IndexingResult(
         histogram=histogram.name,
         indexer="alphadiffract",
         wavelength=histogram.wavelength,
         candidates=candidates,
-        peaks=known.lines.peaks,
+        peaks=known.peak_fit.peaks,
         prediction=known.prediction,
         notes=(*known.notes, *_remarks(candidates)),
         settings=settings.to_dict(),
@@ -89,16 +89,16 @@ def gather_evidence(histogram: Histogram, settings: Settings, prediction: Predic
     timings: dict[str, float] = {}
     notes: list[str] = []
     with timed(timings, "find_peaks"):
-        lines = find_lines(histogram, settings.peaks)
-    notes.extend(doubts_about_wavelength(histogram, lines.peaks))
+        peak_fit = fit_peaks(histogram, settings.peaks)
+    notes.extend(doubts_about_wavelength(histogram, peak_fit.peaks))
     with timed(timings, "predict"):
         prediction = prediction or _prediction(histogram, settings, notes)
     with timed(timings, "search_cells"):
         likely = prediction.crystal_system_probability if prediction is not None else None
-        found = search_cells(lines.peaks, settings.search, _device(settings), likely)
+        found = search_cells(peak_fit.peaks, settings.search, _device(settings), likely)
         trials = found.trials
         if prediction is not None:
-            trials += trials_from_prediction(prediction, lines.peaks, settings)
+            trials += trials_from_prediction(prediction, peak_fit.peaks, settings)
         trials = distinct_lattices(sorted(trials, key=lambda trial: -trial.score), settings.search.keep)
     if found.left_out:
         names = ", ".join(f"{lattice.family} {lattice.centring}" for lattice in found.left_out)
@@ -107,8 +107,8 @@ def gather_evidence(histogram: Histogram, settings: Settings, prediction: Predic
             "Set search.seconds to a larger value or to none, or restrict the volume."
         )
     with timed(timings, "fit_pattern"):
-        fits = fit_pattern(histogram, lines, trials, _device(settings))
-    return GatheredEvidence(lines, prediction, fits, tuple(notes), timings)
+        fits = fit_pattern(histogram, peak_fit, trials, _device(settings))
+    return GatheredEvidence(peak_fit, prediction, fits, tuple(notes), timings)
 
 
 def _prediction(histogram: Histogram, settings: Settings, notes: list[str]) -> Prediction | None:

@@ -21,7 +21,7 @@ from alphadiffract_plugin.arrays import Floats
 from alphadiffract_plugin.crystal.cells import cells_from_direct_metrics
 from alphadiffract_plugin.crystal.extinction import Setting, standard_extinction_symbol
 from alphadiffract_plugin.indexing.merit import merit_of_lines
-from alphadiffract_plugin.peaks.find_peaks import Lines
+from alphadiffract_plugin.peaks.find_peaks import PeakFit
 from alphadiffract_plugin.records import Candidate, Cell, Prediction
 from alphadiffract_plugin.settings import RankSettings
 from alphadiffract_plugin.whole_pattern.fit_pattern import Evidence, FittedClass
@@ -116,7 +116,7 @@ def log_frequency() -> Floats:
 
 
 def rank(
-    fits: list[FittedClass], lines: Lines, prediction: Prediction | None, settings: RankSettings
+    fits: list[FittedClass], peak_fit: PeakFit, prediction: Prediction | None, settings: RankSettings
 ) -> tuple[Candidate, ...]:
     """Ranked candidates, the most probable first, at most ``settings.keep``.
 
@@ -127,7 +127,7 @@ def rank(
     probability, none = shared_probability(table @ weights().of_terms, weights())
     order = np.argsort(-probability, kind="stable").tolist()
     chosen = first_of_each_cell([id(fit.trial) for fit, _ in owner], order, settings.keep)
-    found = [_candidate(*owner[i], float(probability[i]), lines) for i in chosen]
+    found = [_candidate(*owner[i], float(probability[i]), peak_fit) for i in chosen]
     if prediction is not None:
         opinion = none * opinion_without_cell(prediction.space_group_probability, weights())
         first = [
@@ -191,10 +191,10 @@ def first_of_each_cell(cells: Sequence[int], order: Sequence[int], keep: int) ->
     return chosen
 
 
-def _candidate(fit: FittedClass, setting: Setting, probability: float, lines: Lines) -> Candidate:
+def _candidate(fit: FittedClass, setting: Setting, probability: float, peak_fit: PeakFit) -> Candidate:
     trial = fit.trial
     cell = setting.standard_cell(crystal.cell_from_metric(trial.metric))
-    peaks = lines.peaks
+    peaks = peak_fit.peaks
     reach = crystal.inv_d2_from_two_theta(min(peaks.two_theta[-1] + 2, 179.0), peaks.wavelength)
     allowed = crystal.allowed_inv_d2(cell, setting.space_group, float(reach))
     observed = peaks.two_theta - trial.zero_shift - fit.displacement * np.cos(np.radians(peaks.two_theta / 2))

@@ -35,5 +35,5 @@ def two_theta_at_wavelength(two_theta: npt.ArrayLike, wavelength: float, new_wav
 
 def inv_d2_per_degree(two_theta: npt.ArrayLike, wavelength: float) -> Floats:
     """Derivative of 1/d² by two_theta, in 1/Å² per degree: 2 sin 2θ / λ² · π / 180."""
-    slope: Floats = 2 * np.sin(np.radians(np.asarray(two_theta, dtype=float))) / wavelength**2 * np.pi / 180
-    return slope
+    per_degree: Floats = 2 * np.sin(np.radians(np.asarray(two_theta, dtype=float))) / wavelength**2 * np.pi / 180
+    return per_degree

@@ -29,9 +29,9 @@ def half_sphere(metric: Floats, top: Ints, inv_d2_max: float, shifts: Ints, most
         for h in range(-top[0], top[0] + 1):
             for k in range(-top[1], top[1] + 1):
                 begin = 0 if k > 0 or (k == 0 and h > 0) else 1
-                plane, slope = h * h * a + k * k * b + h * k * f, k * d + h * e
+                plane, linear = h * h * a + k * k * b + h * k * f, k * d + h * e
                 for l in range(begin, top[2] + 1):  # noqa: E741
-                    q = plane + l * (slope + l * c)
+                    q = plane + l * (linear + l * c)
                     if q > inv_d2_max or size > most:
                         continue
                     present = True

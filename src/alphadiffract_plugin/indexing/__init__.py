@@ -7,7 +7,7 @@ are the compiled inner loops, their equations written above them.
 """
 
 from alphadiffract_plugin.indexing.merit import Merit, merit_of_lines
-from alphadiffract_plugin.indexing.refine_cells import Trial, pull_onto_lines
+from alphadiffract_plugin.indexing.refine_cells import TrialCell, pull_onto_lines
 from alphadiffract_plugin.indexing.search_cells import Found, distinct_lattices, search_cells
 
-__all__ = ["Found", "Merit", "Trial", "distinct_lattices", "merit_of_lines", "pull_onto_lines", "search_cells"]
+__all__ = ["Found", "Merit", "TrialCell", "distinct_lattices", "merit_of_lines", "pull_onto_lines", "search_cells"]

@@ -28,7 +28,7 @@ def _nearest(
     x: Floats,
     zero: float,
     inv_d2: Floats,
-    slope: Floats,
+    per_degree: Floats,
     design: Floats,
     off: Floats,
     nearest: Ints,
@@ -45,9 +45,9 @@ def _nearest(
     lines, indices = len(inv_d2), design.shape[1]
     target, lowest, highest = ends[0], ends[1], ends[2]
     for gap in range(32):
-        target[gap] = inv_d2[gap] - zero * slope[gap] if gap < lines else np.inf
+        target[gap] = inv_d2[gap] - zero * per_degree[gap] if gap < lines else np.inf
         lowest[gap], highest[gap] = np.inf, -np.inf
-    beyond = target[lines - 1] + slope[lines - 1]
+    beyond = target[lines - 1] + per_degree[lines - 1]
     for h in range(indices):
         value[h] = design[0, h] * x[0]
     for i in range(1, len(x)):
@@ -75,7 +75,7 @@ def _nearest(
             above, index = lowest[i + 1], at[0, i + 1]
         if above - target[i] < off[i]:
             off[i], nearest[i] = target[i] - above, index
-        off[i] /= slope[i]
+        off[i] /= per_degree[i]
 
 
 @compiled("b1(f8[:,::1], f8[::1])")
@@ -150,7 +150,7 @@ def pull(
     zero_spread, price, most_zero : ζ in degrees, nats for each parameter, and largest zero shift in degrees.
     metrics, scores : filled in, shapes (K, 6) and (K,).
     """
-    inv_d2, slope, sigma, spurious, density = lines[0], lines[1], lines[2], lines[3], lines[4]
+    inv_d2, per_degree, sigma, spurious, density = lines[0], lines[1], lines[2], lines[3], lines[4]
     count, free = len(inv_d2), len(design)
     off, nearest = np.empty(count), np.zeros(count, np.int64)
     value, ends, at = np.empty(design.shape[1]), np.empty((3, 32)), np.zeros((2, 32), np.int64)
@@ -161,7 +161,7 @@ def pull(
         solved = True
         for cycle in range(len(cycles)):
             reach, zero = cycles[cycle, 1], start[cell, free]
-            _nearest(x, zero, inv_d2, slope, design, off, nearest, value, ends, at)
+            _nearest(x, zero, inv_d2, per_degree, design, off, nearest, value, ends, at)
             for i in range(free + 1):
                 right[i] = 0.0
                 for j in range(free + 1):
@@ -171,7 +171,7 @@ def pull(
                 if abs(off[line]) <= reach:
                     weight = 1 / (sigma[line] ** 2 + (0.1 * reach) ** 2) / (1 + (off[line] / (0.4 * reach)) ** 4)
                     for i in range(free):
-                        row[i] = design[i, nearest[line]] / slope[line]
+                        row[i] = design[i, nearest[line]] / per_degree[line]
                     row[free] = 1.0
                     for i in range(free + 1):
                         right[i] += weight * off[line] * row[i]
@@ -193,7 +193,7 @@ def pull(
         determinant, zero = _determinant(metrics[cell]), start[cell, free]
         if not solved or determinant == 0.0 or not abs(zero) < most_zero:
             continue
-        _nearest(x, zero, inv_d2, slope, design, off, nearest, value, ends, at)
+        _nearest(x, zero, inv_d2, per_degree, design, off, nearest, value, ends, at)
         score = -price * free - 0.5 * (zero / zero_spread) ** 2
         for line in range(count):
             d = off[line] / sigma[line]

@@ -26,7 +26,7 @@ _DISTINCT = 40
 
 
 @dataclass(frozen=True)
-class Trial:
+class TrialCell:
     """A refined cell of one Bravais lattice."""
 
     lattice: Lattice
@@ -43,7 +43,7 @@ class Trial:
 
 def pull_onto_lines(
     observed: Observed, lattice: Lattice, start: Floats, origin: str, index_range: float = 1.0
-) -> list[Trial]:
+) -> list[TrialCell]:
     """Refine cells on the lines that they explain, growing from the lowest lines to all, and score them.
 
     Parameters
@@ -67,7 +67,7 @@ def pull_onto_lines(
         chosen = distinct_metrics(metrics, order[np.isfinite(scores[order])], most)
         cells, metrics, scores = cells[chosen], metrics[chosen], scores[chosen]
     found = zip(metrics, cells[:, -1].tolist(), scores.tolist(), strict=True)
-    return [Trial(lattice, metric, zero, score, origin) for metric, zero, score in found]
+    return [TrialCell(lattice, metric, zero, score, origin) for metric, zero, score in found]
 
 
 @functools.cache
@@ -78,15 +78,16 @@ def _design(lattice: Lattice, index_range: float) -> Floats:
 
 
 def _line_terms(observed: Observed, lattice: Lattice) -> Floats:
-    """1/d², its slope, uncertainty, spurious probability and lines per degree and Å³, of each line, shape (5, n)."""
-    inv_d2, slope = observed.inv_d2(), observed.inv_d2_slope()
-    density = 2 * np.pi * np.sqrt(inv_d2) * slope / (lattice.points * lattice.multiplicity)
-    return np.stack([inv_d2, slope, observed.sigma, observed.spurious, density])
+    """Rows q_i, g_i, σ_i, s_i and ρ_i / V of :mod:`pull_kernels`, shape (5, n)."""
+    inv_d2, per_degree = observed.inv_d2(), observed.inv_d2_per_degree()
+    density = 2 * np.pi * np.sqrt(inv_d2) * per_degree / (lattice.points * lattice.multiplicity)
+    return np.stack([inv_d2, per_degree, observed.sigma, observed.spurious, density])
 
 
-def unexplained(observed: Observed, trial: Trial) -> Bools:
+def unexplained(observed: Observed, trial: TrialCell) -> Bools:
     """Which lines are four uncertainties or more from every line of the cell, shape (n,)."""
-    inv_d2, slope = observed.inv_d2() - trial.zero_shift * observed.inv_d2_slope(), observed.inv_d2_slope()
+    per_degree = observed.inv_d2_per_degree()
+    inv_d2 = observed.inv_d2() - trial.zero_shift * per_degree
     calculated = trial.lattice.parameters(trial.metric) @ _design(trial.lattice, 1.0)
-    off: Floats = np.abs(inv_d2[:, None] - calculated).min(1) / slope
+    off: Floats = np.abs(inv_d2[:, None] - calculated).min(1) / per_degree
     return np.asarray(off >= 4 * observed.sigma)

@@ -169,7 +169,7 @@ def _screening_indices(lattice: Lattice, index_range: float) -> Ints:
 
 def _window(observed: Observed, inv_d2: Floats) -> Floats:
     """Half-width in 1/Å² within which each line counts as explained, shape (n,)."""
-    reach: Floats = (_WINDOW + observed.sigma) * observed.inv_d2_slope() + 0.0012 * inv_d2
+    reach: Floats = (_WINDOW + observed.sigma) * observed.inv_d2_per_degree() + 0.0012 * inv_d2
     return reach
 
 

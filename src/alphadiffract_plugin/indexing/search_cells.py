@@ -28,7 +28,7 @@ from alphadiffract_plugin.crystal.cells import (
 )
 from alphadiffract_plugin.indexing.doubling import doubled_cells
 from alphadiffract_plugin.indexing.effort import EFFORTS, Effort
-from alphadiffract_plugin.indexing.refine_cells import Trial, pull_onto_lines, unexplained
+from alphadiffract_plugin.indexing.refine_cells import TrialCell, pull_onto_lines, unexplained
 from alphadiffract_plugin.indexing.screen_cells import largest_volume, screen_cells
 from alphadiffract_plugin.peaks.observed import Observed, observed_from_peaks
 from alphadiffract_plugin.records import CRYSTAL_SYSTEMS, Peaks
@@ -61,7 +61,7 @@ _SAME_NORM = 6e-3
 class Found:
     """What a search found."""
 
-    trials: list[Trial]
+    trials: list[TrialCell]
     """Refined cells, best score first."""
     searched: tuple[Lattice, ...] = ()
     """Lattices that were searched; others may be among the trials where a cell of these was doubled."""
@@ -114,9 +114,9 @@ def search_levels(
     """
     effort = EFFORTS[settings.effort]
     began, seconds = monotonic(), settings.seconds
-    so_far: list[Trial] = []
+    so_far: list[TrialCell] = []
 
-    def search(lattice: Lattice) -> list[Trial] | None:
+    def search(lattice: Lattice) -> list[TrialCell] | None:
         if seconds is not None and monotonic() - began > seconds:
             return None
         found = [
@@ -141,8 +141,8 @@ def search_levels(
 
 
 def _each(
-    search: Callable[[Lattice], list[Trial] | None], lattices: list[Lattice], number: int
-) -> list[list[Trial] | None]:
+    search: Callable[[Lattice], list[TrialCell] | None], lattices: list[Lattice], number: int
+) -> list[list[TrialCell] | None]:
     """The answers for all lattices in their order, on so many threads; compiled code runs on several at once."""
     if number == 1:
         return [search(lattice) for lattice in lattices]
@@ -159,7 +159,7 @@ def _in_order(crystal_system_probability: Floats | None) -> list[Lattice]:
     return sorted(LATTICES, key=lambda lattice: -probability[lattice.family])
 
 
-def _centred_versions(observed: Observed, trials: list[Trial]) -> list[Trial]:
+def _centred_versions(observed: Observed, trials: list[TrialCell]) -> list[TrialCell]:
     """Primitive cells again with each centring of their lattice, on every choice of axes that may carry it."""
     starts: dict[Lattice, list[Floats]] = {}
     for trial in trials:
@@ -175,7 +175,7 @@ def _centred_versions(observed: Observed, trials: list[Trial]) -> list[Trial]:
     return _pulled(observed, starts)
 
 
-def _symmetrised(observed: Observed, trials: list[Trial]) -> list[Trial]:
+def _symmetrised(observed: Observed, trials: list[TrialCell]) -> list[TrialCell]:
     """Triclinic cells as those of the Bravais lattice that they nearly are; none of those that are triclinic."""
     starts: dict[Lattice, list[Floats]] = {}
     for trial in trials:
@@ -187,14 +187,14 @@ def _symmetrised(observed: Observed, trials: list[Trial]) -> list[Trial]:
     return _pulled(observed, starts)
 
 
-def _pulled(observed: Observed, starts: dict[Lattice, list[Floats]]) -> list[Trial]:
+def _pulled(observed: Observed, starts: dict[Lattice, list[Floats]]) -> list[TrialCell]:
     """Free parameters and zero shifts of some lattices, pulled onto the lines."""
     return [
         t for lattice, start in starts.items() for t in pull_onto_lines(observed, lattice, np.array(start), "search")
     ]
 
 
-def doubled(observed: Observed, trials: list[Trial], settings: SearchSettings, effort: Effort) -> list[Trial]:
+def doubled(observed: Observed, trials: list[TrialCell], settings: SearchSettings, effort: Effort) -> list[TrialCell]:
     """The best lattices again with twice their volume in each of seven ways, as symmetric as they then are."""
     starts: dict[Lattice, list[Floats]] = {}
     for trial in distinct_lattices(trials, effort.doubled):
@@ -206,7 +206,7 @@ def doubled(observed: Observed, trials: list[Trial], settings: SearchSettings, e
     return _pulled(observed, starts)
 
 
-def distinct_lattices(trials: list[Trial], keep: int) -> list[Trial]:
+def distinct_lattices(trials: list[TrialCell], keep: int) -> list[TrialCell]:
     """The best ``keep`` trials whose lattices differ, on standard axes (monoclinic and triclinic ones reduced).
 
     Two trials are the same lattice if the seven norms of their reduced vectors (:mod:`distinct_kernels`) agree within
@@ -228,7 +228,7 @@ def _primitive_axes(centring: str) -> Floats:
     return primitive_basis((1.0, 1.0, 1.0, 90.0, 90.0, 90.0), centring)
 
 
-def _on_standard_axes(trial: Trial) -> Trial:
+def _on_standard_axes(trial: TrialCell) -> TrialCell:
     if trial.lattice.family not in ("triclinic", "monoclinic"):
         return trial
     import spglib

@@ -6,17 +6,17 @@ gives each line a weight, ``doubt_wavelength`` warns of a wavelength that the li
 
 from alphadiffract_plugin.peaks.background import background_of, noise_of
 from alphadiffract_plugin.peaks.doubt_wavelength import doubts_about_wavelength
-from alphadiffract_plugin.peaks.find_peaks import Lines, find_lines, find_peaks
+from alphadiffract_plugin.peaks.find_peaks import PeakFit, find_peaks, fit_peaks
 from alphadiffract_plugin.peaks.observed import Observed, observed_from_peaks
 from alphadiffract_plugin.peaks.profile import Shape
 
 __all__ = [
-    "Lines",
+    "PeakFit",
     "Observed",
     "Shape",
     "background_of",
     "doubts_about_wavelength",
-    "find_lines",
+    "fit_peaks",
     "find_peaks",
     "noise_of",
     "observed_from_peaks",

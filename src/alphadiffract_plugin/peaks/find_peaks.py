@@ -29,7 +29,7 @@ _FEWEST = 4
 
 
 @dataclass(frozen=True)
-class Lines:
+class PeakFit:
     """The peaks of a histogram with what the later whole-pattern fit needs."""
 
     peaks: Peaks
@@ -43,11 +43,11 @@ class Lines:
 
 
 def find_peaks(histogram: Histogram, settings: PeakSettings | None = None) -> Peaks:
-    """The lines of a histogram; see :func:`find_lines`."""
-    return find_lines(histogram, settings or PeakSettings()).peaks
+    """The lines of a histogram; see :func:`fit_peaks`."""
+    return fit_peaks(histogram, settings or PeakSettings()).peaks
 
 
-def find_lines(histogram: Histogram, settings: PeakSettings) -> Lines:
+def fit_peaks(histogram: Histogram, settings: PeakSettings) -> PeakFit:
     """The lines of a histogram with their shape, the background and the noise.
 
     Raises
@@ -55,12 +55,12 @@ def find_lines(histogram: Histogram, settings: PeakSettings) -> Lines:
     PeaksError : fewer than four lines stand above the noise.
     """
     try:
-        return _find_lines(histogram, settings)
+        return _fitted_peaks(histogram, settings)
     except PeaksError as error:
         raise PeaksError(error.what, fix=error.fix, where=histogram.source or histogram.name) from None
 
 
-def _find_lines(histogram: Histogram, settings: PeakSettings) -> Lines:
+def _fitted_peaks(histogram: Histogram, settings: PeakSettings) -> PeakFit:
     x, y = histogram.two_theta, histogram.intensity
     background = background_of(histogram)
     net = y - background
@@ -95,7 +95,7 @@ def _find_lines(histogram: Histogram, settings: PeakSettings) -> Lines:
         significance=(fit.area / fit.area_esd)[keep],
         wavelength=histogram.wavelength,
     )
-    return Lines(peaks, fit.shape, background, noise)
+    return PeakFit(peaks, fit.shape, background, noise)
 
 
 def _wings(x: np.ndarray, fit: _Fit) -> np.ndarray:
@@ -207,8 +207,8 @@ def _refine(
     area = np.maximum(np.interp(position, x, net), 0) * shape.fwhm(position) * 1.2
     for cycle in range(8):
         lines = len(position)
-        gram, slope, _ = _normal_equations(x, net, noise, position, area, shape)
-        shift = _solved(gram, slope, 1e-3 if cycle < 5 else 1e-6)
+        gram, right, _ = _normal_equations(x, net, noise, position, area, shape)
+        shift = _solved(gram, right, 1e-3 if cycle < 5 else 1e-6)
         width = shape.fwhm(position)
         position = position + np.clip(shift[:lines], -0.3 * width, 0.3 * width)
         area = area + shift[lines : 2 * lines]
@@ -256,9 +256,9 @@ def _normal_equations(
     return gram, np.concatenate([columns.dot(weight * left), weighted.T @ left]), model
 
 
-def _solved(gram: np.ndarray, slope: np.ndarray, damping: float) -> np.ndarray:
+def _solved(gram: np.ndarray, right: np.ndarray, damping: float) -> np.ndarray:
     scale = np.sqrt(np.maximum(np.diag(gram), 1e-30))
-    return np.linalg.solve(gram / np.outer(scale, scale) + damping * np.eye(len(scale)), slope / scale) / scale
+    return np.linalg.solve(gram / np.outer(scale, scale) + damping * np.eye(len(scale)), right / scale) / scale
 
 
 def _moved(shape: Shape, shift: np.ndarray, position: np.ndarray) -> Shape:

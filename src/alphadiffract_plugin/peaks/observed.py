@@ -35,7 +35,7 @@ class Observed:
         """1/d² in 1/Å² after taking off a zero shift in degrees, shape (n,)."""
         return inv_d2_from_two_theta(self.two_theta - zero_shift, self.wavelength)
 
-    def inv_d2_slope(self) -> np.ndarray:
+    def inv_d2_per_degree(self) -> np.ndarray:
         """Derivative of 1/d² by two_theta, in 1/Å² per degree, shape (n,)."""
         return inv_d2_per_degree(self.two_theta, self.wavelength)
 
@@ -62,8 +62,8 @@ def spurious_probability(peaks: Peaks) -> np.ndarray:
     Weak, insignificant and low-angle lines are more often impurities, noise or the tube's own. A logistic regression
     on lines of measured patterns with known cells, by ``bench/fit_spurious.py``.
     """
-    constant, *slopes = spurious_weights()
-    return np.clip(1 / (1 + np.exp(-(constant + spurious_features(peaks) @ np.array(slopes)))), 0.01, 0.97)
+    constant, *factors = spurious_weights()
+    return np.clip(1 / (1 + np.exp(-(constant + spurious_features(peaks) @ np.array(factors)))), 0.01, 0.97)
 
 
 @functools.cache

@@ -97,10 +97,10 @@ def draw(
                     f = 1 / (1 + 4 * t * t)
                     g, h, b = narrow * gauss[i], broad * f, 2 * bell[i]
                     even, skew = g + h, 1 + s * t * b
-                    slope = (2 * steep * g + 8 * f * h) * t * skew - even * s * b * (1 - 2 * t * t)
+                    by_distance = (2 * steep * g + 8 * f * h) * t * skew - even * s * b * (1 - 2 * t * t)
                     value[i] += even * skew
-                    by_position[i] += slope * per
-                    by_width[i] += slope * t - even * skew
+                    by_position[i] += by_distance * per
+                    by_width[i] += by_distance * t - even * skew
                     by_mixing[i] += (tail * f - top * gauss[i]) * skew
                     by_skewness[i] += even * t * b
 

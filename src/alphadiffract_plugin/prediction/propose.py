@@ -7,7 +7,7 @@ import numpy as np
 from alphadiffract_plugin.crystal.bravais import LATTICES, BravaisCell, bravais_from_basis, primitive_basis
 from alphadiffract_plugin.crystal.cells import metric_from_cell
 from alphadiffract_plugin.crystal.symmetry import lattice_family
-from alphadiffract_plugin.indexing.refine_cells import Trial, pull_onto_lines
+from alphadiffract_plugin.indexing.refine_cells import TrialCell, pull_onto_lines
 from alphadiffract_plugin.peaks.observed import observed_from_peaks
 from alphadiffract_plugin.records import LatticeProposal, Peaks, Prediction
 from alphadiffract_plugin.settings import Settings
@@ -21,14 +21,14 @@ _SLANTED = {4: {3: (0, 2)}, 6: {3: (1, 2), 4: (0, 2), 5: (0, 1)}}
 """For lattices with so many free parameters: those that depend on an angle, and those of the two edges beside it."""
 
 
-def trials_from_prediction(prediction: Prediction, peaks: Peaks, settings: Settings) -> list[Trial]:
+def trials_from_prediction(prediction: Prediction, peaks: Peaks, settings: Settings) -> list[TrialCell]:
     """Cells drawn around the lattices of the network, within their spread, and refined; best score first.
 
     More cells are drawn around more probable lattices. The result depends on ``settings.random_seed`` alone.
     """
     observed = observed_from_peaks(peaks, settings.search.lines)
     rng = np.random.default_rng(settings.random_seed)
-    trials: list[Trial] = []
+    trials: list[TrialCell] = []
     for proposal in prediction.lattices:
         draws = int(_DRAWS * proposal.weight)
         found = bravais_of_proposal(proposal)

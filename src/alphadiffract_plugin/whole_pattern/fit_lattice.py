@@ -20,11 +20,11 @@ from alphadiffract_plugin.crystal.bragg import inv_d2_from_two_theta
 from alphadiffract_plugin.crystal.bravais import centring_translations
 from alphadiffract_plugin.crystal.extinction import ExtinctionClass
 from alphadiffract_plugin.crystal.reflections import quadratic_form, reflections_within
-from alphadiffract_plugin.indexing.refine_cells import Trial
+from alphadiffract_plugin.indexing.refine_cells import TrialCell
 from alphadiffract_plugin.peaks.profile import Profiles, profiles
 from alphadiffract_plugin.peaks.runs import Band, Runs
 from alphadiffract_plugin.whole_pattern.pattern_data import PatternData
-from alphadiffract_plugin.whole_pattern.positions import DISPLACEMENT_PRIOR, ZERO_PRIOR, Axis
+from alphadiffract_plugin.whole_pattern.positions import DISPLACEMENT_PRIOR, ZERO_PRIOR, ReflectionPositions
 
 _MOST_REFLECTIONS = 450
 """A cell with more reflections in the range is not fitted."""
@@ -41,7 +41,7 @@ _FEWEST_CHOICES = 7
 """A cell is charged for at least so many superstructures that it might be, however few its symmetry allows: the
 sublattices of half the volume."""
 _STEPS = 2
-"""Gauss-Newton steps of the axis of each cell."""
+"""Gauss-Newton steps of the positions of each cell."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class FittedLattice:
 
     data: PatternData
     """The pattern: N points, L found lines."""
-    trial: Trial
+    trial: TrialCell
     """The refined cell."""
     displacement: float
     """Refined shift in degrees at θ = 0."""
@@ -63,7 +63,7 @@ class FittedLattice:
     """Indices that the centring allows, line by line, shape (H, 3)."""
     first: Ints
     """Where the indices of each of the R distinct lines begin, and H, shape (R + 1,)."""
-    place: Floats
+    two_theta: Floats
     """two_theta of those lines in degrees, shape (R,)."""
     prior: Floats
     """Intensity expected of each, up to a factor: multiplicity, Lorentz and polarisation, displacements; shape (R,)."""
@@ -73,25 +73,25 @@ class FittedLattice:
     """The profiles, shape (N, R + L)."""
     gram: Band
     """Weighted inner products of the columns, shape (R + L, R + L)."""
-    slope: Floats
+    right: Floats
     """Weighted inner products of the columns with the pattern, shape (R + L,)."""
 
     def solved(self, allowed: Bools) -> Solution:
         """The intensities, if only these reflections (a mask of shape (R,)) are there.
 
         They are solved with a Gaussian prior of the mean intensity's width, so that overlaps do no harm: with x the
-        intensities over that width s, (S G S + 1) x = S b for the gram matrix G and the slope b.
+        intensities over that width s, (S G S + 1) x = S b for the gram matrix G and the right-hand side b.
         """
         from alphadiffract_plugin.whole_pattern.kernels import factor, solve
 
         data = self.data
-        free = self.unexplained(allowed)
+        unexplained = self.unexplained(allowed)
         share = self.prior / max(self.prior[allowed].sum(), 1e-30)
-        width = np.concatenate([data.total * share, data.lines.peaks.area[: len(free)]])[self.order]
-        use = np.flatnonzero(np.concatenate([allowed, free])[self.order])
+        width = np.concatenate([data.total * share, data.peak_fit.peaks.area[: len(unexplained)]])[self.order]
+        use = np.flatnonzero(np.concatenate([allowed, unexplained])[self.order])
         scale = width[use]
         lower, first = factor(self.gram.lower, self.gram.low, use, scale, 1.0)
-        relative = solve(lower, first, (self.slope[use] * scale)[:, None])[:, 0]
+        relative = solve(lower, first, (self.right[use] * scale)[:, None])[:, 0]
         intensity = np.zeros(len(self.order))
         intensity[use] = relative * scale
         return Solution(intensity, self.order[use], relative, lower, first)
@@ -100,7 +100,7 @@ class FittedLattice:
         """The found lines that stand at none of these reflections, shape (L,)."""
         from alphadiffract_plugin.whole_pattern.kernels import unexplained
 
-        return unexplained(self.place, allowed, self.data.position, _EXPLAINED * self.data.width)
+        return unexplained(self.two_theta, allowed, self.data.position, _EXPLAINED * self.data.width)
 
     def misfit(self, solution: Solution) -> float:
         """Weighted sum of squares that these intensities leave."""
@@ -117,7 +117,7 @@ class FittedLattice:
         use = np.flatnonzero(np.concatenate([allowed, np.zeros(len(data.position), bool)])[self.order])
         held = 1e-6 * self.gram.diagonal[use].mean()
         lower, first = factor(self.gram.lower, self.gram.low, use, np.ones(len(use)), held)
-        intensity = solve(lower, first, self.slope[use][:, None])[:, 0]
+        intensity = solve(lower, first, self.right[use][:, None])[:, 0]
         left = (data.net - self.columns[use] @ intensity) / data.noise
         return float(100 * np.sqrt((left**2).sum() / (((data.net + data.background) / data.noise) ** 2).sum()))
 
@@ -126,11 +126,11 @@ class FittedLattice:
         """Prior scale over uncertainty, and intensity over uncertainty, of every reflection if none is extinct."""
         from alphadiffract_plugin.whole_pattern.kernels import inverse_diagonal
 
-        solution = self.solved(np.ones(len(self.place), bool))
+        solution = self.solved(np.ones(len(self.two_theta), bool))
         known, strength = np.zeros((2, len(self.order)))
         known[solution.column] = 1 / np.sqrt(inverse_diagonal(solution.lower, solution.first))
         strength[solution.column] = solution.relative * known[solution.column]
-        return known[: len(self.place)], strength[: len(self.place)]
+        return known[: len(self.two_theta)], strength[: len(self.two_theta)]
 
     def allowed(self, classes: Sequence[ExtinctionClass]) -> Bools:
         """Which lines each of C classes leaves, shape (C, R)."""
@@ -147,12 +147,12 @@ class FittedLattice:
         """
         from alphadiffract_plugin.whole_pattern.kernels import line_ratios
 
-        observed, order = self.data.observed, np.argsort(self.place, kind="stable")
+        observed, order = self.data.observed, np.argsort(self.two_theta, kind="stable")
         return line_ratios(
             np.ascontiguousarray(allowed[:, order]),
             np.ascontiguousarray(self.main[:, order]),
             float(np.log(max(len(self.main), _FEWEST_CHOICES))),
-            self.place[order],
+            self.two_theta[order],
             self.data.position,
             observed.sigma,
             observed.spurious,
@@ -173,7 +173,7 @@ class FittedLattice:
         half = ~some[:, kept].T
         pairs = [a & b for a, b in itertools.combinations(half, 2)]
         different = {mask.tobytes(): mask for mask in (*half, *pairs)}
-        return np.array([different[key] for key in sorted(different)], bool).reshape(-1, len(self.place))
+        return np.array([different[key] for key in sorted(different)], bool).reshape(-1, len(self.two_theta))
 
 
 @dataclass(frozen=True)
@@ -192,7 +192,7 @@ class Solution:
     """First column of each of its rows that is not zero, shape (n,)."""
 
 
-def fit_lattices(data: PatternData, trials: Sequence[Trial], device: str = "cpu") -> list[FittedLattice]:
+def fit_lattices(data: PatternData, trials: Sequence[TrialCell], device: str = "cpu") -> list[FittedLattice]:
     """Refine cell, zero shift and displacement of each on the whole pattern and keep its normal equations.
 
     A cell without a reflection in the range, or with too many, is left out. On another device than the CPU all cells
@@ -201,14 +201,15 @@ def fit_lattices(data: PatternData, trials: Sequence[Trial], device: str = "cpu"
     starts = [start for trial in trials for start in [_start(data, trial)] if start is not None]
     if device == "cpu":
         return [_fitted(data, start, _refined(data, start)) for start in starts]
-    from alphadiffract_plugin.whole_pattern.fit_on_device import refined_axes
+    from alphadiffract_plugin.whole_pattern.fit_on_device import refined_positions
 
     counts = [np.diff(start.first) for start in starts]
-    axes = refined_axes(data, [start.axis for start in starts], counts, _EXPLAINED * data.width, _STEPS, device)
-    return [_fitted(data, start, axis) for start, axis in zip(starts, axes, strict=True)]
+    places = [start.positions for start in starts]
+    refined = refined_positions(data, places, counts, _EXPLAINED * data.width, _STEPS, device)
+    return [_fitted(data, start, positions) for start, positions in zip(starts, refined, strict=True)]
 
 
-def fit_lattice(data: PatternData, trial: Trial) -> FittedLattice | None:
+def fit_lattice(data: PatternData, trial: TrialCell) -> FittedLattice | None:
     """One cell; None if it has no reflection in the range, or too many."""
     return next(iter(fit_lattices(data, [trial])), None)
 
@@ -217,85 +218,90 @@ def fit_lattice(data: PatternData, trial: Trial) -> FittedLattice | None:
 class _Start:
     """A cell to be refined, its reflections in the range and where they are to begin with."""
 
-    trial: Trial
+    trial: TrialCell
     """The cell."""
     hkl: Ints
     """See :class:`FittedLattice`."""
     first: Ints
     """See :class:`FittedLattice`."""
-    axis: Axis
+    positions: ReflectionPositions
     """With half of the zero shift of the cell as zero shift, half as displacement."""
 
 
-def _start(data: PatternData, trial: Trial) -> _Start | None:
-    reach = float(inv_d2_from_two_theta(data.x[-1] + 0.1, data.lines.shape.wavelengths[0]))
+def _start(data: PatternData, trial: TrialCell) -> _Start | None:
+    reach = float(inv_d2_from_two_theta(data.x[-1] + 0.1, data.peak_fit.shape.wavelengths[0]))
     found = reflections_within(trial.metric, reach, centring_translations(trial.lattice.centring), _MOST_INDICES)
     if found is None or len(found[0]) == 0 or found[1][-1] + 1 > _MOST_REFLECTIONS:
         return None
-    hkl, group = found
-    first = np.searchsorted(group, np.arange(group[-1] + 2))
-    axis = Axis(
+    hkl, line = found
+    first = np.searchsorted(line, np.arange(line[-1] + 2))
+    positions = ReflectionPositions(
         design=quadratic_form(hkl[first[:-1]]) @ trial.lattice.metric_map.T,
-        wavelength=data.lines.shape.wavelengths[0],
+        wavelength=data.peak_fit.shape.wavelengths[0],
         parameters=trial.lattice.parameters(trial.metric),
         zero_shift=0.5 * trial.zero_shift,
         displacement=0.5 * trial.zero_shift,
     )
-    return _Start(trial, hkl, first, axis)
+    return _Start(trial, hkl, first, positions)
 
 
-def _refined(data: PatternData, start: _Start) -> Axis:
-    axis = start.axis
+def _refined(data: PatternData, start: _Start) -> ReflectionPositions:
+    positions = start.positions
     for _ in range(_STEPS):
-        axis = axis.moved(_step(*_normal_equations(data, axis, start), axis)[0])
-    return axis
+        positions = positions.moved(_step(*_normal_equations(data, positions, start), positions)[0])
+    return positions
 
 
-def _fitted(data: PatternData, start: _Start, axis: Axis) -> FittedLattice:
-    fit, drawn = _normal_equations(data, axis, start)
-    covariance, metric_map = _step(fit, drawn, axis)[1], start.trial.lattice.metric_map
+def _fitted(data: PatternData, start: _Start, positions: ReflectionPositions) -> FittedLattice:
+    fit, drawn = _normal_equations(data, positions, start)
+    covariance, metric_map = _step(fit, drawn, positions)[1], start.trial.lattice.metric_map
     return replace(fit, covariance=metric_map.T @ covariance[:-2, :-2] @ metric_map)
 
 
-def _normal_equations(data: PatternData, axis: Axis, start: _Start) -> tuple[FittedLattice, Profiles]:
-    place, trial = axis.place, start.trial
-    drawn = profiles(data.x, place, data.lines.shape, derivatives="position")
-    columns = drawn.value.beside(data.free)
+def _normal_equations(
+    data: PatternData, positions: ReflectionPositions, start: _Start
+) -> tuple[FittedLattice, Profiles]:
+    two_theta, trial = positions.two_theta, start.trial
+    drawn = profiles(data.x, two_theta, data.peak_fit.shape, derivatives="position")
+    columns = drawn.value.beside(data.line_profiles)
     order = np.argsort(columns.first, kind="stable")
     columns = columns[order]
     fit = FittedLattice(
         data=data,
-        trial=replace(trial, metric=axis.parameters @ trial.lattice.metric_map, zero_shift=axis.zero_shift),
-        displacement=axis.displacement,
+        trial=replace(trial, metric=positions.parameters @ trial.lattice.metric_map, zero_shift=positions.zero_shift),
+        displacement=positions.displacement,
         covariance=np.zeros((6, 6)),
         hkl=start.hkl,
         first=start.first,
-        place=place,
-        prior=axis.expected(np.diff(start.first)),
+        two_theta=two_theta,
+        prior=positions.expected(np.diff(start.first)),
         order=order,
         columns=columns,
         gram=columns.gram(data.weight),
-        slope=columns.dot(data.weight * data.net),
+        right=columns.dot(data.weight * data.net),
     )
     return fit, drawn
 
 
-def _step(fit: FittedLattice, drawn: Profiles, axis: Axis) -> tuple[Floats, Floats]:
-    """One Gauss-Newton step of the axis with the intensities solved for, and the covariance of its parameters.
+def _step(fit: FittedLattice, drawn: Profiles, positions: ReflectionPositions) -> tuple[Floats, Floats]:
+    """One Gauss-Newton step of the positions with the intensities solved for, and the covariance of its parameters.
 
     The covariance is that for fixed intensities, so that uncertainties of strongly overlapped patterns come out low.
     """
     data = fit.data
-    intensity = fit.solved(np.ones(len(fit.place), bool)).intensity
+    intensity = fit.solved(np.ones(len(fit.two_theta), bool)).intensity
     of_line = np.empty_like(intensity)
     of_line[fit.order] = intensity
-    moving = drawn.by_position @ (np.maximum(of_line[: len(fit.place)], 0)[:, None] * axis.slope)
+    moving = drawn.by_position @ (np.maximum(of_line[: len(fit.two_theta)], 0)[:, None] * positions.jacobian)
     weighted = moving * data.weight[:, None]
     gram = moving.T @ weighted
     right = weighted.T @ (data.net - fit.columns @ intensity)
-    for place, value, spread in ((-2, axis.zero_shift, ZERO_PRIOR), (-1, axis.displacement, DISPLACEMENT_PRIOR)):
-        gram[place, place] += spread**-2
-        right[place] -= value / spread**2
+    for i, value, spread in (
+        (-2, positions.zero_shift, ZERO_PRIOR),
+        (-1, positions.displacement, DISPLACEMENT_PRIOR),
+    ):
+        gram[i, i] += spread**-2
+        right[i] -= value / spread**2
     scale = np.sqrt(np.maximum(np.diag(gram), 1e-30))
     covariance = np.linalg.inv(gram / np.outer(scale, scale) + 1e-9 * np.eye(len(scale))) / np.outer(scale, scale)
     return covariance @ right, covariance

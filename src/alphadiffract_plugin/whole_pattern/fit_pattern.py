@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from alphadiffract_plugin.crystal.extinction import ExtinctionClass, extinction_classes
-from alphadiffract_plugin.indexing.refine_cells import Trial
-from alphadiffract_plugin.peaks.find_peaks import Lines
+from alphadiffract_plugin.indexing.refine_cells import TrialCell
+from alphadiffract_plugin.peaks.find_peaks import PeakFit
 from alphadiffract_plugin.records import Histogram
 from alphadiffract_plugin.whole_pattern.fit_lattice import FittedLattice, fit_lattices
 from alphadiffract_plugin.whole_pattern.pattern_data import pattern_data
@@ -36,7 +36,7 @@ class Evidence:
 class FittedClass:
     """A lattice with one extinction class, fitted to the pattern."""
 
-    trial: Trial
+    trial: TrialCell
     """The cell, refined on the whole pattern."""
     displacement: float
     """Shift of two_theta by a displaced sample, in degrees at θ = 0; it goes with cos θ."""
@@ -53,13 +53,15 @@ class FittedClass:
     """two_theta in degrees of found lines that no reflection explains."""
 
 
-def fit_pattern(histogram: Histogram, lines: Lines, trials: list[Trial], device: str = "cpu") -> list[FittedClass]:
+def fit_pattern(
+    histogram: Histogram, peak_fit: PeakFit, trials: list[TrialCell], device: str = "cpu"
+) -> list[FittedClass]:
     """The most promising extinction classes of the given cells, fitted.
 
     Each cell is fitted once without extinctions, which tells closely enough what each of its classes would come to;
     the best of all, and the best of each cell, are then fitted. A cell with too many reflections is left out.
     """
-    data = pattern_data(histogram, lines)
+    data = pattern_data(histogram, peak_fit)
     hopes = []
     for parent in fit_lattices(data, trials, device):
         classes = extinction_classes(parent.trial.lattice.family, parent.trial.lattice.centring)

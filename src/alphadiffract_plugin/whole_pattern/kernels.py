@@ -91,13 +91,13 @@ def inverse_diagonal(lower: Floats, first: Ints) -> Floats:
 
 
 @compiled()
-def unexplained(place: Floats, allowed: Bools, position: Floats, reach: Floats) -> Bools:
-    """Which lines have no allowed place within their reach, shape (L,)."""
+def unexplained(two_theta: Floats, allowed: Bools, position: Floats, reach: Floats) -> Bools:
+    """Which lines have no allowed reflection within their reach, shape (L,)."""
     out = np.empty(len(position), np.bool_)
     for n in range(len(position)):
         out[n] = True
-        for r in range(len(place)):
-            if allowed[r] and abs(place[r] - position[n]) <= reach[n]:
+        for r in range(len(two_theta)):
+            if allowed[r] and abs(two_theta[r] - position[n]) <= reach[n]:
                 out[n] = False
                 break
     return out
@@ -106,26 +106,26 @@ def unexplained(place: Floats, allowed: Bools, position: Floats, reach: Floats) 
 @compiled()
 def _likelihoods(
     chosen: Ints,
-    place: Floats,
+    two_theta: Floats,
     position: Floats,
     sigma: Floats,
     known: Floats,
     out: Floats,
 ) -> None:
-    """As :func:`observed.line_likelihood`, of each line at the nearest of the ``chosen`` places, into ``out``.
+    """As :func:`observed.line_likelihood`, of each line at the nearest of the ``chosen`` reflections, into ``out``.
 
-    ``known`` keeps what was computed for a line and a place, shape (L, R); -1 where nothing was yet.
+    ``known`` keeps what was computed for a line and a reflection, shape (L, R); -1 where nothing was yet.
     """
     at = 0
     for n in range(len(position)):
-        while at < len(chosen) and place[chosen[at]] < position[n]:
+        while at < len(chosen) and two_theta[chosen[at]] < position[n]:
             at += 1
         nearest = chosen[min(at, len(chosen) - 1)]
-        if at > 0 and position[n] - place[chosen[at - 1]] <= abs(place[nearest] - position[n]):
+        if at > 0 and position[n] - two_theta[chosen[at - 1]] <= abs(two_theta[nearest] - position[n]):
             nearest = chosen[at - 1]
         if known[n, nearest] < 0:
             norm = np.sqrt(2 * np.pi) * sigma[n]
-            z = (place[nearest] - position[n]) / sigma[n]
+            z = (two_theta[nearest] - position[n]) / sigma[n]
             known[n, nearest] = 0.75 * np.exp(-0.5 * z**2) / norm + 0.25 * np.exp(-0.5 * (z / 4) ** 2) / (4 * norm)
         out[n] = known[n, nearest]
 
@@ -146,7 +146,7 @@ def line_ratios(
     allowed: Bools,
     main: Bools,
     choice: float,
-    place: Floats,
+    two_theta: Floats,
     position: Floats,
     sigma: Floats,
     spurious: Floats,
@@ -159,35 +159,35 @@ def line_ratios(
     ----------
     allowed : shape (C, R); main : the ways to be a superstructure, shape (M, R), see ``FittedLattice.main``.
     choice : what each of these ways costs.
-    place : ascending, in degrees, shape (R,); the others of shape (L,).
+    two_theta : ascending, in degrees, shape (R,); the others of shape (L,).
     share : of each line, how likely a superstructure's own reflection would make one of its height.
     """
-    known = np.empty((len(position), len(place)))
+    known = np.empty((len(position), len(two_theta)))
     known[:] = -1.0
-    one, two = np.empty(len(place), np.int64), np.empty(len(place), np.int64)
+    one, two = np.empty(len(two_theta), np.int64), np.empty(len(two_theta), np.int64)
     strong, weak = np.empty(len(position)), np.empty(len(position))
     out = np.empty(len(allowed))
     for c in range(len(allowed)):
         total = 0
-        for r in range(len(place)):
+        for r in range(len(two_theta)):
             one[total] = r
             total += allowed[c, r]
         strong[:] = 0.0
         if total > 0:
-            _likelihoods(one[:total], place, position, sigma, known, strong)
+            _likelihoods(one[:total], two_theta, position, sigma, known, strong)
         for n in range(len(position)):
             strong[n] /= (total + 1) * density[n]
         ratio = _log_product(strong, spurious)
         for m in range(len(main)):
             mains = others = 0
-            for r in range(len(place)):
+            for r in range(len(two_theta)):
                 one[mains], two[others] = r, r
                 mains += allowed[c, r] & main[m, r]
                 others += allowed[c, r] & ~main[m, r]
             if mains == 0 or others == 0:
                 continue
-            _likelihoods(one[:mains], place, position, sigma, known, strong)
-            _likelihoods(two[:others], place, position, sigma, known, weak)
+            _likelihoods(one[:mains], two_theta, position, sigma, known, strong)
+            _likelihoods(two[:others], two_theta, position, sigma, known, weak)
             for n in range(len(position)):
                 strong[n] = (1 - share[n]) * strong[n] / ((mains + 1) * density[n])
                 strong[n] += share[n] * weak[n] / ((others + 1) * density[n])

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from alphadiffract_plugin.peaks.find_peaks import Lines
+from alphadiffract_plugin.peaks.find_peaks import PeakFit
 from alphadiffract_plugin.peaks.observed import Observed, observed_from_peaks
 from alphadiffract_plugin.peaks.profile import profiles
 from alphadiffract_plugin.peaks.runs import Runs
@@ -34,13 +34,13 @@ class PatternData:
     """What each point counts: noise, model error and its likeness to its neighbours taken in, shape (N,)."""
     noise: np.ndarray
     """Standard uncertainty of the intensity in counts, shape (N,)."""
-    lines: Lines
+    peak_fit: PeakFit
     """All lines of the pattern, with their shape."""
     position: np.ndarray
     """two_theta in degrees of the lines in the range, shape (L,)."""
     width: np.ndarray
     """Their FWHM in degrees, shape (L,)."""
-    free: Runs
+    line_profiles: Runs
     """Profiles of those lines, shape (N, L)."""
     observed: Observed
     """Those lines as cells are tested against them."""
@@ -52,43 +52,43 @@ class PatternData:
     """Area of all those lines in counts × degrees."""
 
 
-def points_judged(histogram: Histogram, lines: Lines) -> int:
+def points_judged(histogram: Histogram, peak_fit: PeakFit) -> int:
     """Number of points up to the 45th line."""
-    peaks = lines.peaks
+    peaks = peak_fit.peaks
     last = min(len(peaks), _MOST_LINES) - 1
     return int(np.searchsorted(histogram.two_theta, peaks.two_theta[last] + 4 * peaks.fwhm[last]))
 
 
-def pattern_data(histogram: Histogram, lines: Lines) -> PatternData:
+def pattern_data(histogram: Histogram, peak_fit: PeakFit) -> PatternData:
     """The pattern up to its 45th line, averaged to about six points a line width."""
-    peaks = lines.peaks
+    peaks = peak_fit.peaks
     last = min(len(peaks), _MOST_LINES) - 1
-    stop = points_judged(histogram, lines)
+    stop = points_judged(histogram, peak_fit)
     x = histogram.two_theta[:stop]
     thin = max(1, int(np.median(peaks.fwhm) / 6 / np.median(np.diff(x))))
-    net = (histogram.intensity - lines.background)[:stop]
-    noise = lines.noise[:stop]
+    net = (histogram.intensity - peak_fit.background)[:stop]
+    noise = peak_fit.noise[:stop]
     if thin > 1:
         whole = stop // thin * thin
         x, net = (a[:whole].reshape(-1, thin).mean(1) for a in (x, net))
         noise = np.sqrt((noise[:whole].reshape(-1, thin) ** 2).mean(1) / thin)
-    drawn = profiles(x, peaks.two_theta[: last + 1], lines.shape, derivatives="none")
+    drawn = profiles(x, peaks.two_theta[: last + 1], peak_fit.shape, derivatives="none")
     model = drawn.value @ peaks.area[: last + 1]
     variance = noise**2 + (_MISFIT * model) ** 2
     excess = max(1.0, float(np.mean((net - model) ** 2 / variance)))
     observed = observed_from_peaks(peaks, last + 1, every=True)
-    shape_of_density = np.sqrt(observed.inv_d2()) * observed.inv_d2_slope()
+    shape_of_density = np.sqrt(observed.inv_d2()) * observed.inv_d2_per_degree()
     whole_range = (2 * np.sin(np.radians(x[-1] / 2)) / peaks.wavelength) ** 3 / 1.5
     return PatternData(
         x=x,
         net=net,
-        background=np.interp(x, histogram.two_theta, lines.background),
+        background=np.interp(x, histogram.two_theta, peak_fit.background),
         weight=_TRUST / excess / variance,
         noise=noise,
-        lines=lines,
+        peak_fit=peak_fit,
         position=peaks.two_theta[: last + 1].copy(),
-        width=lines.shape.fwhm(peaks.two_theta[: last + 1]),
-        free=drawn.value,
+        width=peak_fit.shape.fwhm(peaks.two_theta[: last + 1]),
+        line_profiles=drawn.value,
         observed=observed,
         density=shape_of_density / whole_range,
         best_misfit=float((_TRUST / excess * (net - model) ** 2 / variance).sum()),

@@ -15,7 +15,7 @@ DISPLACEMENT_PRIOR = 0.06
 
 
 @dataclass(frozen=True)
-class Axis:
+class ReflectionPositions:
     """Where the reflections of one lattice lie, as a function of cell, zero shift and sample displacement."""
 
     design: np.ndarray
@@ -34,14 +34,14 @@ class Axis:
         return np.clip(self.design @ self.parameters, 1e-6, (1.999 / self.wavelength) ** 2)
 
     @property
-    def place(self) -> np.ndarray:
+    def two_theta(self) -> np.ndarray:
         """two_theta in degrees, shape (R,)."""
         two_theta = two_theta_from_inv_d2(self._inv_d2, self.wavelength)
         return two_theta + self.zero_shift + self.displacement * np.cos(np.radians(two_theta / 2))
 
     @property
-    def slope(self) -> np.ndarray:
-        """Derivatives of ``place`` by the cell's parameters, the zero shift and the displacement, shape (R, p + 2)."""
+    def jacobian(self) -> np.ndarray:
+        """Derivatives of ``two_theta`` by the free parameters, zero shift and displacement, shape (R, p + 2)."""
         sine = np.sqrt(self._inv_d2) * self.wavelength / 2
         cosine = np.sqrt(1 - sine**2)
         by_inv_d2 = np.degrees(self.wavelength**2 / (4 * sine * cosine))
@@ -52,12 +52,12 @@ class Axis:
 
         Multiplicity times Lorentz and polarisation factor times that of displacements, with B = 2 Å².
         """
-        theta = np.radians(np.clip(self.place, 1, 178) / 2)
+        theta = np.radians(np.clip(self.two_theta, 1, 178) / 2)
         lorentz = (1 + np.cos(2 * theta) ** 2) / (np.sin(theta) ** 2 * np.cos(theta))
         return np.asarray(multiplicity * lorentz * np.exp(-4 * (np.sin(theta) / self.wavelength) ** 2))
 
-    def moved(self, shift: np.ndarray) -> Axis:
-        """The axis after a step of least squares, of bounded length."""
+    def moved(self, shift: np.ndarray) -> ReflectionPositions:
+        """The positions after a step of least squares, of bounded length."""
         largest = self.parameters.max()
         zero, displacement = np.clip(shift[-2:], -0.05, 0.05)
         return replace(

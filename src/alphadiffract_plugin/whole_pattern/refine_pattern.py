@@ -15,12 +15,12 @@ import numpy as np
 
 from alphadiffract_plugin import crystal
 from alphadiffract_plugin.crystal.bravais import Lattice
-from alphadiffract_plugin.peaks.find_peaks import Lines
+from alphadiffract_plugin.peaks.find_peaks import PeakFit
 from alphadiffract_plugin.peaks.profile import Profiles, Shape, cot_two_theta, profiles
 from alphadiffract_plugin.records import Candidate, Histogram
 from alphadiffract_plugin.whole_pattern.bordered import Bordered, bordered
 from alphadiffract_plugin.whole_pattern.pattern_data import pattern_data, points_judged
-from alphadiffract_plugin.whole_pattern.positions import DISPLACEMENT_PRIOR, ZERO_PRIOR, Axis
+from alphadiffract_plugin.whole_pattern.positions import DISPLACEMENT_PRIOR, ZERO_PRIOR, ReflectionPositions
 
 _TERMS = 6
 """Chebyshev terms of the background, besides a multiple of the one found before the lines."""
@@ -58,7 +58,7 @@ class _Pattern:
 class _State:
     """A cell with its shifts and a line shape, and what the linear part makes of them."""
 
-    axis: Axis
+    positions: ReflectionPositions
     """R reflections."""
     shape: Shape
     """The line shape."""
@@ -75,28 +75,28 @@ class _State:
 
 
 def refine_pattern(
-    histogram: Histogram, lines: Lines, candidates: tuple[Candidate, ...], *, skewed: bool = True
+    histogram: Histogram, peak_fit: PeakFit, candidates: tuple[Candidate, ...], *, skewed: bool = True
 ) -> tuple[Candidate, ...]:
     """The candidates with the Rwp of their refinement; one without a cell, or with too many reflections, as it is.
 
     The first is refined from the line shape of the found lines, the others from the line shape of the first. Those
     that allow the same reflections are refined once. ``skewed`` is whether the asymmetry of the lines is refined.
     """
-    data = pattern_data(histogram, lines)
+    data = pattern_data(histogram, peak_fit)
     thin = _pattern(data.x, data.net + data.background, data.noise, data.background)
-    stop = points_judged(histogram, lines)
+    stop = points_judged(histogram, peak_fit)
     whole = _pattern(
-        histogram.two_theta[:stop], histogram.intensity[:stop], lines.noise[:stop], lines.background[:stop]
+        histogram.two_theta[:stop], histogram.intensity[:stop], peak_fit.noise[:stop], peak_fit.background[:stop]
     )
-    shape, steps = lines.shape, _FIRST
+    shape, steps = peak_fit.shape, _FIRST
     known: dict[bytes, float] = {}
     answers = []
     for candidate in candidates:
-        axis = _axis(candidate, whole.x[-1], lines.shape.wavelengths[0]) if candidate.has_cell else None
-        if axis is not None:
-            key = np.rint(1e4 * axis.place).tobytes()
+        positions = _positions(candidate, whole.x[-1], peak_fit.shape.wavelengths[0]) if candidate.has_cell else None
+        if positions is not None:
+            key = np.rint(1e4 * positions.two_theta).tobytes()
             if key not in known:
-                state = _refined(thin, axis, shape, steps, skewed)
+                state = _refined(thin, positions, shape, steps, skewed)
                 known[key] = _rwp(whole, state)
                 shape, steps = (state.shape, _NEXT) if len(known) == 1 else (shape, steps)
             candidate = replace(candidate, rwp=known[key])
@@ -109,7 +109,7 @@ def _pattern(x: np.ndarray, y: np.ndarray, noise: np.ndarray, background: np.nda
     return _Pattern(x, y, noise**-2.0, np.column_stack([smooth, background]))
 
 
-def _axis(candidate: Candidate, last: float, wavelength: float) -> Axis | None:
+def _positions(candidate: Candidate, last: float, wavelength: float) -> ReflectionPositions | None:
     """The reflections that a candidate allows up to ``last`` degrees; None if there are none, or too many."""
     lattice = Lattice(crystal.lattice_family(candidate.crystal_system), candidate.space_group_symbol[0])
     metric = crystal.metric_from_cell(candidate.cell)
@@ -119,7 +119,7 @@ def _axis(candidate: Candidate, last: float, wavelength: float) -> Axis | None:
     hkl = hkl[np.diff(crystal.quadratic_form(hkl) @ metric, prepend=-1.0) > 1e-7 * reach]
     if not 0 < len(hkl) <= _MOST_REFLECTIONS:
         return None
-    return Axis(
+    return ReflectionPositions(
         design=lattice.design(hkl),
         wavelength=wavelength,
         parameters=lattice.parameters(metric),
@@ -128,9 +128,9 @@ def _axis(candidate: Candidate, last: float, wavelength: float) -> Axis | None:
     )
 
 
-def _refined(pattern: _Pattern, axis: Axis, shape: Shape, steps: int, skewed: bool) -> _State:
+def _refined(pattern: _Pattern, positions: ReflectionPositions, shape: Shape, steps: int, skewed: bool) -> _State:
     """Levenberg-Marquardt from a start close by."""
-    state, damping = _solved(pattern, axis, shape), 1e-3
+    state, damping = _solved(pattern, positions, shape), 1e-3
     for _ in range(steps):
         normal, right = _normal_equations(pattern, state)
         if not skewed:
@@ -140,27 +140,27 @@ def _refined(pattern: _Pattern, axis: Axis, shape: Shape, steps: int, skewed: bo
         for _ in range(4):
             shift = np.linalg.solve(normal + damping * np.eye(len(scale)), right / scale) / scale
             ahead = len(shift) - len(_LONGEST)
-            trial = _solved(pattern, state.axis.moved(shift[:ahead]), _moved(state.shape, shift[ahead:]))
-            if trial.misfit < state.misfit:
+            tried = _solved(pattern, state.positions.moved(shift[:ahead]), _moved(state.shape, shift[ahead:]))
+            if tried.misfit < state.misfit:
                 break
             damping = max(10 * damping, 0.01)
         else:
             break
-        gain, state, damping = 1 - trial.misfit / state.misfit, trial, damping / 5
+        gain, state, damping = 1 - tried.misfit / state.misfit, tried, damping / 5
         if gain < _SETTLED:
             break
     return state
 
 
-def _solved(pattern: _Pattern, axis: Axis, shape: Shape) -> _State:
+def _solved(pattern: _Pattern, positions: ReflectionPositions, shape: Shape) -> _State:
     """Solve for the intensities and the background."""
-    drawn = profiles(pattern.x, axis.place, shape, reach=_REACH)
-    lines, background, count = drawn.value, pattern.background, len(axis.design)
+    drawn = profiles(pattern.x, positions.two_theta, shape, reach=_REACH)
+    lines, background, count = drawn.value, pattern.background, len(positions.design)
     weighted = background * pattern.weight[:, None]
     gram = bordered(lines.gram(pattern.weight), lines.dot(weighted), background.T @ weighted, _HELD)
     linear = gram.solve(np.concatenate([lines.dot(pattern.weight * pattern.y), weighted.T @ pattern.y]))
     left = pattern.y - lines @ linear[:count] - background @ linear[count:]
-    return _State(axis, shape, drawn, gram, linear, left, float((pattern.weight * left**2).sum()))
+    return _State(positions, shape, drawn, gram, linear, left, float((pattern.weight * left**2).sum()))
 
 
 def _normal_equations(pattern: _Pattern, state: _State) -> tuple[np.ndarray, np.ndarray]:
@@ -168,17 +168,17 @@ def _normal_equations(pattern: _Pattern, state: _State) -> tuple[np.ndarray, np.
 
     The priors of the shifts count as much as they would if the fit were as good as the noise allows.
     """
-    place, shape, drawn = state.axis.place, state.shape, state.drawn
-    area = state.linear[: len(place)]
-    tangent = np.tan(np.radians(place / 2))
-    widths = (0.5 * shape.w / shape.fwhm(place) ** 2)[:, None] * tangent[:, None] ** np.arange(3)
+    two_theta, shape, drawn = state.positions.two_theta, state.shape, state.drawn
+    area = state.linear[: len(two_theta)]
+    tangent = np.tan(np.radians(two_theta / 2))
+    widths = (0.5 * shape.w / shape.fwhm(two_theta) ** 2)[:, None] * tangent[:, None] ** np.arange(3)
     mixings = tangent[:, None] ** np.arange(2)
     columns = np.column_stack(
         [
-            drawn.by_position @ (area[:, None] * state.axis.slope),
+            drawn.by_position @ (area[:, None] * state.positions.jacobian),
             drawn.by_log_width @ (area[:, None] * widths),
             drawn.by_eta @ (area[:, None] * mixings),
-            drawn.by_skewness @ (area * cot_two_theta(place)),
+            drawn.by_skewness @ (area * cot_two_theta(two_theta)),
         ]
     )
     weighted = columns * pattern.weight[:, None]
@@ -186,10 +186,10 @@ def _normal_equations(pattern: _Pattern, state: _State) -> tuple[np.ndarray, np.
     normal = columns.T @ weighted - shared.T @ state.gram.solve(shared)
     right = weighted.T @ state.left
     trust = state.misfit / len(pattern.x)
-    first = state.axis.slope.shape[1] - 2
+    first = state.positions.jacobian.shape[1] - 2
     for i, value, spread in (
-        (first, state.axis.zero_shift, ZERO_PRIOR),
-        (first + 1, state.axis.displacement, DISPLACEMENT_PRIOR),
+        (first, state.positions.zero_shift, ZERO_PRIOR),
+        (first + 1, state.positions.displacement, DISPLACEMENT_PRIOR),
     ):
         normal[i, i] += trust / spread**2
         right[i] -= trust * value / spread**2
@@ -211,7 +211,7 @@ def _moved(shape: Shape, shift: np.ndarray) -> Shape:
 
 def _rwp(pattern: _Pattern, state: _State) -> float:
     """Rwp in per cent with the intensities partitioned after Le Bail."""
-    lines = profiles(pattern.x, state.axis.place, state.shape, reach=_REACH, derivatives="none").value
+    lines = profiles(pattern.x, state.positions.two_theta, state.shape, reach=_REACH, derivatives="none").value
     count = lines.shape[1]
     net = pattern.y - pattern.background @ state.linear[count:]
     area = np.maximum(state.linear[:count], 1e-6 * np.abs(state.linear[:count]).max())
