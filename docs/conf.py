@@ -54,6 +54,6 @@ nitpick_ignore_regex = [
         r"(Path|Any|ArrayLike|Callable|Iterable|Iterator|Sequence|Mapping|Literal|Self|ClassVar)",
     ),
     # Our own functions that have no page, as docstrings name them; and names of types.
-    ("py:func", r"(\w+\.)?\w+"),
+    ("py:(func|mod)", r"(\w+\.)?\w+"),
     ("py:class", r"(.*\.)?(Operations|Value)"),
 ]
