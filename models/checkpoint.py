@@ -7,6 +7,7 @@ wavelength, is taken from the paper. An ensemble is a folder whose subfolders ``
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -16,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from alphadiffract_plugin.errors import ModelError
 from alphadiffract_plugin.records import CRYSTAL_SYSTEMS
 
@@ -24,6 +27,7 @@ from .grid import COMPACT_NORMALISATION, OPEN_NORMALISATION, Grid, Normalisation
 from .model_config import ARCHITECTURES, FORMAT, FROM_WHERE, parse_config, read_config
 
 if TYPE_CHECKING:
+    from .compact_forward import CompactForward
     from .compact_network import CompactNetwork
     from .open_network import OpenNetwork
 
@@ -43,8 +47,8 @@ class Model:
     """The name of its folder."""
     architecture: str
     """One of ``ARCHITECTURES``."""
-    network: Network
-    """In evaluation mode, float32, on the CPU."""
+    network: Network | CompactForward
+    """In evaluation mode, float32, on the CPU; evaluated by torch or by numpy."""
     grid: Grid
     """Where its input lies."""
     normalisation: Normalisation
@@ -60,7 +64,8 @@ def build(architecture: str, settings: Mapping[str, Any], *, where: Path | None 
     ------
     ModelError : the architecture is unknown, or a field is unknown or of the wrong kind.
     """
-    from .compact_network import CompactConfig, CompactNetwork
+    from .compact_config import CompactConfig
+    from .compact_network import CompactNetwork
     from .open_network import OpenConfig, OpenNetwork
 
     if architecture not in ARCHITECTURES:
@@ -132,14 +137,16 @@ def members(folder: Path) -> tuple[Path, ...]:
     return tuple(sorted(path for path in Path(folder).glob("member-*") if path.is_dir())) or (Path(folder),)
 
 
-def load_members(folder: Path) -> tuple[Model, ...]:
+def load_members(folder: Path, *, without_torch: bool = False) -> tuple[Model, ...]:
     """The model of a folder, or the models of an ensemble, all of which take the same input.
+
+    ``without_torch`` asks for networks that numpy evaluates, where that is possible; see :func:`load_without_torch`.
 
     Raises
     ------
     ModelError : one does not load, see :func:`load`, or differs from the first in architecture, grid or normalisation.
     """
-    models = tuple(load(member) for member in members(folder))
+    models = tuple((load_without_torch if without_torch else load)(member) for member in members(folder))
     for member, model in zip(members(folder)[1:], models[1:], strict=True):
         for name in ("architecture", "grid", "normalisation"):
             if getattr(model, name) != getattr(models[0], name):
@@ -193,6 +200,34 @@ def load(folder: Path) -> Model:
     if not all(torch.isfinite(p).all() for p in network.parameters()):
         raise ModelError("some weights are NaN or infinite", fix="download or copy the model again", where=file)
     return Model(folder.name, parsed.architecture, network.eval(), parsed.grid, parsed.normalisation, config)
+
+
+def load_without_torch(folder: Path) -> Model:
+    """The model of a folder with a network that numpy evaluates, if it is a compact one; else as :func:`load`.
+
+    Raises
+    ------
+    ModelError : as :func:`load`, which looks again at whatever is not as it should be.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    from .compact_config import CompactConfig
+    from .compact_forward import CompactForward, weight_shapes
+
+    folder = Path(folder)
+    with contextlib.suppress(SafetensorError, OSError, TypeError, ValueError):
+        config = read_config(folder)
+        weights = {name: array.astype(np.float32) for name, array in load_file(folder / "model.safetensors").items()}
+        parsed = parse_config(config, weights, folder)
+        if parsed.architecture == "compact":
+            sizes = CompactConfig(**{k: tuple(v) if isinstance(v, list) else v for k, v in parsed.network.items()})
+            whole = {name: array.shape for name, array in weights.items()} == weight_shapes(sizes)
+            finite = all(np.isfinite(array).all() for array in weights.values())
+            if whole and finite and sizes.input_length == parsed.grid.length:
+                network = CompactForward(sizes, weights)
+                return Model(folder.name, "compact", network, parsed.grid, parsed.normalisation, config)
+    return load(folder)
 
 
 def weights_sha256(folder: Path) -> str:

@@ -11,7 +11,6 @@ Shapes: N patterns, C channels, L positions along the pattern.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -19,45 +18,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from alphadiffract_plugin.errors import SettingsError
-
 from . import lattice
-
-AXES = ("ln_d", "two_theta")
-
-
-@dataclass(frozen=True)
-class CompactConfig:
-    """Everything that rebuilds the network."""
-
-    input_length: int = 4096
-    """Points of the pattern, equally spaced in two_theta."""
-    two_theta: tuple[float, float] = (5.0, 80.0)
-    """First and last point in degrees."""
-    axis: str = "ln_d"
-    """Quantity in which the points inside the network are equally spaced: ``ln_d`` or ``two_theta``."""
-    warped_length: int = 8192
-    """Points of the same range inside the network."""
-    patch: int = 32
-    """Points inside the network that make a patch; the first convolution covers two patches."""
-    channels: tuple[int, ...] = (96, 160, 256)
-    """Width of each stage; every stage after the first halves the length."""
-    blocks: tuple[int, ...] = (2, 2, 3)
-    """Blocks of each stage."""
-    kernel: int = 7
-    """Length of the depthwise convolution."""
-    expansion: int = 2
-    """Hidden width of a block over its channels. ConvNeXt has 4; with 2 more is learned in an hour on one core."""
-    segments: int = 16
-    """Parts of the pattern over which the last stage is averaged; more than one, because positions matter."""
-    hidden: int = 384
-    """Width of the layer before the heads."""
-    dropout: float = 0.1
-    """Dropout before the heads."""
-
-    def __post_init__(self) -> None:
-        if self.axis not in AXES:
-            raise SettingsError(f"axis is {self.axis!r}, which is not known", fix=f"choose one of {', '.join(AXES)}")
+from .compact_config import CompactConfig, intervals
 
 
 class Answer(NamedTuple):
@@ -83,15 +45,10 @@ class Warp(nn.Module):
 
     def __init__(self, length: int, two_theta: tuple[float, float], warped: int, axis: str = "ln_d") -> None:
         super().__init__()
-        edges = np.linspace(*two_theta, warped + 1)
-        if axis == "ln_d":
-            low, high = np.log(np.sin(np.radians(np.array(two_theta) / 2)))
-            edges = 2 * np.degrees(np.arcsin(np.exp(np.linspace(low, high, warped + 1))))
-        place = np.clip((edges - two_theta[0]) / (two_theta[1] - two_theta[0]), 0, 1) * length
-        left = np.minimum(place.astype(int), length - 1)
+        left, part, width = intervals(length, two_theta, warped, axis)
         self.register_buffer("left", torch.as_tensor(left), persistent=False)
-        self.register_buffer("part", torch.as_tensor(place - left, dtype=torch.float32), persistent=False)
-        self.register_buffer("width", torch.as_tensor(np.diff(place), dtype=torch.float32), persistent=False)
+        self.register_buffer("part", torch.as_tensor(part, dtype=torch.float32), persistent=False)
+        self.register_buffer("width", torch.as_tensor(width, dtype=torch.float32), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """The resampled patterns."""

@@ -3,6 +3,9 @@
 import dataclasses
 import math
 import os
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +19,7 @@ from alphadiffract_plugin.prediction.predict import niggli_cell, predict, predic
 from alphadiffract_plugin.records import CRYSTAL_SYSTEMS, Prediction
 from alphadiffract_plugin.settings import NetworkSettings, Settings
 
+EXAMPLE = Path(__file__).parent.parent / "examples" / "data" / "pbso4_xray.xye"
 SETTINGS = Settings(network=NetworkSettings(device="cpu"))
 
 
@@ -128,5 +132,38 @@ def test_cuda_without_a_cuda_device_says_so(lab6_lab, monkeypatch):
     import torch
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(sys.modules["alphadiffract_plugin.prediction.predict"], "DRIVERS", (__file__,))
     with pytest.raises(SettingsError, match="no CUDA device"):
         predict(lab6_lab, Settings(network=NetworkSettings(device="cuda")))
+
+
+def test_numpy_evaluates_the_released_network_as_torch_does(pbso4_xray):
+    """Single precision, summed in other orders: 2e-5 of the largest value is far below what decides a group."""
+    import torch
+
+    from alphadiffract_plugin.models.compact_forward import CompactForward
+    from alphadiffract_plugin.prediction.prepare import prepare
+
+    for folder in checkpoint.members(catalogue.resolve("default")):
+        by_torch, by_numpy = checkpoint.load(folder), checkpoint.load_without_torch(folder)
+        assert isinstance(by_numpy.network, CompactForward)
+        x = prepare(pbso4_xray, by_torch.grid, by_torch.normalisation).astype(np.float32)[None]
+        with torch.inference_mode():
+            theirs = by_torch.network.eval()(torch.from_numpy(x))
+        ours = by_numpy.network(x)
+        for name in ("space_group_logits", "lattice_mean", "lattice_sigma"):
+            expected = getattr(theirs, name).numpy()
+            assert getattr(ours, name) == pytest.approx(expected, abs=2e-5 * float(np.abs(expected).max())), name
+
+
+def test_the_answer_of_the_processor_needs_no_torch():
+    code = (
+        "import sys\nfrom alphadiffract_plugin.load import histogram_from_file\n"
+        "from alphadiffract_plugin.registry import plugins\nfrom alphadiffract_plugin.settings import Settings\n"
+        f"histogram = histogram_from_file({str(EXAMPLE)!r}, wavelength='CuKa')\n"
+        "settings = Settings(network={'device': 'cpu'}, search={'effort': 'quick'})\n"
+        "result = plugins().indexer('alphadiffract').index(histogram, settings)\n"
+        "assert result.prediction is not None\nprint('torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"

@@ -23,7 +23,7 @@ from .toml import Document, written
 if TYPE_CHECKING:
     import torch
 
-    from ..compact_network import CompactConfig
+    from ..compact_config import CompactConfig
     from ..grid import Grid, Normalisation
     from ..open_network import OpenConfig
     from ..simulation.effects import Effects
@@ -153,7 +153,7 @@ def machine(device: torch.device) -> str:
 
 
 def _network(document: Document) -> CompactConfig | OpenConfig:
-    from ..compact_network import CompactConfig
+    from ..compact_config import CompactConfig
     from ..open_network import OpenConfig
 
     table = document.table("network")

@@ -152,4 +152,4 @@ def _remarks(candidates: tuple[Candidate, ...]) -> Iterator[str]:
 def _device(settings: Settings) -> str:
     from alphadiffract_plugin.prediction.predict import choose_device
 
-    return str(choose_device(settings.network.device))
+    return choose_device(settings.network.device)

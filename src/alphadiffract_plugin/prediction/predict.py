@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from alphadiffract_plugin.arrays import Floats
+from alphadiffract_plugin.arrays import Floats, Singles
 from alphadiffract_plugin.crystal.bravais import primitive_basis
 from alphadiffract_plugin.crystal.cells import direct_metric_from_cell
 from alphadiffract_plugin.errors import SettingsError
@@ -18,6 +18,7 @@ from alphadiffract_plugin.records import CRYSTAL_SYSTEMS, Cell, Histogram, Latti
 
 if TYPE_CHECKING:
     from alphadiffract_plugin.models.checkpoint import Model
+    from alphadiffract_plugin.models.compact_forward import CompactForward
     from alphadiffract_plugin.models.grid import Grid, Normalisation
     from alphadiffract_plugin.settings import Settings
 
@@ -25,6 +26,9 @@ SHIFT = 0.03
 """Largest shift of a copy, in degrees of the model's two_theta."""
 NOISE = 0.01
 """Standard deviation of the noise of a copy, relative to the largest input."""
+DRIVERS = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd", "C:/Windows/System32/nvcuda.dll")
+"""What a system has that has a GPU for torch: the devices of NVIDIA on Linux, of Windows' own Linux, and of AMD; the
+library of NVIDIA on Windows."""
 BATCH = 64
 """Number of copies that go through the network at a time."""
 LEAST_WEIGHT = 1e-3
@@ -47,10 +51,8 @@ def predict(histogram: Histogram, settings: Settings) -> Prediction:
 
 def predict_many(histograms: Sequence[Histogram], settings: Settings) -> list[Prediction]:
     """The predictions for several histograms, which go through the network together; raises as :func:`predict`."""
-    from alphadiffract_plugin import threads
     from alphadiffract_plugin.models import catalogue
 
-    threads.limit_torch()
     folder = catalogue.resolve(settings.network.model)
     models, device = loaded(folder, _changed(folder), settings.network.device)
     first, copies = models[0], settings.network.augmentations
@@ -72,18 +74,31 @@ def predict_many(histograms: Sequence[Histogram], settings: Settings) -> list[Pr
     ]
 
 
-def _outputs(models: Sequence[Model], device: Any, inputs: np.ndarray) -> dict[str, np.ndarray]:
+def _outputs(models: Sequence[Model], device: str, inputs: Singles) -> dict[str, np.ndarray]:
     """The outputs of all members for inputs (N, 2, L), by name, each of shape (members, N, ...)."""
-    import torch
+    from alphadiffract_plugin.models.compact_forward import CompactForward
 
-    output_of = {"compact": _compact_output, "open": _open_output}[models[0].architecture]
-    batches = [torch.from_numpy(inputs[i : i + BATCH]).to(device) for i in range(0, len(inputs), BATCH)]
-    with torch.inference_mode():
-        parts = [[output_of(model, batch) for model in models] for batch in batches]
+    batches = [inputs[i : i + BATCH] for i in range(0, len(inputs), BATCH)]
+    if all(isinstance(model.network, CompactForward) for model in models):
+        parts = [[_forward_output(model.network, batch) for model in models] for batch in batches]
+    else:
+        parts = _outputs_of_torch(models, device, batches)
     return {
         key: np.concatenate([np.stack([output[key] for output in part]) for part in parts], axis=1)
         for key in parts[0][0]
     }
+
+
+def _outputs_of_torch(models: Sequence[Model], device: str, batches: Sequence[Singles]) -> list[list[dict[str, Any]]]:
+    """The outputs of each member for each batch, by torch on the device."""
+    import torch
+
+    from alphadiffract_plugin import threads
+
+    threads.limit_torch()
+    output_of = {"compact": _compact_output, "open": _open_output}[models[0].architecture]
+    with torch.inference_mode():
+        return [[output_of(model, torch.from_numpy(batch).to(device)) for model in models] for batch in batches]
 
 
 def tempered(probability: np.ndarray, temperature: float) -> Floats:
@@ -94,14 +109,15 @@ def tempered(probability: np.ndarray, temperature: float) -> Floats:
 
 
 @functools.lru_cache(maxsize=4)
-def loaded(folder: Path, changed: tuple[int, ...], device: str) -> tuple[tuple[Model, ...], Any]:
+def loaded(folder: Path, changed: tuple[int, ...], device: str) -> tuple[tuple[Model, ...], str]:
     """The members of a model folder and their device, kept for the next call as long as ``changed`` is the same."""
     from alphadiffract_plugin.models import checkpoint
 
     chosen = choose_device(device)
-    models = checkpoint.load_members(folder)
-    for model in models:
-        model.network.to(chosen)
+    models = checkpoint.load_members(folder, without_torch=chosen == "cpu")
+    if chosen != "cpu":
+        for model in models:
+            model.network.to(chosen)
     return models, chosen
 
 
@@ -113,20 +129,28 @@ def _changed(folder: Path) -> tuple[int, ...]:
     return tuple(file.stat().st_mtime_ns if file.is_file() else 0 for file in files)
 
 
-def choose_device(name: str) -> Any:
-    """The torch.device of ``auto``, ``cpu`` or ``cuda``.
+def choose_device(name: str) -> str:
+    """``cpu`` or ``cuda``, of ``auto``, ``cpu`` or ``cuda``. Torch is asked only where the system has a GPU's driver.
 
     Raises
     ------
     SettingsError : there is no such device here.
     """
-    import torch
-
-    if name == "cuda" and not torch.cuda.is_available():
+    there = name != "cpu" and _has_gpu()
+    if name == "cuda" and not there:
         raise SettingsError(
             "torch finds no CUDA device", fix="choose auto or cpu; `alphadiffract-plugin doctor` lists what it finds"
         )
-    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+    return "cuda" if there else "cpu"
+
+
+def _has_gpu() -> bool:
+    """Whether torch finds a GPU; importing torch is left out where the system has no driver of one."""
+    if not any(Path(driver).exists() for driver in DRIVERS):
+        return False
+    import torch
+
+    return torch.cuda.is_available()
 
 
 def augment(
@@ -140,6 +164,25 @@ def augment(
         noisy = shifted + normalisation.top * NOISE * rng.standard_normal(grid.length)
         copy[0] = np.clip(noisy, 0, normalisation.top) * x[1]
     return stack.astype(np.float32)
+
+
+def _forward_output(network: CompactForward, x: Singles) -> dict[str, np.ndarray]:
+    """As :func:`_compact_output`, of a network that numpy evaluates."""
+    output = network(x)
+    groups = softmax(output.space_group_logits.astype(float))
+    return {
+        "groups": groups,
+        "systems": systems_from_groups(groups),
+        "mean": output.lattice_mean.astype(float),
+        "variance": output.lattice_sigma.astype(float) ** 2,
+    }
+
+
+def softmax(logits: Floats) -> Floats:
+    """Probabilities exp(x) / Σ exp(x) over the last axis."""
+    raised: Floats = np.exp(logits - logits.max(-1, keepdims=True))
+    normalised: Floats = raised / raised.sum(-1, keepdims=True)
+    return normalised
 
 
 def _compact_output(model: Model, x: Any) -> dict[str, np.ndarray]:
