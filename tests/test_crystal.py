@@ -190,6 +190,13 @@ def test_absences_are_those_of_the_definition(number):
     assert len(operations[0]) == len(gemmi.get_spacegroup_reference_setting(number).operations())
 
 
+def test_absences_are_those_of_gemmi_in_all_its_settings():
+    grid = np.array(list(itertools.product(range(-6, 7), range(7), range(7))), np.int32)
+    for group in gemmi.spacegroup_table():
+        theirs = group.operations().systematic_absences(grid)
+        assert (crystal.extinct(grid, crystal.operations_of(group)) == theirs).all(), group.xhm()
+
+
 def test_there_is_no_space_group_0_or_231():
     for number in (0, 231, -1):
         with pytest.raises(ValueError, match="numbers go from 1 to 230"):

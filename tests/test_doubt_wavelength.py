@@ -54,21 +54,22 @@ def test_what_is_right_and_what_is_of_a_synchrotron_is_not_doubted(wavelength):
 @pytest.mark.parametrize(
     ("wavelength", "first", "mean"),
     [
-        ("1.5421", "0.10 % from Cu Kα1 (1.54059 Å)", "0.01 % from the mean Kα (1.54187 Å)"),
-        ("1.54", "0.04 % from Cu Kα1 (1.54059 Å)", "0.12 % from the mean Kα (1.54187 Å)"),
-        ("0.71", "0.10 % from Mo Kα1 (0.70932 Å)", "0.11 % from the mean Kα (0.71075 Å)"),
-        ("1.79", "0.06 % from Co Kα1 (1.78900 Å)", "0.02 % from the mean Kα (1.79028 Å)"),
+        ("1.5421", "by 0.10 % from Cu Kα1 (1.54059 Å)", "by 0.01 % from the mean Kα (1.54187 Å)"),
+        ("1.54", "by 0.04 % from Cu Kα1 (1.54059 Å)", "by 0.12 % from the mean Kα (1.54187 Å)"),
+        ("0.71", "by 0.10 % from Mo Kα1 (0.70932 Å)", "by 0.11 % from the mean Kα (0.71075 Å)"),
+        ("1.79", "by 0.06 % from Co Kα1 (1.78900 Å)", "by 0.02 % from the mean Kα (1.79028 Å)"),
     ],
 )
 def test_a_number_beside_those_of_a_tube_is_told_with_what_it_would_change(wavelength, first, mean):
     [note] = of(wavelength)
-    assert note.startswith(f"The wavelength {wavelength} Å is {first} and {mean}: if one of them was meant")
+    assert note.startswith(f"The wavelength {wavelength} Å differs {first} and {mean}. If one of them is right")
 
 
 def test_a_doublet_a_thousandth_too_long_is_told():
     [note] = of("1.542134/1.545972")
     assert note == (
-        "The wavelength 1.54213 Å is 0.10 % from Cu Kα1 (1.54059 Å): if that was meant, every cell edge is 0.10 % off."
+        "The wavelength 1.54213 Å differs by 0.10 % from Cu Kα1 (1.54059 Å). "
+        "If the tube has a Cu anode, every cell edge is wrong by 0.10 %."
     )
 
 
@@ -91,15 +92,15 @@ def test_neutrons_of_a_length_like_that_of_copper_are_no_mistake():
 def test_the_mean_given_for_resolved_doublets_is_told_with_how_much_it_changes(name, request):
     """The mean of Kα1 and Kα2 is 0.083 % longer than Kα1, by which the lines were found."""
     [note] = measured_as(request.getfixturevalue(name), "1.54187")
-    assert "split as by Kα1 and Kα2 of Cu" in note
-    assert note.endswith("give CuKa. With 1.54187 Å every cell edge is 0.08 % too long.")
+    assert "split into Kα1 and Kα2 of Cu" in note
+    assert note.endswith("Give the wavelength as CuKa. With 1.54187 Å every cell edge is 0.08 % too long.")
 
 
 @pytest.mark.parametrize("name", ["pbso4_xray", "lab6_lab"])
 def test_kalpha1_alone_given_for_resolved_doublets_is_told_and_the_doublet_is_not(name, request):
     histogram = request.getfixturevalue(name)
     [note] = measured_as(histogram, "CuKa1")
-    assert note.endswith("give CuKa.")
+    assert note.endswith("Give the wavelength as CuKa.")
     assert measured_as(histogram, "CuKa") == []
 
 
@@ -130,7 +131,7 @@ def test_the_answer_of_the_flow_says_it(lab6_lab, monkeypatch):
     monkeypatch.setattr(pipeline, "search_cells", lambda *arguments: Found([]))
     wrong = replace(lab6_lab, wavelengths=(1.5421,), kalpha2_ratio=0.0)
     notes = index_histogram(wrong, Settings()).notes
-    assert any(note.startswith("The wavelength 1.5421 Å is 0.10 % from Cu Kα1") for note in notes)
+    assert any(note.startswith("The wavelength 1.5421 Å differs by 0.10 % from Cu Kα1") for note in notes)
     assert any(note.endswith("With 1.5421 Å every cell edge is 0.10 % too long.") for note in notes)
     monkeypatch.setattr(pipeline, "_prediction", lambda histogram, settings, notes: None)
     assert not any("avelength" in note for note in index_histogram(lab6_lab, Settings()).notes)

@@ -9,6 +9,7 @@ from alphadiffract_plugin.crystal.bragg import (
     d_from_two_theta,
     inv_d2_from_two_theta,
     inv_d2_per_degree,
+    kalpha2_two_theta,
     two_theta_at_wavelength,
     two_theta_from_inv_d2,
 )
@@ -82,6 +83,7 @@ __all__ = [
     "inv_d2_from_two_theta",
     "inv_d2_per_degree",
     "is_cell",
+    "kalpha2_two_theta",
     "lattice_family",
     "metric_from_cell",
     "operations_from_space_group",

@@ -1,4 +1,4 @@
-"""Bragg's law, λ = 2 d sin θ, in the four forms that the other modules use.
+"""Bragg's law, λ = 2 d sin θ, in the forms that the other modules use.
 
 Angles are two_theta in degrees, wavelengths and d in Å, ``inv_d2`` is 1/d² in 1/Å².
 """
@@ -31,6 +31,12 @@ def two_theta_at_wavelength(two_theta: npt.ArrayLike, wavelength: float, new_wav
     """2θ in degrees at which a line stands with another wavelength; NaN where no angle of that reaches it."""
     sine = new_wavelength / wavelength * np.sin(np.radians(np.asarray(two_theta, dtype=float) / 2))
     return 2 * np.degrees(np.arcsin(np.where(sine < 1, sine, np.nan)))
+
+
+def kalpha2_two_theta(two_theta: npt.ArrayLike, kalpha1: float, kalpha2: float) -> Floats:
+    """2θ in degrees of the Kα2 components of lines whose Kα1 is at ``two_theta``; 180 where no angle reaches them."""
+    sine = np.sin(np.radians(np.asarray(two_theta, dtype=float) / 2)) * kalpha2 / kalpha1
+    return np.asarray(2 * np.degrees(np.arcsin(np.minimum(sine, 1.0))))
 
 
 def inv_d2_per_degree(two_theta: npt.ArrayLike, wavelength: float) -> Floats:

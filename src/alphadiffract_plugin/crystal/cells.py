@@ -6,7 +6,7 @@ A reciprocal metric is the row ``(A, B, C, D, E, F)`` of 1/d² = A h² + B k² +
 from __future__ import annotations
 
 import math
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -14,6 +14,9 @@ from alphadiffract_plugin.arrays import Bools, Floats
 
 Cell: TypeAlias = tuple[float, float, float, float, float, float]
 """(a, b, c, alpha, beta, gamma) in angstrom and degrees."""
+
+_QUARTER = np.float32(0.25)
+"""In single precision, so that single precision stays single."""
 
 NO_CELL: Cell = (math.nan, math.nan, math.nan, math.nan, math.nan, math.nan)
 """Six numbers that are not known."""
@@ -41,6 +44,14 @@ def tensor_from_metric(metric: Floats) -> Floats:
 def metric_from_tensor(tensor: Floats) -> Floats:
     """Metrics of shape (..., 6) of tensors of shape (..., 3, 3); the inverse of :func:`tensor_from_metric`."""
     return tensor[..., (0, 1, 2, 1, 0, 0), (0, 1, 2, 2, 2, 1)] * (1, 1, 1, 2, 2, 2)
+
+
+def metric_determinant(a: Any, b: Any, c: Any, d: Any, e: Any, f: Any) -> Any:
+    """Determinant of the tensor of a reciprocal metric (A, B, C, D, E, F), 1/V² in 1/Å⁶.
+
+    Its arguments are numbers, arrays or tensors: kernels compile it for single and double precision.
+    """
+    return a * b * c + (d * e * f - a * d * d - b * e * e - c * f * f) * _QUARTER
 
 
 def cell_from_direct_metric(g: Floats) -> Cell:

@@ -16,7 +16,7 @@ import numpy as np
 
 from alphadiffract_plugin.arrays import Bools, Floats, Ints
 from alphadiffract_plugin.crystal.cells import Cell, cell_from_direct_metric, direct_metric_from_cell
-from alphadiffract_plugin.crystal.symmetry import Operations, lattice_family, standard_setting
+from alphadiffract_plugin.crystal.symmetry import Operations, extinct, lattice_family, standard_setting
 
 _SAME_AXES = [[1, 0, 0, 0, 1, 0, 0, 0, 1]]
 
@@ -65,12 +65,7 @@ class ExtinctionClass:
 
     def extinct(self, hkl: Ints) -> Bools:
         """Which indices are absent, shape (H,)."""
-        from alphadiffract_plugin.crystal.reflection_kernels import lines_left
-
-        rotations, shifts = self.operations
-        own = np.arange(len(hkl) + 1)
-        left: Bools = lines_left(np.array(hkl, np.int64), own, rotations, shifts, np.array([0, len(rotations)]))[0]
-        return ~left
+        return extinct(hkl, self.operations)
 
     @property
     def space_groups(self) -> tuple[int, ...]:

@@ -1,6 +1,6 @@
 """Compiled loops over the reflections of a lattice.
 
-See :mod:`compiled` for how; imported by functions that call them, never at the top of a module.
+:mod:`compiled` says how they are compiled. Functions that call them import them, so that importing a module is fast.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def _absent(h: int, k: int, l: int, rotations: Ints, shifts: Ints, begin: int, e
 
 @compiled()
 def lines_left(hkl: Ints, first: Ints, rotations: Ints, shifts: Ints, begin: Ints) -> Bools:
-    """Which lines each of C sets of operations leaves, shape (C, R).
+    """Which lines have an index that none of the operations makes absent, for C sets of operations, shape (C, R).
 
     Line r has the indices from ``first[r]`` to ``first[r + 1]``, set c the operations from ``begin[c]`` to
     ``begin[c + 1]``.

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from alphadiffract_plugin.arrays import Floats
 from alphadiffract_plugin.crystal.bragg import inv_d2_from_two_theta, two_theta_from_inv_d2
 
 
@@ -24,7 +25,7 @@ class Merit:
 
 
 def merit_of_lines(
-    *, observed_two_theta: np.ndarray, calculated_inv_d2: np.ndarray, wavelength: float, tolerance: np.ndarray | float
+    *, observed_two_theta: Floats, calculated_inv_d2: Floats, wavelength: float, tolerance: Floats | float
 ) -> Merit:
     """Figures of merit over the first 20 observed lines that a cell indexes; 0 if it indexes none.
 

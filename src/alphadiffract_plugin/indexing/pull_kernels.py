@@ -21,6 +21,7 @@ import numpy as np
 
 from alphadiffract_plugin.arrays import Floats, Ints
 from alphadiffract_plugin.compiled import compiled
+from alphadiffract_plugin.crystal.cells import metric_determinant
 
 
 @compiled("(f8[::1], f8, f8[::1], f8[::1], f8[:,::1], f8[::1], i8[::1], f8[::1], f8[:,::1], i8[:,::1])")
@@ -115,12 +116,15 @@ def _solve(matrix: Floats, right: Floats) -> bool:
     return True
 
 
+_metric_determinant = compiled("f8(f8, f8, f8, f8, f8, f8)")(metric_determinant)
+
+
 @compiled("f8(f8[::1])")
 def _determinant(metric: Floats) -> float:
     """Determinant of a reciprocal metric in 1/Å⁶, 0 if it is that of no real cell."""
     a, b, c, d, e, f = metric[0], metric[1], metric[2], metric[3], metric[4], metric[5]
     planes = (a > 0) & (b > 0) & (c > 0) & (4 * a * b > f * f) & (4 * b * c > d * d) & (4 * a * c > e * e)
-    determinant = a * b * c + (d * e * f - a * d * d - b * e * e - c * f * f) / 4
+    determinant: float = _metric_determinant(a, b, c, d, e, f)
     return determinant if planes and determinant > 1e-12 else 0.0
 
 

@@ -18,6 +18,7 @@ import numpy as np
 
 from alphadiffract_plugin.arrays import Floats, Ints, Singles, Words
 from alphadiffract_plugin.crystal.bravais import Lattice
+from alphadiffract_plugin.crystal.cells import metric_determinant
 from alphadiffract_plugin.indexing.assignments import assignments
 from alphadiffract_plugin.indexing.effort import Effort
 from alphadiffract_plugin.indexing.zones import cells_of_zones, zones_of_lines
@@ -233,8 +234,7 @@ def _plausible(parameters: torch.Tensor, lattice: Lattice, sieve: Sieve) -> tupl
         good &= e.abs() <= factor * torch.minimum(fold * a, c)
     parameters = parameters[good]
     metric = parameters @ torch.tensor(lattice.metric_map, dtype=torch.float32, device=parameters.device)
-    a, b, c, d, e, f = metric.unbind(1)
-    determinant = a * b * c + (d * e * f - a * d * d - b * e * e - c * f * f) / 4
+    determinant = metric_determinant(*metric.unbind(1))
     good = (determinant > least[-1]) & (determinant < largest[-1])
     return parameters[good], determinant[good].rsqrt()
 

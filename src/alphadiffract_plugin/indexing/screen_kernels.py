@@ -20,11 +20,15 @@ import numpy as np
 
 from alphadiffract_plugin.arrays import Ints, Singles, Words
 from alphadiffract_plugin.compiled import compiled
+from alphadiffract_plugin.crystal.cells import metric_determinant
 
 BLOCK = 512
 """Assignments whose cells are computed together, so that they stay in the fastest memory."""
 INTERVAL_BITS = 18
 """Bits of a determinant in single precision that do not tell its interval: 32 intervals from one to twice as much."""
+
+
+_metric_determinant = compiled("f4(f4, f4, f4, f4, f4, f4)")(metric_determinant)
 
 
 @compiled("(f4[:,::1], f4[::1], i8, i8)")
@@ -184,7 +188,7 @@ def _cells_of_block(inverse: Singles, lines: Singles, limits: Singles, metric_ma
             d += metric_map[i, 3] * x
             e += metric_map[i, 4] * x
             f += metric_map[i, 5] * x
-        det = a * b * c + (d * e * f - a * d * d - b * e * e - c * f * f) * np.float32(0.25)
+        det = _metric_determinant(a, b, c, d, e, f)
         cells[free * n + t] = det
         cells[(free + 1) * n + t] = good & (det > limits[0, free]) & (det < limits[1, free])
 
@@ -290,9 +294,8 @@ def screen_zones(
                             f = cross[ij, third_zone // 2] * (1 - 2 * (third_zone & 1))
                             x[0, cells], x[1, cells], x[2, cells] = a, b, c
                             x[3, cells], x[4, cells], x[5, cells] = d, e, f
-                            g = a * b * c + (d * e * f - a * d * d - b * e * e - c * f * f) * np.float32(0.25)
-                            det[cells] = g
-                            cells += (g > limits[0, 6]) & (g < limits[1, 6])
+                            det[cells] = _metric_determinant(a, b, c, d, e, f)
+                            cells += (det[cells] > limits[0, 6]) & (det[cells] < limits[1, 6])
                             if cells == BLOCK:
                                 _judge(x, det, cells, design, table, scale, chance, worth, first, kept, scores, count)
                                 cells = 0

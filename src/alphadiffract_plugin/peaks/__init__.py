@@ -1,7 +1,7 @@
-"""The observed diffraction lines of a histogram: found, fitted, and as the cell search sees them.
+"""The diffraction lines of a histogram: how they are found and fitted, and how likely each is at a position.
 
-``background`` and ``profile`` hold models of background, noise and line shape, ``find_peaks`` fits them, ``observed``
-gives each line a weight, ``doubt_wavelength`` warns of a wavelength that the lines or the usual tubes speak against.
+``background`` and ``profile`` model background, noise and line shape, ``find_peaks`` fits them, ``observed`` gives the
+likelihoods that the cell search needs, and ``doubt_wavelength`` warns of a wavelength that is probably wrong.
 """
 
 from alphadiffract_plugin.peaks.background import background_of, noise_of

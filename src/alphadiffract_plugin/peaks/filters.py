@@ -1,6 +1,6 @@
-"""Filters over the points of a pattern, with edges reflected: Gaussian, mean and maximum; and the SNIP background.
+"""Filters over the points of a pattern, continued by reflection at its ends: Gaussian, mean, maximum, SNIP background.
 
-Written out in numpy, so that a pattern needs no signal-processing library to be imported.
+They are written in numpy, so that no signal-processing library need be imported, which takes longer than filtering.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def smoothed(y: Floats, sigma: float, *, curvature: bool = False) -> Floats:
 
 
 def moving_mean(y: Floats, size: int) -> Floats:
-    """Moving mean of ``size`` points around each, one more before it than behind it if even; shape as given."""
+    """Moving mean of ``size`` points around each point, of an even number one more before it; shape as given."""
     if size == 1:
         return y
     around = np.pad(y, (size // 2, size - size // 2 - 1), mode="symmetric")
@@ -36,7 +36,7 @@ def moving_mean(y: Floats, size: int) -> Floats:
 
 
 def moving_maximum(y: Floats, reach: int) -> Floats:
-    """Largest value within ``reach`` points of each, shape as given."""
+    """Largest value within ``reach`` points of each point, shape as given."""
     found, width, whole = np.pad(y, reach, mode="symmetric"), 1, 2 * reach + 1
     while width < whole:
         step = min(width, whole - width)
@@ -48,10 +48,10 @@ def moving_maximum(y: Floats, reach: int) -> Floats:
 def snip(y: Floats, half_window: int, smoothing: int) -> Floats:
     """Background by the peak clipping of Ryan et al. (1988), Nucl. Instrum. Methods B 34, 396; shape as given.
 
-    From the widest window to the narrowest (Morháč & Matoušek 2008, Appl. Spectrosc. 62, 91) a point above the mean of
-    the two ``half_window`` away is put there; the others become the mean of ``smoothing`` points on either side of
-    them. The pattern is first continued at both ends by straight lines through its first and last ``half_window``
-    points.
+    The half-width of the window goes from ``half_window`` points down to one (Morháč & Matoušek 2008, Appl. Spectrosc.
+    62, 91). Each time, a point above the mean of the two points at that distance is lowered to this mean; every other
+    point becomes the mean of ``smoothing`` points on either side of it. Before, the pattern is continued at both ends
+    by straight lines through its first and last ``half_window`` points.
     """
     widest = min(half_window, (len(y) - 1) // 2)
     at = np.arange(len(y) + 2 * widest)
@@ -66,7 +66,7 @@ def snip(y: Floats, half_window: int, smoothing: int) -> Floats:
 
 
 def local_maxima(y: Floats) -> Ints:
-    """Points higher than both neighbours, or the middle of such a plateau; ends never."""
+    """Points higher than both neighbours, and the middle of plateaus that are; the ends are never among them."""
     steps = np.diff(y)
     changes = np.flatnonzero(steps)
     turns = np.flatnonzero((steps[changes[:-1]] > 0) & (steps[changes[1:]] < 0))
@@ -74,7 +74,7 @@ def local_maxima(y: Floats) -> Ints:
 
 
 def prominences(y: Floats, tops: Ints) -> Floats:
-    """Height of each top above the higher of the lowest points towards the next higher ground on either side."""
+    """Prominence of each top: its height above the higher of the two lowest points between it and higher points."""
     from alphadiffract_plugin.peaks.run_kernels import valleys
 
     height = np.empty(len(tops))
@@ -83,7 +83,7 @@ def prominences(y: Floats, tops: Ints) -> Floats:
 
 
 def half_widths(y: Floats, tops: Ints) -> Floats:
-    """Full width in points of each top at half its prominence, with straight lines between points."""
+    """Full width in points of each top at half its prominence, interpolated linearly between points."""
     width = np.empty(len(tops))
     for n, (top, level) in enumerate(zip(tops, y[tops] - 0.5 * prominences(y, tops), strict=True)):
         left = top - int(np.argmax(y[top::-1] <= level))

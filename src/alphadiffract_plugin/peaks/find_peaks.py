@@ -1,8 +1,8 @@
 """Find the diffraction lines of a histogram: positions of Kα1 with their uncertainties, from one joint profile fit.
 
-Lines are proposed where the smoothed, background-free pattern has a maximum or a shoulder, then all of them are
-refined together (positions, areas, and one Caglioti width curve and pseudo-Voigt mixing for the whole pattern) by
-damped Gauss-Newton; lines are proposed once more in what the fit leaves over, and the insignificant ones dropped.
+Lines are proposed at the maxima and shoulders of the smoothed pattern without its background. All are then refined
+together: positions, areas, one Caglioti width curve and one Lorentzian fraction for the whole pattern. Further lines
+are proposed in the residual of this fit, all are refined again, and the insignificant ones are dropped.
 """
 
 from __future__ import annotations
@@ -11,44 +11,47 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from alphadiffract_plugin.arrays import Bools, Floats
 from alphadiffract_plugin.errors import PeaksError
 from alphadiffract_plugin.peaks.background import background_of, noise_of, quiet_level
 from alphadiffract_plugin.peaks.filters import half_widths, local_maxima, moving_maximum, prominences, smoothed
+from alphadiffract_plugin.peaks.normal_equations import normal_equations
 from alphadiffract_plugin.peaks.profile import Shape, profiles
 from alphadiffract_plugin.records import Histogram, Peaks
 from alphadiffract_plugin.settings import PeakSettings
 
 _MISFIT = 0.03
-"""A pseudo-Voigt follows a measured line to about this fraction of its height; less is not trusted."""
-_TELLING = 0.02
-"""Lines lower than this, relative to the third strongest, have no say in the line shape: among them are spikes."""
+"""How far a pseudo-Voigt may be from a measured line, as a fraction of its height; chosen by hand."""
+_LOWEST = 0.02
+"""The line shape is fitted to lines of at least this height, relative to the third strongest: spikes are lower."""
 _CORE = 0.05
-"""Nor have points lower than this, relative to the line they stand beside: tails outweigh cores where noise is low."""
+"""The line shape is fitted to points of at least this height, relative to the line at which they are: where the noise
+is low, the many points of the tails would otherwise outweigh those of the cores."""
 _FEWEST = 4
-"""Below so many lines no cell can be sought."""
+"""With fewer lines no cell can be searched for."""
 
 
 @dataclass(frozen=True)
 class PeakFit:
-    """The peaks of a histogram with what the later whole-pattern fit needs."""
+    """The peaks of a histogram, and the line shape, background and noise that the whole-pattern fit needs."""
 
     peaks: Peaks
     """The lines found."""
     shape: Shape
     """The peak shape fitted to them."""
-    background: np.ndarray
+    background: Floats
     """Background in counts, shape (N,)."""
-    noise: np.ndarray
+    noise: Floats
     """Standard uncertainty of each intensity in counts, shape (N,)."""
 
 
 def find_peaks(histogram: Histogram, settings: PeakSettings | None = None) -> Peaks:
-    """The lines of a histogram; see :func:`fit_peaks`."""
+    """The peaks of a histogram; see :func:`fit_peaks`."""
     return fit_peaks(histogram, settings or PeakSettings()).peaks
 
 
 def fit_peaks(histogram: Histogram, settings: PeakSettings) -> PeakFit:
-    """The lines of a histogram with their shape, the background and the noise.
+    """The peaks of a histogram with their shape, the background and the noise.
 
     Raises
     ------
@@ -60,95 +63,138 @@ def fit_peaks(histogram: Histogram, settings: PeakSettings) -> PeakFit:
         raise PeaksError(error.what, fix=error.fix, where=histogram.source or histogram.name) from None
 
 
+@dataclass(frozen=True)
+class _Points:
+    """The N points that lines are fitted to."""
+
+    x: Floats
+    """two_theta in degrees, shape (N,)."""
+    net: Floats
+    """Intensity less background in counts, shape (N,)."""
+    noise: Floats
+    """Standard uncertainty of the intensity in counts, shape (N,)."""
+
+    @property
+    def step(self) -> float:
+        """Median distance of neighbouring points in degrees."""
+        return float(np.median(np.diff(self.x)))
+
+    def below(self, two_theta: float) -> _Points:
+        """The points below an angle in degrees."""
+        end = np.searchsorted(self.x, two_theta)
+        return _Points(self.x[:end], self.net[:end], self.noise[:end])
+
+
 def _fitted_peaks(histogram: Histogram, settings: PeakSettings) -> PeakFit:
-    x, y = histogram.two_theta, histogram.intensity
-    background = background_of(histogram)
-    net = y - background
-    noise = noise_of(histogram, net)
-    shape = _first_shape(histogram, net, noise)
-    noise = noise * _correlated(x, net, noise, shape)
-    background = background + quiet_level(x, net, noise)
-    net = y - background
-    position = _propose(x, net, noise, shape, settings.significance)[: 2 * settings.most]
+    points, background, shape = _prepared(histogram)
+    position = _proposed(points, shape, settings.significance)[: 2 * settings.most]
     if len(position) == 0:
         raise _too_few(0)
-    end = np.searchsorted(x, position[-1] + 10 * shape.fwhm(position[-1:])[0])
-    x, net, near = x[:end], net[:end], noise[:end]
-    fit = _refine(x, net, near, position, shape, settings)
-    left = net - fit.model
-    tolerance = np.hypot(near, _wings(x, fit))
-    extra = _propose(x, left, tolerance, fit.shape, settings.significance)
+    fitted = points.below(position[-1] + 10 * shape.fwhm(position[-1:])[0])
+    first = _refined(fitted, position, shape, settings)
+    fit = _with_overlooked_lines(fitted, first, settings)
+    return PeakFit(_significant_peaks(fit, histogram.wavelength, settings), fit.shape, background, points.noise)
+
+
+def _prepared(histogram: Histogram) -> tuple[_Points, Floats, Shape]:
+    """The points without their background, the background in counts, shape (N,), and a first peak shape."""
+    x, y = histogram.two_theta, histogram.intensity
+    lower_edge = background_of(histogram)
+    net = y - lower_edge
+    noise = noise_of(histogram, net)
+    shape = _first_shape(histogram, net, noise)
+    noise = noise * _correlation(_Points(x, net, noise), shape)
+    background = lower_edge + quiet_level(x, net, noise)
+    return _Points(x, y - background, noise), background, shape
+
+
+def _with_overlooked_lines(points: _Points, fit: _Fit, settings: PeakSettings) -> _Fit:
+    """The fit again with the lines that are seen only in what the first fit leaves, if there are any."""
+    tolerance = np.hypot(points.noise, _wings(points, fit))
+    residual = _Points(points.x, points.net - fit.model, tolerance)
+    extra = _proposed(residual, fit.shape, settings.significance)
     gap = np.abs(extra[:, None] - fit.position[None]).min(1) if len(extra) else np.zeros(0)
     extra = extra[gap > 0.7 * fit.shape.fwhm(extra)]
-    if len(extra):
-        fit = _refine(x, net, near, np.sort(np.concatenate([fit.position, extra])), fit.shape, settings)
-    own = fit.area / fit.shape.fwhm(fit.position)
-    real = (fit.area / fit.area_esd > settings.significance) & (own > _overshadowed(fit))
+    if len(extra) == 0:
+        return fit
+    return _refined(points, np.sort(np.concatenate([fit.position, extra])), fit.shape, settings)
+
+
+def _significant_peaks(fit: _Fit, wavelength: float, settings: PeakSettings) -> Peaks:
+    """The lines that are neither noise nor the wing of a stronger neighbour, at most ``settings.most``."""
+    width = fit.shape.fwhm(fit.position)
+    significance = fit.area / fit.area_esd
+    real = (significance > settings.significance) & (fit.area / width > _height_of_wings(fit))
     keep = np.flatnonzero(real)[: settings.most]
     if len(keep) < _FEWEST:
         raise _too_few(len(keep))
-    peaks = Peaks(
+    return Peaks(
         two_theta=fit.position[keep],
         two_theta_esd=fit.position_esd[keep],
         area=fit.area[keep],
-        fwhm=fit.shape.fwhm(fit.position[keep]),
-        significance=(fit.area / fit.area_esd)[keep],
-        wavelength=histogram.wavelength,
+        fwhm=width[keep],
+        significance=significance[keep],
+        wavelength=wavelength,
     )
-    return PeakFit(peaks, fit.shape, background, noise)
 
 
-def _wings(x: np.ndarray, fit: _Fit) -> np.ndarray:
+def _wings(points: _Points, fit: _Fit) -> Floats:
     """Intensity that a wrong peak shape may leave around strong lines, in counts, shape (N,)."""
-    return _MISFIT * _summits(x, fit.model, fit.shape, fit.position)
+    return _MISFIT * _summits(points, fit.model, fit.shape, fit.position)
 
 
-def _summits(x: np.ndarray, model: np.ndarray, shape: Shape, position: np.ndarray) -> np.ndarray:
-    """The most that a pattern reaches within three widths of each point, in counts, shape (N,)."""
-    reach = 3 * float(np.median(shape.fwhm(position))) / float(np.median(np.diff(x)))
+def _summits(points: _Points, model: Floats, shape: Shape, position: Floats) -> Floats:
+    """Largest intensity of the model within three widths of each point, in counts, shape (N,)."""
+    reach = 3 * float(np.median(shape.fwhm(position))) / points.step
     return moving_maximum(np.abs(model), int(reach))
 
 
-def _overshadowed(fit: _Fit) -> np.ndarray:
+def _height_of_wings(fit: _Fit) -> Floats:
     """Height below which a line may be the wing of a stronger neighbour, shape (R,)."""
     width = fit.shape.fwhm(fit.position)
     distance = np.abs(fit.position[:, None] - fit.position[None]) / width[:, None]
     height = fit.area / width
-    return (2 * _MISFIT * height[None] * ((distance < 4) & (distance > 0))).max(1)
+    wings: Floats = 2 * _MISFIT * height[None] * ((distance < 4) & (distance > 0))
+    return np.asarray(wings.max(1))
 
 
 def _too_few(found: int) -> PeaksError:
+    stand = "1 diffraction line stands" if found == 1 else f"{found or 'no'} diffraction lines stand"
     return PeaksError(
-        f"{found or 'no'} diffraction lines stand above the noise; at least {_FEWEST} are needed to look for a cell",
+        f"{stand} above the noise; at least {_FEWEST} are needed to search for a cell",
         fix="measure longer or to higher angles, or check that the columns are two_theta and intensity",
     )
 
 
-def _correlated(x: np.ndarray, net: np.ndarray, noise: np.ndarray, shape: Shape) -> float:
-    """How many times larger the noise is on the scale of a line than between neighbours: over 1 for smoothed data.
+def _correlation(points: _Points, shape: Shape) -> float:
+    """Ratio of the noise on the scale of a line to that between neighbours, at least 1; larger for smoothed data.
 
-    Taken from the curvature of the pattern, smoothed as for the search, in the quieter stretches.
+    The noise on the scale of a line is that of the curvature in the quieter stretches of the smoothed pattern.
     """
-    sigma = _smoothing(x, shape)
-    curve, spread = _curvature(net, noise, sigma)
+    curve, spread = _curvature(points, _smoothing(points, shape))
     ratio = np.abs(curve) / spread
-    blocks = np.array_split(ratio, max(8, int((x[-1] - x[0]) / 1.0)))
+    blocks = np.array_split(ratio, max(8, int((points.x[-1] - points.x[0]) / 1.0)))
     return max(1.0, 1.48 * float(np.quantile([np.median(block) for block in blocks], 0.25)))
 
 
-def _smoothing(x: np.ndarray, shape: Shape) -> float:
-    """Width in points of the Gaussian that brings out lines of this shape."""
-    width = float(shape.fwhm(np.array([0.5 * (x[0] + x[-1])]))[0])
-    return max(0.7, 0.32 * width / float(np.median(np.diff(x))))
+def _middle_width(points: _Points, shape: Shape) -> float:
+    """FWHM in degrees in the middle of the pattern."""
+    return float(shape.fwhm(np.array([0.5 * (points.x[0] + points.x[-1])]))[0])
 
 
-def _curvature(net: np.ndarray, noise: np.ndarray, sigma: float) -> tuple[np.ndarray, np.ndarray]:
+def _smoothing(points: _Points, shape: Shape) -> float:
+    """Standard deviation in points of the Gaussian that brings out lines of this shape best."""
+    return max(0.7, 0.32 * _middle_width(points, shape) / points.step)
+
+
+def _curvature(points: _Points, sigma: float) -> tuple[Floats, Floats]:
     """Downward curvature of the smoothed pattern and its standard uncertainty, shape (N,) each."""
-    spread = np.sqrt(smoothed(noise**2, sigma) * 3 / (8 * np.sqrt(np.pi) * sigma**5))
-    return -smoothed(net, sigma, curvature=True), spread
+    spread = np.sqrt(smoothed(points.noise**2, sigma) * 3 / (8 * np.sqrt(np.pi) * sigma**5))
+    return -smoothed(points.net, sigma, curvature=True), spread
 
 
-def _first_shape(histogram: Histogram, net: np.ndarray, noise: np.ndarray) -> Shape:
+def _first_shape(histogram: Histogram, net: Floats, noise: Floats) -> Shape:
+    """A Gaussian-Lorentzian of the median width of the most prominent maxima, at most twelve."""
     step = float(np.median(np.diff(histogram.two_theta)))
     smooth = smoothed(net, max(0.8, 0.015 / step))
     top = local_maxima(smooth)
@@ -161,107 +207,101 @@ def _first_shape(histogram: Histogram, net: np.ndarray, noise: np.ndarray) -> Sh
     return Shape(0.0, 0.0, width**2, 0.5, histogram.wavelengths, histogram.kalpha2_ratio)
 
 
-def _propose(x: np.ndarray, net: np.ndarray, noise: np.ndarray, shape: Shape, significance: float) -> np.ndarray:
-    """Positions of maxima and shoulders of the smoothed pattern, Kα2 partners left out, ascending, in degrees."""
-    sigma = _smoothing(x, shape)
-    width = float(shape.fwhm(np.array([0.5 * (x[0] + x[-1])]))[0])
-    smooth = smoothed(net, sigma)
-    spread = np.sqrt(smoothed(noise**2, sigma) / (2 * np.sqrt(np.pi) * sigma))
-    curve, curve_spread = _curvature(net, noise, sigma)
+def _proposed(points: _Points, shape: Shape, significance: float) -> Floats:
+    """Positions of maxima and shoulders of the smoothed pattern, ascending, in degrees, without those of Kα2."""
+    sigma = _smoothing(points, shape)
+    smooth = smoothed(points.net, sigma)
+    spread = np.sqrt(smoothed(points.noise**2, sigma) / (2 * np.sqrt(np.pi) * sigma))
+    curve, curve_spread = _curvature(points, sigma)
     tops = local_maxima(curve)
     good = (smooth[tops] > significance * spread[tops]) & (curve[tops] > 0.75 * significance * curve_spread[tops])
     tops = tops[good]
-    if len(shape.wavelengths) > 1 and shape.kalpha2_ratio > 0 and len(tops):
-        partner = 2 * np.degrees(
-            np.arcsin(np.minimum(np.sin(np.radians(x[tops] / 2)) * shape.wavelengths[1] / shape.wavelengths[0], 1))
-        )
-        near = np.abs(x[tops][:, None] - partner[None]) < 0.3 * width
-        stronger = curve[tops][None] * (shape.kalpha2_ratio + 0.25) > curve[tops][:, None]
-        apart = (partner - x[tops] > 0.3 * width)[None]
-        tops = tops[~(near & stronger & apart).any(1)]
-    return x[tops]
+    position: Floats = points.x[tops]
+    if shape.is_doublet and len(tops):
+        position = position[~_are_kalpha2(position, curve[tops], shape, 0.3 * _middle_width(points, shape))]
+    return position
+
+
+def _are_kalpha2(position: Floats, curve: Floats, shape: Shape, near: float) -> Bools:
+    """Which maxima, of these curvatures, are the Kα2 component of a stronger one within ``near`` degrees."""
+    partner = shape.kalpha2(position)
+    there = np.abs(position[:, None] - partner[None]) < near
+    stronger = curve[None] * (shape.kalpha2_ratio + 0.25) > curve[:, None]
+    apart = (partner - position > near)[None]
+    return np.asarray((there & stronger & apart).any(1))
 
 
 @dataclass(frozen=True)
 class _Fit:
-    """The lines refined together: R lines on N points."""
+    """R lines refined together on N points."""
 
-    position: np.ndarray
+    position: Floats
     """Degrees, shape (R,), ascending."""
-    position_esd: np.ndarray
+    position_esd: Floats
     """Degrees, shape (R,)."""
-    area: np.ndarray
+    area: Floats
     """Counts × degrees, shape (R,)."""
-    area_esd: np.ndarray
+    area_esd: Floats
     """Counts × degrees, shape (R,)."""
     shape: Shape
     """The peak shape of all."""
-    model: np.ndarray
+    model: Floats
     """Their sum in counts, shape (N,)."""
 
 
-def _refine(
-    x: np.ndarray, net: np.ndarray, noise: np.ndarray, position: np.ndarray, shape: Shape, settings: PeakSettings
-) -> _Fit:
-    """Joint damped Gauss-Newton of positions, areas, widths and mixing; insignificant lines dropped on the way."""
-    area = np.maximum(np.interp(position, x, net), 0) * shape.fwhm(position) * 1.2
+def _refined(points: _Points, position: Floats, shape: Shape, settings: PeakSettings) -> _Fit:
+    """Refine positions, areas, widths and mixing together by damped Gauss-Newton; insignificant lines are dropped."""
+    area = np.maximum(np.interp(position, points.x, points.net), 0) * shape.fwhm(position) * 1.2
     for cycle in range(8):
         lines = len(position)
-        gram, right, _ = _normal_equations(x, net, noise, position, area, shape)
-        shift = _solved(gram, right, 1e-3 if cycle < 5 else 1e-6)
+        gram, right, _ = _equations(points, position, area, shape)
+        shift = normal_equations(gram).solve(right, 1e-3 if cycle < 5 else 1e-6)
         width = shape.fwhm(position)
         position = position + np.clip(shift[:lines], -0.3 * width, 0.3 * width)
         area = area + shift[lines : 2 * lines]
         shape = _moved(shape, shift[2 * lines :], position)
         if cycle in (2, 4, 6):
-            position, area = _pruned(position, area, width, noise, x, settings.significance)
+            position, area = _without_weak_lines(points, position, area, width, settings.significance)
             if len(position) == 0:
                 raise _too_few(0)
     lines = len(position)
-    gram, _, model = _normal_equations(x, net, noise, position, area, shape)
-    gram = gram[: 2 * lines, : 2 * lines]
-    scale = np.sqrt(np.maximum(np.diag(gram), 1e-30))
-    variance = np.diag(np.linalg.inv(gram / np.outer(scale, scale) + 1e-9 * np.eye(len(scale)))) / scale**2
+    gram, _, model = _equations(points, position, area, shape)
+    variance = np.diag(normal_equations(gram[: 2 * lines, : 2 * lines]).covariance())
     esd = np.sqrt(np.maximum(variance, 0))
     order = np.argsort(position)
     return _Fit(position[order], esd[:lines][order], area[order], esd[lines:][order], shape, model)
 
 
-def _normal_equations(
-    x: np.ndarray, net: np.ndarray, noise: np.ndarray, position: np.ndarray, area: np.ndarray, shape: Shape
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Gram matrix, gradient and model; parameters are R positions, R areas, ln w, u/w and the mixing."""
-    drawn = profiles(x, position, shape)
+def _equations(points: _Points, position: Floats, area: Floats, shape: Shape) -> tuple[Floats, Floats, Floats]:
+    """Normal matrix, right-hand side and model of R lines.
+
+    The parameters are R positions, R areas, and of the shape ln w, u/w and the Lorentzian fraction, in this order.
+    """
+    drawn = profiles(points.x, position, shape)
     model = drawn.value @ area
-    weight = 1 / (noise**2 + (_MISFIT * model) ** 2)
+    weight = 1 / (points.noise**2 + (_MISFIT * model) ** 2)
     t2 = np.tan(np.radians(position / 2)) ** 2
     width = shape.fwhm(position)
     half = shape.w / width**2 / 2
-    telling = np.where(area / width > _TELLING * np.sort(area / width)[-3:][0], area, 0)
-    by_width = drawn.by_log_width @ np.stack([telling * half, telling * half * t2], -1)
-    curve = (
-        np.column_stack([by_width, drawn.by_eta @ telling])
-        * (model > _CORE * _summits(x, model, shape, position))[:, None]
-    )
+    strong = np.where(area / width > _LOWEST * np.sort(area / width)[-3:][0], area, 0)
+    by_width = drawn.by_log_width @ np.stack([strong * half, strong * half * t2], -1)
+    in_core = model > _CORE * _summits(points, model, shape, position)
+    by_shape = np.column_stack([by_width, drawn.by_eta @ strong]) * in_core[:, None]
     columns = drawn.by_position.scaled(area).beside(drawn.value)
     order = np.argsort(columns.first, kind="stable")
-    weighted = curve * weight[:, None]
+    weighted = by_shape * weight[:, None]
     lines = columns.shape[1]
     gram = np.empty((lines + 3, lines + 3))
     gram[np.ix_(order, order)] = columns[order].gram(weight).toarray()
     gram[:lines, lines:] = columns.dot(weighted)
     gram[lines:, :lines] = gram[:lines, lines:].T
-    gram[lines:, lines:] = curve.T @ weighted
-    left = net - model
-    return gram, np.concatenate([columns.dot(weight * left), weighted.T @ left]), model
+    gram[lines:, lines:] = by_shape.T @ weighted
+    residual = points.net - model
+    return gram, np.concatenate([columns.dot(weight * residual), weighted.T @ residual]), model
 
 
-def _solved(gram: np.ndarray, right: np.ndarray, damping: float) -> np.ndarray:
-    scale = np.sqrt(np.maximum(np.diag(gram), 1e-30))
-    return np.linalg.solve(gram / np.outer(scale, scale) + damping * np.eye(len(scale)), right / scale) / scale
-
-
-def _moved(shape: Shape, shift: np.ndarray, position: np.ndarray) -> Shape:
+def _moved(shape: Shape, shift: Floats, position: Floats) -> Shape:
+    """The shape after a step of ln w, u/w and the Lorentzian fraction, of bounded length."""
     w = shape.w * float(np.exp(np.clip(shift[0], -0.5, 0.5)))
     u = shape.u + shape.w * float(np.clip(shift[1], -2.0, 2.0))
     steepest = np.tan(np.radians(position.max() / 2)) ** 2
@@ -271,17 +311,16 @@ def _moved(shape: Shape, shift: np.ndarray, position: np.ndarray) -> Shape:
     )
 
 
-def _pruned(
-    position: np.ndarray, area: np.ndarray, width: np.ndarray, noise: np.ndarray, x: np.ndarray, significance: float
-) -> tuple[np.ndarray, np.ndarray]:
+def _without_weak_lines(
+    points: _Points, position: Floats, area: Floats, width: Floats, significance: float
+) -> tuple[Floats, Floats]:
+    """Positions and areas without lines that are in the noise, off the points, or too close to a stronger one."""
     order = np.argsort(position)
     position, area, width = position[order], area[order], width[order]
-    step = float(np.median(np.diff(x)))
-    least = 0.5 * significance * np.interp(position, x, noise) * np.sqrt(width * step)
-    keep = (area > least) & (position > x[0]) & (position < x[-1])
+    least = 0.5 * significance * np.interp(position, points.x, points.noise) * np.sqrt(width * points.step)
+    keep = (area > least) & (position > points.x[0]) & (position < points.x[-1])
     position, area, width = position[keep], area[keep], width[keep]
-    lone = np.ones(len(position), bool)
-    close = np.flatnonzero(np.diff(position) < 0.45 * width[1:]) if len(position) > 1 else []
-    for i in close:
-        lone[i if area[i] < area[i + 1] else i + 1] = False
-    return position[lone], area[lone]
+    apart = np.ones(len(position), bool)
+    for i in np.flatnonzero(np.diff(position) < 0.45 * width[1:]):
+        apart[i if area[i] < area[i + 1] else i + 1] = False
+    return position[apart], area[apart]

@@ -1,4 +1,4 @@
-"""The lines that cells are tested against: how sure each is, and what it says for a cell that explains it."""
+"""The lines that cells are tested against: how probable each is to be spurious, and how likely at its position."""
 
 from __future__ import annotations
 
@@ -9,41 +9,48 @@ from importlib.resources import files
 
 import numpy as np
 
+from alphadiffract_plugin.arrays import Floats
 from alphadiffract_plugin.crystal.bragg import inv_d2_from_two_theta, inv_d2_per_degree
 from alphadiffract_plugin.records import Peaks
 
 _SIGMA = 0.03
-"""Systematic uncertainty of a position as a fraction of its FWHM, added to its esd: asymmetry, overlap."""
+"""Systematic uncertainty of a position as a fraction of its FWHM, from asymmetry and overlap, added in quadrature to
+its esd; chosen by hand."""
 
 
 @dataclass(frozen=True)
 class Observed:
     """The lines that cells are tested against, as plain arrays."""
 
-    two_theta: np.ndarray
+    two_theta: Floats
     """Positions in degrees, shape (n,)."""
-    sigma: np.ndarray
+    sigma: Floats
     """Uncertainties in degrees, shape (n,)."""
-    spurious: np.ndarray
-    """Prior probability that the line belongs to something else, shape (n,)."""
-    height: np.ndarray
-    """Heights over that of the third strongest line, at most 1, shape (n,)."""
+    spurious: Floats
+    """Prior probability that no reflection of the main phase is at the line, shape (n,)."""
+    height: Floats
+    """Heights relative to that of the third strongest line, at most 1, shape (n,)."""
     wavelength: float
     """Wavelength in Å."""
 
-    def inv_d2(self, zero_shift: float = 0.0) -> np.ndarray:
-        """1/d² in 1/Å² after taking off a zero shift in degrees, shape (n,)."""
+    def inv_d2(self, zero_shift: float = 0.0) -> Floats:
+        """1/d² in 1/Å² after subtraction of a zero shift in degrees, shape (n,)."""
         return inv_d2_from_two_theta(self.two_theta - zero_shift, self.wavelength)
 
-    def inv_d2_per_degree(self) -> np.ndarray:
+    def inv_d2_per_degree(self) -> Floats:
         """Derivative of 1/d² by two_theta, in 1/Å² per degree, shape (n,)."""
         return inv_d2_per_degree(self.two_theta, self.wavelength)
 
 
 def observed_from_peaks(peaks: Peaks, lines: int, *, every: bool = False) -> Observed:
-    """The lowest ``lines`` peaks; weak ones are more likely to be spurious (impurities, noise, the tube's own lines).
+    """The peaks of lowest angle with their uncertainties and their probabilities to be spurious.
 
-    The weakest are passed over for stronger ones at higher angles unless ``every`` one is asked for.
+    Parameters
+    ----------
+    peaks : all peaks of a histogram.
+    lines : number of peaks that are taken.
+    every : take the first peaks as they come; otherwise a peak that is rather spurious than not is taken only if there
+        are not enough others.
     """
     spurious = spurious_probability(peaks)
     use = np.sort(np.argsort(peaks.two_theta + 200.0 * ((spurious > 0.5) & (not every)), kind="stable")[:lines])
@@ -56,14 +63,15 @@ def observed_from_peaks(peaks: Peaks, lines: int, *, every: bool = False) -> Obs
     )
 
 
-def spurious_probability(peaks: Peaks) -> np.ndarray:
+def spurious_probability(peaks: Peaks) -> Floats:
     """Probability that each line belongs to no reflection of the main phase, shape (P,).
 
-    Weak, insignificant and low-angle lines are more often impurities, noise or the tube's own. A logistic regression
-    on lines of measured patterns with known cells, by ``bench/fit_spurious.py``.
+    Weak, insignificant and low-angle lines are more often due to impurities, noise or other wavelengths of the tube.
+    The probability is a logistic regression on :func:`spurious_features`, fitted by ``bench/fit_spurious.py`` to the
+    lines of measured patterns with known cells, and kept between 0.01 and 0.97.
     """
     constant, *factors = spurious_weights()
-    return np.clip(1 / (1 + np.exp(-(constant + spurious_features(peaks) @ np.array(factors)))), 0.01, 0.97)
+    return np.asarray(np.clip(1 / (1 + np.exp(-(constant + spurious_features(peaks) @ np.array(factors)))), 0.01, 0.97))
 
 
 @functools.cache
@@ -72,33 +80,42 @@ def spurious_weights() -> tuple[float, ...]:
     return tuple(json.loads(files("alphadiffract_plugin").joinpath("data/spurious.json").read_text())["weights"])
 
 
-def spurious_features(peaks: Peaks) -> np.ndarray:
-    """Logarithms of each line's relative height, significance, and 3.56 Å / d, shape (P, 3)."""
+def spurious_features(peaks: Peaks) -> Floats:
+    """Logarithms of each line's relative height, significance, and 3.56 Å / d, shape (P, 3).
+
+    The length only sets where the third is zero.
+    """
     significance = np.clip(peaks.significance, 4, 60)
-    return np.log(np.column_stack([relative_height(peaks), significance, 3.56 * np.sqrt(peaks.inv_d2)]))
+    return np.asarray(np.log(np.column_stack([relative_height(peaks), significance, 3.56 * np.sqrt(peaks.inv_d2)])))
 
 
-def relative_height(peaks: Peaks) -> np.ndarray:
-    """Heights over that of the third strongest line, 0.001 to 1, shape (P,)."""
+def relative_height(peaks: Peaks) -> Floats:
+    """Heights relative to that of the third strongest line, 0.001 to 1, shape (P,)."""
     height = peaks.area / peaks.fwhm
-    return np.clip(height / np.sort(height)[-min(3, len(height))], 1e-3, 1)
+    return np.asarray(np.clip(height / np.sort(height)[-min(3, len(height))], 1e-3, 1))
 
 
-def line_likelihood_ratio(observed: Observed, off: np.ndarray, density: np.ndarray) -> np.ndarray:
-    """Log-likelihood ratio of each line: ``off`` degrees from a calculated one, over there by chance.
+def line_likelihood_ratio(observed: Observed, off: Floats, density: Floats) -> Floats:
+    """Log-likelihood ratio of each line: at its distance from a calculated line, against at a random position.
+
+    With L of :func:`line_likelihood` and the probability s that the line is spurious it is ln((1 - s) L / density + s).
 
     Parameters
     ----------
     off : two_theta(observed) − two_theta(nearest calculated) in degrees, shape (..., n).
     density : calculated lines per degree at each line, shape (..., n).
     """
-    return np.log((1 - observed.spurious) * line_likelihood(observed, off) / density + observed.spurious)
+    return np.asarray(np.log((1 - observed.spurious) * line_likelihood(observed, off) / density + observed.spurious))
 
 
-def line_likelihood(observed: Observed, off: np.ndarray) -> np.ndarray:
-    """Probability density per degree of each line to be found ``off`` degrees from where it is calculated."""
+def line_likelihood(observed: Observed, off: Floats) -> Floats:
+    """Probability density L per degree of each line to be found ``off`` degrees from its calculated position.
+
+    It is a normal distribution of the uncertainty for three lines in four, and one four times as wide for the others,
+    so that single outliers do not rule out a cell. Both numbers were chosen by hand.
+    """
     return 0.75 * _normal(off, observed.sigma) + 0.25 * _normal(off, 4 * observed.sigma)
 
 
-def _normal(off: np.ndarray, sigma: np.ndarray) -> np.ndarray:
-    return np.exp(-0.5 * (off / sigma) ** 2) / (np.sqrt(2 * np.pi) * sigma)
+def _normal(off: Floats, sigma: Floats) -> Floats:
+    return np.asarray(np.exp(-0.5 * (off / sigma) ** 2) / (np.sqrt(2 * np.pi) * sigma))

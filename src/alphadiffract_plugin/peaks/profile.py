@@ -1,4 +1,4 @@
-"""Peak shapes on a measured axis: pseudo-Voigts of unit area, skewed at low angles, Kα1 and Kα2 together."""
+"""Peak shapes: pseudo-Voigt functions of unit area, skewed at low angles, with Kα1 and Kα2 as one line."""
 
 from __future__ import annotations
 
@@ -6,19 +6,23 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from alphadiffract_plugin.arrays import Floats
+from alphadiffract_plugin.crystal.bragg import kalpha2_two_theta
 from alphadiffract_plugin.peaks.runs import Runs
 
 REACH = 7.0
-"""Half-width of the window in which a profile is drawn, in units of its FWHM."""
+"""Half-width of the window in which a profile is calculated, in units of its FWHM. Beyond it a Lorentzian has less than
+0.5 % of its height left."""
 
 
 @dataclass(frozen=True)
 class Shape:
     """The peak shape of one histogram as a function of two_theta.
 
-    FWHM² = u tan²θ + v tanθ + w in degrees² (Caglioti, Paoletti & Ricci 1958); the mixing goes with tanθ. Axial
-    divergence skews a line by the factor 1 + s · 2z exp(-z²), z the distance in FWHM and s the asymmetry times
-    cot 2θ, which leaves its area alone (Bérar & Baldinozzi 1993, J. Appl. Cryst. 26, 128).
+    FWHM² = u tan²θ + v tanθ + w in degrees² (Caglioti, Paoletti & Ricci 1958, Nucl. Instrum. 3, 223). The Lorentzian
+    fraction of the pseudo-Voigt is linear in tanθ. Axial divergence skews a line: its profile is multiplied by
+    1 + s · 2z exp(-z²), where z is the distance from its position in FWHM and s = asymmetry · cot 2θ. That does not
+    change its area (Bérar & Baldinozzi 1993, J. Appl. Cryst. 26, 128).
     """
 
     u: float
@@ -34,35 +38,52 @@ class Shape:
     kalpha2_ratio: float
     """Intensity of the second wavelength over the first."""
     eta_slope: float = 0.0
-    """Change of the Lorentzian fraction with tanθ; it stays within 0 and 1."""
+    """Change of the Lorentzian fraction per unit of tanθ; the fraction is kept within 0 and 1."""
     asymmetry: float = 0.0
-    """Skewness over cot 2θ; negative for tails towards low angles."""
+    """Skewness s divided by cot 2θ; negative for tails towards low angles."""
 
-    def fwhm(self, two_theta: np.ndarray) -> np.ndarray:
+    def fwhm(self, two_theta: Floats) -> Floats:
         """Full width at half maximum in degrees at such angles (degrees)."""
         t = np.tan(np.radians(np.asarray(two_theta) / 2))
         squared = self.u * t * t + self.v * t + self.w
-        return np.sqrt(np.maximum(squared, 0.2 * self.w + 1e-8))
+        fwhm: Floats = np.sqrt(np.maximum(squared, 0.2 * self.w + 1e-8))
+        return fwhm
 
-    def mixing(self, two_theta: np.ndarray) -> np.ndarray:
+    def mixing(self, two_theta: Floats) -> Floats:
         """Lorentzian fraction at such angles (degrees)."""
         return np.clip(self.eta + self.eta_slope * np.tan(np.radians(np.asarray(two_theta) / 2)), 0, 1)
 
-    def skewness(self, two_theta: np.ndarray) -> np.ndarray:
-        """Factor of 2z exp(-z²) at such angles (degrees), at most one, so that no profile is negative."""
+    def skewness(self, two_theta: Floats) -> Floats:
+        """Factor s of :class:`Shape` at such angles (degrees), at most one, so that no profile is negative."""
         return np.clip(self.asymmetry * cot_two_theta(two_theta), -1, 1)
 
+    @property
+    def is_doublet(self) -> bool:
+        """Whether each line has a Kα2 component."""
+        return len(self.wavelengths) > 1 and self.kalpha2_ratio > 0
 
-def cot_two_theta(two_theta: np.ndarray) -> np.ndarray:
+    def kalpha2(self, two_theta: Floats) -> Floats:
+        """Where the Kα2 components of lines at such angles stand (degrees); 180 where no angle reaches them."""
+        return kalpha2_two_theta(two_theta, self.wavelengths[0], self.wavelengths[1])
+
+    def components(self, two_theta: Floats) -> tuple[Floats, Floats]:
+        """Positions of the K components of each line in degrees, shape (K, ...), and their shares of its area, (K,)."""
+        if not self.is_doublet:
+            return np.stack([two_theta]), np.ones(1)
+        shares = np.array([1.0, self.kalpha2_ratio]) / (1 + self.kalpha2_ratio)
+        return np.stack([two_theta, self.kalpha2(two_theta)]), shares
+
+
+def cot_two_theta(two_theta: Floats) -> Floats:
     """Cot 2θ of angles in degrees."""
     return 1 / np.tan(np.radians(np.clip(two_theta, 0.1, 179.9)))
 
 
 @dataclass(frozen=True)
 class Profiles:
-    """Profiles of R lines on N points, and their derivatives, each a matrix of shape (N, R) with the same runs.
+    """Profiles of R lines on N points, and their derivatives, as matrices of shape (N, R) with the same runs.
 
-    Derivatives that were not asked for have no columns. The formula is that of :func:`run_kernels.draw`.
+    Derivatives that were not requested have no columns. The equations are those of :func:`run_kernels.draw`.
     """
 
     value: Runs
@@ -78,34 +99,34 @@ class Profiles:
 
 
 def profiles(
-    two_theta: np.ndarray,
-    position: np.ndarray,
+    two_theta: Floats,
+    position: Floats,
     shape: Shape,
-    fwhm: np.ndarray | None = None,
     reach: float = REACH,
     derivatives: str = "all",
 ) -> Profiles:
-    """Draw lines at ``position`` (degrees, shape (R,)) on the points ``two_theta`` (degrees, ascending, shape (N,)).
+    """Profiles of R lines on N points.
 
-    ``fwhm`` (degrees, shape (R,)) takes the place of the shape's own where it is given; a line is drawn from ``reach``
-    times its FWHM below Kα1 to as much above Kα2. ``derivatives`` are "all", that by the "position", or "none".
+    Parameters
+    ----------
+    two_theta : the points in degrees, ascending, shape (N,).
+    position : where the lines (Kα1) stand in degrees, shape (R,).
+    shape : the peak shape.
+    reach : a line is calculated from so many times its FWHM below Kα1 to as much above Kα2.
+    derivatives : "all" of them, only that by "position", or "none".
     """
     from alphadiffract_plugin.peaks.run_kernels import draw
 
     position = np.asarray(position, float)
-    width = shape.fwhm(position) if fwhm is None else fwhm
-    centres, shares = [position], np.ones(1)
-    if len(shape.wavelengths) > 1 and shape.kalpha2_ratio > 0:
-        sine = np.sin(np.radians(position / 2)) * shape.wavelengths[1] / shape.wavelengths[0]
-        centres.append(2 * np.degrees(np.arcsin(np.minimum(sine, 1.0))))
-        shares = np.array([1.0, shape.kalpha2_ratio]) / (1 + shape.kalpha2_ratio)
+    width = shape.fwhm(position)
+    centres, shares = shape.components(position)
     ends = np.stack([centres[0] - reach * width, centres[-1] + reach * width])
     first, last = np.searchsorted(two_theta, np.sort(ends, axis=0))
     count = last - first
     offset = np.cumsum(count) - count
     parts = {"none": 1, "position": 2, "all": 5}[derivatives]
     x = np.array(two_theta, float)
-    form = np.stack(centres), shares, width, shape.mixing(position), shape.skewness(position)
+    form = centres, shares, width, shape.mixing(position), shape.skewness(position)
     out = np.zeros((5 if form[-1].any() else parts, count.sum()))
     draw(x, first, offset, count, *form, len(out), out, np.zeros((2, count.max(initial=0))))
     whole = [Runs(len(x), first, count, offset, part) for part in out[:parts]]

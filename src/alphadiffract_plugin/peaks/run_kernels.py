@@ -1,6 +1,6 @@
 """Compiled loops over matrices whose columns are each non-zero on one run of points; see :class:`runs.Runs`.
 
-See :mod:`compiled` for how; imported by functions that call them, never at the top of a module.
+:mod:`compiled` says how they are compiled. Functions that call them import them, so that importing a module is fast.
 """
 
 from __future__ import annotations
@@ -11,17 +11,16 @@ from alphadiffract_plugin.arrays import Floats, Ints
 from alphadiffract_plugin.compiled import compiled
 
 _FAR = 40
-"""Exponents beyond which a Gaussian is nothing beside its top: exp(-40) = 4e-18."""
-
-
+"""Beyond this exponent a Gaussian is taken as zero: exp(-40) = 4e-18."""
 _FINE = 64
+"""Steps per unit of the tabulated exponential."""
 _EXP = np.exp(-np.arange(_FAR * _FINE + 2) / _FINE)
-"""exp(-z) at steps of 1/64: between them five terms of its series are exact to rounding."""
+"""exp(-z) at steps of 1/64; between them five terms of its series are exact to rounding."""
 
 
 @compiled()
 def _bells(x: Floats, centre: float, width: float, steep: float, out: Floats) -> None:
-    """exp(-steep · ((x - centre) / width)²) into ``out``, on ascending points; 0 where it is nothing."""
+    """Write exp(-steep · ((x - centre) / width)²) on ascending points into ``out``; 0 where that is below exp(-40)."""
     fall = steep / width**2
     begin, end = 0, len(x)
     while begin < end and fall * (x[begin] - centre) ** 2 > _FAR:
@@ -53,16 +52,25 @@ def draw(
     out: Floats,
     bells: Floats,
 ) -> None:
-    """Profiles of R lines of K wavelengths and ``parts - 1`` of their derivatives, into ``out`` of shape (parts, n).
+    """Write the profiles of R lines with K components and ``parts - 1`` of their derivatives into ``out``, (parts, n).
 
     With t the distance from the centre in units of the FWHM w, η the mixing and s the skewness, a line is
 
         P(t) = E(t) · (1 + 2 s t exp(-t²)),
         E(t) = (1 - η) √(4 ln 2 / π) / w · exp(-4 ln 2 t²) + η · 2 / (π w (1 + 4 t²)),
 
-    summed over the wavelengths with their ``share``. The parts (1, 2 or 5) are P and its derivatives by the position
-    of the line, by ln w, by η and by s. ``centre`` is (K, R) in degrees, ``share`` (K,), the others (R,); skewed
-    lines have all five parts. ``bells`` is room for two of the longest run.
+    summed over the components (Kα1, Kα2) with their ``share``.
+
+    Parameters
+    ----------
+    x : the points in degrees, ascending.
+    first, offset, count : of each run, as in :class:`runs.Runs`, shape (R,).
+    centre : positions of the components in degrees, shape (K, R).
+    share : of each component, shape (K,).
+    width, mixing, skewness : w in degrees, η and s of each line, shape (R,).
+    parts : 1 for P alone, 2 with its derivative by the position of the line, 5 with those by ln w, η and s too. Lines
+        that are skewed need all five.
+    bells : working space of shape (2, length of the longest run).
     """
     steep = 4 * np.log(2.0)
     gauss, bell = bells[0], bells[1]
@@ -107,7 +115,7 @@ def draw(
 
 @compiled()
 def times(first: Ints, count: Ints, offset: Ints, value: Floats, factor: Floats, out: Floats) -> None:
-    """The matrix times ``factor`` of shape (k, R), added to ``out`` of shape (k, points)."""
+    """Add the matrix times ``factor``, shape (k, R), to ``out``, shape (k, points)."""
     for r in range(len(first)):
         run = value[offset[r] : offset[r] + count[r]]
         for k in range(len(factor)):
@@ -120,7 +128,7 @@ def times(first: Ints, count: Ints, offset: Ints, value: Floats, factor: Floats,
 
 @compiled()
 def _dot(a: Floats, b: Floats) -> float:
-    """Inner product of two vectors of one length, in four sums that the processor can take side by side."""
+    """Inner product of two vectors of one length, as four sums, which the processor computes side by side."""
     p = q = r = s = 0.0
     whole = len(a) - len(a) % 4
     for n in range(0, whole, 4):
@@ -135,7 +143,7 @@ def _dot(a: Floats, b: Floats) -> float:
 
 @compiled()
 def dots(first: Ints, count: Ints, offset: Ints, value: Floats, rows: Floats, out: Floats) -> None:
-    """Inner products of each run with ``rows`` of shape (k, points), into ``out`` of shape (k, R)."""
+    """Write the inner products of each run with ``rows``, shape (k, points), into ``out``, shape (k, R)."""
     for r in range(len(first)):
         run = value[offset[r] : offset[r] + count[r]]
         for k in range(len(rows)):
@@ -153,10 +161,10 @@ def gram(
     weighted: Floats,
     out: Floats,
 ) -> None:
-    """Weighted inner products of each run with those before it, from ``low`` on, into ``out`` of shape (R, half + 1).
+    """Write the weighted inner products of each run with those from ``low`` on before it into ``out``, (R, half + 1).
 
-    That of columns i ≤ j stands at [j, i - j + half]: the lower triangle of a banded symmetric matrix, row by row.
-    ``weighted`` is room for the longest run.
+    The product of columns i ≤ j is at [j, i - j + half]: the lower triangle of a banded symmetric matrix, row by row.
+    ``weighted`` is working space of the length of the longest run.
     """
     half = out.shape[1] - 1
     for j in range(len(first)):
@@ -172,7 +180,7 @@ def gram(
 
 @compiled()
 def valleys(y: Floats, tops: Ints, out: Floats) -> None:
-    """The higher of the lowest points between each top and the next higher ground on either side, into ``out``."""
+    """Write into ``out`` the higher of the lowest points on either side of each top, up to the next higher point."""
     for n in range(len(tops)):
         top = tops[n]
         left = right = y[top]

@@ -1,7 +1,6 @@
-"""Matrices whose columns are each non-zero on one run of points only, as those of line profiles are.
+"""Matrices whose columns are each non-zero on one run of points only, such as those of line profiles.
 
-What is handed to the kernels is always a contiguous array of its own, so that each is compiled for one kind of
-arguments only.
+The kernels are always called with contiguous arrays that own their memory, so that each is compiled only once.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ class Runs:
     count: Ints
     """Points of each run, shape (R,)."""
     offset: Ints
-    """Where its values begin among ``value``, shape (R,)."""
+    """Where the values of each run begin in ``value``, shape (R,)."""
     value: Floats
     """The values of all runs, shape (n,)."""
 
@@ -43,7 +42,7 @@ class Runs:
         return product.T.reshape(self.points, *np.shape(factor)[1:])
 
     def dot(self, columns: Floats) -> Floats:
-        """Inner products with a vector (N,) or a matrix (N, k): the transposed matrix times it."""
+        """Product of the transposed matrix with a vector (N,) or a matrix (N, k)."""
         from alphadiffract_plugin.peaks.run_kernels import dots
 
         rows = np.array(np.reshape(columns, (self.points, -1)).T, float, order="C")
@@ -65,7 +64,7 @@ class Runs:
         return replace(self, first=self.first[columns], count=self.count[columns], offset=self.offset[columns])
 
     def beside(self, other: Runs) -> Runs:
-        """The columns of both, the other's last."""
+        """The columns of this matrix, then those of another."""
         return Runs(
             self.points,
             np.concatenate([self.first, other.first]),
@@ -75,13 +74,13 @@ class Runs:
         )
 
     def reach(self) -> Ints:
-        """The first column that each overlaps with, shape (R,), never falling; columns in the order of their runs."""
+        """The first column that each overlaps with, shape (R,), not decreasing; columns in the order of their runs."""
         ends = np.maximum.accumulate(self.first + self.count)
         low = np.minimum(np.searchsorted(ends, self.first, "right"), np.arange(len(self.first)))
         return np.minimum.accumulate(low[::-1])[::-1].copy()
 
     def gram(self, weight: Floats) -> Band:
-        """Inner products of the columns with the weights of the points, shape (N,)."""
+        """Inner products of the columns, the points weighted with ``weight``, shape (N,)."""
         from alphadiffract_plugin.peaks.run_kernels import gram
 
         low = self.reach()
@@ -92,7 +91,7 @@ class Runs:
         return Band(lower, low)
 
     def toarray(self) -> Floats:
-        """The matrix in full."""
+        """The full matrix."""
         return self @ np.eye(len(self.first))
 
 
@@ -101,9 +100,9 @@ class Band:
     """A symmetric matrix (R, R) that is zero far from its diagonal."""
 
     lower: Floats
-    """Element (j, i) with i ≤ j stands at [j, i - j + B], shape (R, B + 1)."""
+    """Element (j, i) with i ≤ j is at [j, i - j + B], shape (R, B + 1)."""
     low: Ints
-    """First column of each row that is not zero, shape (R,), never falling."""
+    """Of each row the first column that is not zero, shape (R,), not decreasing."""
 
     @property
     def diagonal(self) -> Floats:
@@ -111,7 +110,7 @@ class Band:
         return self.lower[:, -1]
 
     def toarray(self) -> Floats:
-        """The matrix in full."""
+        """The full matrix."""
         size, half = len(self.lower), self.lower.shape[1] - 1
         full = np.zeros((size, size + half))
         for back in range(half + 1):

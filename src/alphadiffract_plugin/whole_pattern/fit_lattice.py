@@ -21,6 +21,7 @@ from alphadiffract_plugin.crystal.bravais import centring_translations
 from alphadiffract_plugin.crystal.extinction import ExtinctionClass
 from alphadiffract_plugin.crystal.reflections import quadratic_form, reflections_within
 from alphadiffract_plugin.indexing.refine_cells import TrialCell
+from alphadiffract_plugin.peaks.normal_equations import normal_equations
 from alphadiffract_plugin.peaks.profile import Profiles, profiles
 from alphadiffract_plugin.peaks.runs import Band, Runs
 from alphadiffract_plugin.whole_pattern.pattern_data import PatternData
@@ -248,19 +249,17 @@ def _start(data: PatternData, trial: TrialCell) -> _Start | None:
 def _refined(data: PatternData, start: _Start) -> ReflectionPositions:
     positions = start.positions
     for _ in range(_STEPS):
-        positions = positions.moved(_step(*_normal_equations(data, positions, start), positions)[0])
+        positions = positions.moved(_step(*_equations(data, positions, start), positions)[0])
     return positions
 
 
 def _fitted(data: PatternData, start: _Start, positions: ReflectionPositions) -> FittedLattice:
-    fit, drawn = _normal_equations(data, positions, start)
+    fit, drawn = _equations(data, positions, start)
     covariance, metric_map = _step(fit, drawn, positions)[1], start.trial.lattice.metric_map
     return replace(fit, covariance=metric_map.T @ covariance[:-2, :-2] @ metric_map)
 
 
-def _normal_equations(
-    data: PatternData, positions: ReflectionPositions, start: _Start
-) -> tuple[FittedLattice, Profiles]:
+def _equations(data: PatternData, positions: ReflectionPositions, start: _Start) -> tuple[FittedLattice, Profiles]:
     two_theta, trial = positions.two_theta, start.trial
     drawn = profiles(data.x, two_theta, data.peak_fit.shape, derivatives="position")
     columns = drawn.value.beside(data.line_profiles)
@@ -302,6 +301,5 @@ def _step(fit: FittedLattice, drawn: Profiles, positions: ReflectionPositions) -
     ):
         gram[i, i] += spread**-2
         right[i] -= value / spread**2
-    scale = np.sqrt(np.maximum(np.diag(gram), 1e-30))
-    covariance = np.linalg.inv(gram / np.outer(scale, scale) + 1e-9 * np.eye(len(scale))) / np.outer(scale, scale)
+    covariance = normal_equations(gram).covariance()
     return covariance @ right, covariance

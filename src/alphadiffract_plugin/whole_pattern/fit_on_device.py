@@ -108,11 +108,7 @@ def _profiles(data: PatternData, two_theta: Floats, there: Any) -> tuple[torch.T
 
     shape = data.peak_fit.shape
     width = shape.fwhm(two_theta)
-    centres, shares = [two_theta], [1.0]
-    if len(shape.wavelengths) > 1 and shape.kalpha2_ratio > 0:
-        sine = np.sin(np.radians(two_theta / 2)) * shape.wavelengths[1] / shape.wavelengths[0]
-        centres.append(2 * np.degrees(np.arcsin(np.minimum(sine, 1.0))))
-        shares = [1 / (1 + shape.kalpha2_ratio), shape.kalpha2_ratio / (1 + shape.kalpha2_ratio)]
+    centres, shares = shape.components(two_theta)
     first, last = np.searchsorted(
         data.x, np.sort(np.stack([centres[0] - REACH * width, centres[-1] + REACH * width]), 0)
     )
@@ -121,7 +117,7 @@ def _profiles(data: PatternData, two_theta: Floats, there: Any) -> tuple[torch.T
     w, eta, s = (there(part)[:, :, None] for part in (width, shape.mixing(two_theta), shape.skewness(two_theta)))
     steep = 4 * np.log(2.0)
     value = by_position = torch.zeros(())
-    for centre, share in zip(centres, shares, strict=True):
+    for centre, share in zip(centres, shares.tolist(), strict=True):
         t = (there(data.x) - there(centre)[:, :, None]) / w
         gauss = (1 - eta) * np.sqrt(steep / np.pi) / w * torch.exp(-steep * t * t)
         broad = 1 / (1 + 4 * t * t)

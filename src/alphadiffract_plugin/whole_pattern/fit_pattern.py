@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from alphadiffract_plugin.arrays import Bools, Floats
 from alphadiffract_plugin.crystal.extinction import ExtinctionClass, extinction_classes
 from alphadiffract_plugin.indexing.refine_cells import TrialCell
 from alphadiffract_plugin.peaks.find_peaks import PeakFit
@@ -40,7 +41,7 @@ class FittedClass:
     """The cell, refined on the whole pattern."""
     displacement: float
     """Shift of two_theta by a displaced sample, in degrees at θ = 0; it goes with cos θ."""
-    covariance: np.ndarray
+    covariance: Floats
     """Covariance of the reciprocal metric in 1/Å⁴, shape (6, 6)."""
     extinction: ExtinctionClass
     """The class."""
@@ -74,7 +75,7 @@ def fit_pattern(
     return [_fitted(*hope) for rank, (first, _, hope) in enumerate(hopes) if first or rank < _MOST_FITTED]
 
 
-def _promises(fit: FittedLattice, allowed: np.ndarray, ratios: np.ndarray) -> np.ndarray:
+def _promises(fit: FittedLattice, allowed: Bools, ratios: Floats) -> Floats:
     """About what C classes will come to, from the fit without extinctions; ``allowed`` is (C, R), the others (C,)."""
     known, strength = fit.unextinct
     left = allowed.sum(1)
@@ -86,7 +87,7 @@ def _promises(fit: FittedLattice, allowed: np.ndarray, ratios: np.ndarray) -> np
     return np.where(left > 0, promise, -np.inf)
 
 
-def _fitted(fit: FittedLattice, extinction: ExtinctionClass, allowed: np.ndarray, ratio: float) -> FittedClass:
+def _fitted(fit: FittedLattice, extinction: ExtinctionClass, allowed: Bools, ratio: float) -> FittedClass:
     """The record of one class, which leaves these reflections, a mask of shape (R,), with its line ratio."""
     data = fit.data
     misfit = fit.misfit(fit.solved(allowed)) - data.best_misfit

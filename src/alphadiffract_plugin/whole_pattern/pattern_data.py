@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from alphadiffract_plugin.arrays import Floats
+from alphadiffract_plugin.crystal.bragg import inv_d2_from_two_theta
 from alphadiffract_plugin.peaks.find_peaks import PeakFit
 from alphadiffract_plugin.peaks.observed import Observed, observed_from_peaks
 from alphadiffract_plugin.peaks.profile import profiles
@@ -24,27 +26,27 @@ _TRUST = 0.35
 class PatternData:
     """The part of the pattern that every cell is fitted to: N points, L found lines."""
 
-    x: np.ndarray
+    x: Floats
     """two_theta in degrees, shape (N,)."""
-    net: np.ndarray
+    net: Floats
     """Intensity less background in counts, shape (N,)."""
-    background: np.ndarray
+    background: Floats
     """Background in counts, shape (N,)."""
-    weight: np.ndarray
+    weight: Floats
     """What each point counts: noise, model error and its likeness to its neighbours taken in, shape (N,)."""
-    noise: np.ndarray
+    noise: Floats
     """Standard uncertainty of the intensity in counts, shape (N,)."""
     peak_fit: PeakFit
     """All lines of the pattern, with their shape."""
-    position: np.ndarray
+    position: Floats
     """two_theta in degrees of the lines in the range, shape (L,)."""
-    width: np.ndarray
+    width: Floats
     """Their FWHM in degrees, shape (L,)."""
     line_profiles: Runs
     """Profiles of those lines, shape (N, L)."""
     observed: Observed
     """Those lines as cells are tested against them."""
-    density: np.ndarray
+    density: Floats
     """At each line, the density of reflections per degree of a cell with one reflection in the range, shape (L,)."""
     best_misfit: float
     """Weighted sum of squares that the found lines by themselves leave."""
@@ -78,7 +80,7 @@ def pattern_data(histogram: Histogram, peak_fit: PeakFit) -> PatternData:
     excess = max(1.0, float(np.mean((net - model) ** 2 / variance)))
     observed = observed_from_peaks(peaks, last + 1, every=True)
     shape_of_density = np.sqrt(observed.inv_d2()) * observed.inv_d2_per_degree()
-    whole_range = (2 * np.sin(np.radians(x[-1] / 2)) / peaks.wavelength) ** 3 / 1.5
+    whole_range = float(np.sqrt(inv_d2_from_two_theta(x[-1], peaks.wavelength))) ** 3 / 1.5
     return PatternData(
         x=x,
         net=net,

@@ -14,8 +14,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from alphadiffract_plugin import crystal
+from alphadiffract_plugin.arrays import Floats
 from alphadiffract_plugin.crystal.bravais import Lattice
 from alphadiffract_plugin.peaks.find_peaks import PeakFit
+from alphadiffract_plugin.peaks.normal_equations import normal_equations
 from alphadiffract_plugin.peaks.profile import Profiles, Shape, cot_two_theta, profiles
 from alphadiffract_plugin.records import Candidate, Histogram
 from alphadiffract_plugin.whole_pattern.bordered import Bordered, bordered
@@ -44,13 +46,13 @@ _LONGEST = np.array([0.7, 1.0, 2.0, 0.3, 0.5, 0.2])
 class _Pattern:
     """The points that are fitted."""
 
-    x: np.ndarray
+    x: Floats
     """two_theta in degrees, shape (N,)."""
-    y: np.ndarray
+    y: Floats
     """Intensity in counts, shape (N,)."""
-    weight: np.ndarray
+    weight: Floats
     """1/σ², shape (N,)."""
-    background: np.ndarray
+    background: Floats
     """Columns that the background is made of, shape (N, K)."""
 
 
@@ -66,9 +68,9 @@ class _State:
     """Profiles of the reflections."""
     gram: Bordered
     """Weighted inner products of the R profiles and the K background columns."""
-    linear: np.ndarray
+    linear: Floats
     """Areas of the reflections in counts × degrees, then coefficients of the background, shape (R + K,)."""
-    left: np.ndarray
+    left: Floats
     """What is left of the pattern, shape (N,)."""
     misfit: float
     """Chi-squared."""
@@ -104,7 +106,7 @@ def refine_pattern(
     return tuple(answers)
 
 
-def _pattern(x: np.ndarray, y: np.ndarray, noise: np.ndarray, background: np.ndarray) -> _Pattern:
+def _pattern(x: Floats, y: Floats, noise: Floats, background: Floats) -> _Pattern:
     smooth = np.polynomial.chebyshev.chebvander(2 * (x - x[0]) / (x[-1] - x[0]) - 1, _TERMS - 1)
     return _Pattern(x, y, noise**-2.0, np.column_stack([smooth, background]))
 
@@ -132,13 +134,12 @@ def _refined(pattern: _Pattern, positions: ReflectionPositions, shape: Shape, st
     """Levenberg-Marquardt from a start close by."""
     state, damping = _solved(pattern, positions, shape), 1e-3
     for _ in range(steps):
-        normal, right = _normal_equations(pattern, state)
+        normal, right = _equations(pattern, state)
         if not skewed:
             normal[-1], normal[:, -1], right[-1] = 0, 0, 0
-        scale = np.sqrt(np.maximum(np.diag(normal), 1e-30))
-        normal = normal / scale[:, None] / scale + 1e-9 * np.eye(len(scale))
+        equations = normal_equations(normal)
         for _ in range(4):
-            shift = np.linalg.solve(normal + damping * np.eye(len(scale)), right / scale) / scale
+            shift = equations.solve(right, 1e-9 + damping)
             ahead = len(shift) - len(_LONGEST)
             tried = _solved(pattern, state.positions.moved(shift[:ahead]), _moved(state.shape, shift[ahead:]))
             if tried.misfit < state.misfit:
@@ -163,7 +164,7 @@ def _solved(pattern: _Pattern, positions: ReflectionPositions, shape: Shape) -> 
     return _State(positions, shape, drawn, gram, linear, left, float((pattern.weight * left**2).sum()))
 
 
-def _normal_equations(pattern: _Pattern, state: _State) -> tuple[np.ndarray, np.ndarray]:
+def _equations(pattern: _Pattern, state: _State) -> tuple[Floats, Floats]:
     """Of cell, zero shift, displacement and line shape, with the linear part solved for; shapes (P, P) and (P,).
 
     The priors of the shifts count as much as they would if the fit were as good as the noise allows.
@@ -196,7 +197,7 @@ def _normal_equations(pattern: _Pattern, state: _State) -> tuple[np.ndarray, np.
     return normal, right
 
 
-def _moved(shape: Shape, shift: np.ndarray) -> Shape:
+def _moved(shape: Shape, shift: Floats) -> Shape:
     w, v, u, eta, eta_slope, asymmetry = shift * min(1.0, (_LONGEST / np.maximum(np.abs(shift), 1e-30)).min())
     return replace(
         shape,
