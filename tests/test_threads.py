@@ -61,10 +61,14 @@ def test_the_indexer_of_a_host_works_in_one_thread_and_leaves_the_hosts_setting(
 
     seen = []
     monkeypatch.delenv(threads.VARIABLE, raising=False)
-    monkeypatch.setattr(pipeline, "index_histogram", lambda *_: seen.append(torch.get_num_threads()))
+
+    def seen_threads(*_):
+        seen.append((threads.chosen_number(), torch.get_num_threads()))
+
+    monkeypatch.setattr(pipeline, "index_histogram", seen_threads)
     index = plugins().indexer("alphadiffract").index
     index(lab6_lab, Settings())
     with threads.limited(2):
         index(lab6_lab, Settings())
-    assert seen == [1, 2]
+    assert seen == [(1, 1), (2, 1)], "torch has one thread, whatever the number of lattices searched at a time"
     assert torch.get_num_threads() == 2

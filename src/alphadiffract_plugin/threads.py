@@ -1,9 +1,10 @@
 """How many threads an answer may use: chosen once, where a command or an indexer begins, and restored when it ends.
 
-One pattern does not gain from several threads: its arrays are small, and on a machine that others use too every small
-operation would wait for the slowest thread. So the number is 1 unless a person chooses another, with ``--threads``,
-with :func:`limited` in a script, or with the environment variable ``OMP_NUM_THREADS``. Several patterns are shared by
-processes instead (``--jobs``). The number never changes an answer.
+The number is that of lattices searched at the same time, by compiled code of our own. It is 1 unless a person chooses
+another, with ``--threads``, with :func:`limited` in a script, or with the environment variable ``OMP_NUM_THREADS``;
+several patterns are shared by processes instead (``--jobs``). BLAS, OpenMP and torch get one thread whatever the number
+is: their arrays are small here, so that on a machine that others use too every operation would wait for the slowest
+thread, and their sums would depend on the number. So the answer is the same, to the last digit, with any number.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ def chosen_number() -> int:
 
 @contextmanager
 def limited(number: int | None = None) -> Iterator[int]:
-    """Use so many threads in BLAS, OpenMP and torch while the block runs; what was set before is restored afterwards.
+    """Choose the number while the block runs, with one thread in BLAS, OpenMP and torch; all is restored afterwards.
 
     Parameters
     ----------
@@ -56,7 +57,7 @@ def limited(number: int | None = None) -> Iterator[int]:
     block = _Block(chosen_number() if number is None else max(1, number))
     token = _current.set(block)
     try:
-        with threadpool_limits(block.number), block.undo:
+        with threadpool_limits(1), block.undo:
             if "torch" in sys.modules:
                 limit_torch()
             yield block.number
@@ -65,7 +66,7 @@ def limited(number: int | None = None) -> Iterator[int]:
 
 
 def limit_torch() -> None:
-    """Let torch use the threads of the enclosing block; called where torch has just been imported.
+    """Let torch use one thread until the enclosing block ends; called where torch has just been imported.
 
     Outside of a block nothing changes: the setting of the caller stays.
     """
@@ -76,4 +77,4 @@ def limit_torch() -> None:
 
     block.torch_is_limited = True
     block.undo.callback(torch.set_num_threads, torch.get_num_threads())
-    torch.set_num_threads(block.number)
+    torch.set_num_threads(1)

@@ -68,7 +68,7 @@ def index(
             "--threads",
             min=1,
             metavar="N",
-            help="Threads of each process; 1 if neither this nor OMP_NUM_THREADS is given.",
+            help="Lattices that a process searches at a time; 1 if neither this nor OMP_NUM_THREADS is given.",
         ),
     ] = None,
 ) -> None:
