@@ -138,7 +138,7 @@ def by_ours(histogram: Any, case: Case) -> tuple[float, float, Any, Any]:
     from alphadiffract_plugin.records import Candidate, IndexingResult
     from alphadiffract_plugin.settings import PeakSettings
     from alphadiffract_plugin.whole_pattern.fit_pattern import fit_pattern
-    from alphadiffract_plugin.whole_pattern.pattern_data import points_judged
+    from alphadiffract_plugin.whole_pattern.pattern_data import points_fitted
     from alphadiffract_plugin.whole_pattern.refine_pattern import refine_pattern
 
     symbol = crystal.symbol_from_space_group(case.space_group)
@@ -162,7 +162,7 @@ def by_ours(histogram: Any, case: Case) -> tuple[float, float, Any, Any]:
     (reported,) = refine_pattern(histogram, lines, (candidate,))
     plain = dataclasses.replace(lines, background=np.zeros_like(lines.background))
     (alike,) = refine_pattern(histogram, plain, (candidate,), skewed=False)
-    stop = points_judged(histogram, lines)
+    stop = points_fitted(histogram, lines)
     judged = {"two_theta": histogram.two_theta[:stop], "intensity": histogram.intensity[:stop]}
     cut = dataclasses.replace(histogram, **judged, esd=lines.noise[:stop])
     inside = lines.peaks.two_theta <= cut.two_theta[-1]

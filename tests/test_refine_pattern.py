@@ -10,7 +10,7 @@ from alphadiffract_plugin.peaks.find_peaks import fit_peaks
 from alphadiffract_plugin.peaks.profile import Shape, profiles
 from alphadiffract_plugin.records import Candidate, Histogram, IndexingResult
 from alphadiffract_plugin.settings import PeakSettings, Settings
-from alphadiffract_plugin.whole_pattern.pattern_data import points_judged
+from alphadiffract_plugin.whole_pattern.pattern_data import points_fitted
 from alphadiffract_plugin.whole_pattern.refine_pattern import refine_pattern
 
 ANGLESITE = (8.480, 5.398, 6.958, 90.0, 90.0, 90.0)
@@ -40,7 +40,7 @@ def test_rwp_of_anglesite_is_that_of_gsasii_for_the_same_model_within_a_tenth(pb
     """Six Chebyshev terms, symmetric lines, the same points and weights; skewed lines then make ours lower still."""
     from alphadiffract_plugin.gsasii.seeder import seed
 
-    stop = points_judged(pbso4_xray, lines)
+    stop = points_fitted(pbso4_xray, lines)
     points = {"two_theta": pbso4_xray.two_theta[:stop], "intensity": pbso4_xray.intensity[:stop]}
     judged = replace(pbso4_xray, **points, esd=lines.noise[:stop])
     result = IndexingResult("anglesite", "known", judged.wavelength, (P_N_M_A,))
@@ -64,7 +64,7 @@ def test_rwp_of_a_pattern_of_which_all_is_known_is_what_its_noise_leaves():
     histogram = Histogram(x, counts, np.sqrt(counts), shape.wavelengths, 0.0)
     lines = fit_peaks(histogram, PeakSettings())
     (found,) = rwp(histogram, lines, candidate((4.1565,) * 3 + (90.0,) * 3, 221))
-    stop = points_judged(histogram, lines)
+    stop = points_fitted(histogram, lines)
     assert found == pytest.approx(100 * np.sqrt(stop / counts[:stop].sum()), rel=0.03)
     assert rwp(histogram, lines, candidate((4.1565,) * 3 + (90.0,) * 3, 221), skewed=False)[0] > 1.03 * found
 

@@ -1,4 +1,4 @@
-"""Normal equations of many line profiles, a band, and of a few background columns that overlap with all of them."""
+"""Normal equations of many line profiles, which make a band, and of a few background terms that overlap with all."""
 
 from __future__ import annotations
 
@@ -12,19 +12,18 @@ from alphadiffract_plugin.peaks.runs import Band
 
 @dataclass(frozen=True)
 class Bordered:
-    """A symmetric positive matrix [[A, B], [Bᵀ, C]] of R + K rows, A a band, factored to be solved with.
+    """The factors of a symmetric positive matrix [[A, B], [Bᵀ, C]] of R + K rows, in which A is a band.
 
-    With Y = A⁻¹ B and the Schur complement S = C - Bᵀ Y, the background's part of a solution is
-    S⁻¹ (r₂ - Yᵀ r₁) and that of the lines A⁻¹ r₁ - Y times it. All is scaled to a unit diagonal, to which
-    ``held`` is added.
+    With Y = A⁻¹ B and the Schur complement S = C - Bᵀ Y, the solution (x₁, x₂) for the right-hand side (r₁, r₂) is
+    x₂ = S⁻¹ (r₂ - Yᵀ r₁) and x₁ = A⁻¹ r₁ - Y x₂. The matrix is scaled to a unit diagonal, to which ``ridge`` is added.
     """
 
     scale: Floats
     """Square roots of the diagonal, shape (R + K,)."""
     lower: Floats
-    """Cholesky factor of scaled A; see ``kernels.factor``."""
+    """Cholesky factor of scaled A, from ``kernels.factor``."""
     first: Ints
-    """First column of each of its rows, shape (R,)."""
+    """First column of each row of the factor, shape (R,)."""
     through: Floats
     """Y, scaled, shape (R, K)."""
     schur: Floats
@@ -41,14 +40,14 @@ class Bordered:
         return (np.concatenate([of_lines, background]) / self.scale[:, None]).reshape(right.shape)
 
 
-def bordered(lines: Band, shared: Floats, background: Floats, held: float) -> Bordered:
-    """Factor the blocks A, B of shape (R, K) and C of shape (K, K), with ``held`` times the diagonal added."""
+def bordered(lines: Band, shared: Floats, background: Floats, ridge: float) -> Bordered:
+    """Factor the matrix of the blocks A, B of shape (R, K) and C of shape (K, K)."""
     from alphadiffract_plugin.whole_pattern.kernels import factor, solve
 
     size = len(lines.low)
     scale = np.sqrt(np.maximum(np.concatenate([lines.diagonal, np.diag(background)]), 1e-30))
-    lower, first = factor(lines.lower, lines.low, np.arange(size), 1 / scale[:size], held)
+    lower, first = factor(lines.lower, lines.low, np.arange(size), 1 / scale[:size], ridge)
     border = np.ascontiguousarray(shared / scale[:size, None] / scale[size:])
     through = solve(lower, first, border)
-    corner = background / scale[size:, None] / scale[size:] + held * np.eye(len(background))
+    corner = background / scale[size:, None] / scale[size:] + ridge * np.eye(len(background))
     return Bordered(scale, lower, first, through, corner - border.T @ through)

@@ -1,9 +1,9 @@
-"""Fit one lattice to the pattern: cell, zero shift and displacement refined, the intensities in closed form.
+"""Fit a lattice to the pattern: refine cell, zero shift and displacement, and solve for the intensities.
 
-With cell and peak shape fixed the pattern is linear in the integrated intensities (Pawley 1981), so one set of normal
-equations a cell serves every extinction class: a class is a choice of its columns, as in the test of extinction
-symbols of Markvardsen, David, Johnston & Shankland (2001), Acta Cryst. A57, 47. Found lines that a class leaves over
-are columns of their own, so that an impurity costs a bounded amount.
+With a given cell and peak shape the pattern is linear in the integrated intensities (Pawley 1981, J. Appl. Cryst. 14,
+357). So one set of normal equations per cell serves all its extinction classes, and a class is a choice of its columns,
+as in the test of extinction symbols by Markvardsen, David, Johnston & Shankland (2001), Acta Cryst. A57, 47. Found
+lines that a class does not explain are columns of their own, so that an impurity costs a bounded amount.
 """
 
 from __future__ import annotations
@@ -30,30 +30,31 @@ from alphadiffract_plugin.whole_pattern.positions import DISPLACEMENT_PRIOR, ZER
 _MOST_REFLECTIONS = 450
 """A cell with more reflections in the range is not fitted."""
 _MOST_INDICES = 60000
-"""More indices than any lattice has on so many lines: the cubic F, with 48 of most lines, has the fewest lines."""
+"""Most indices in the range; 450 reflections of a cubic cell, with 48 indices each, have fewer."""
 _EXPLAINED = 0.45
-"""A found line is explained by a reflection within this fraction of its FWHM: closer ones do not separate."""
+"""A found line is explained by a reflection within this fraction of its FWHM, since closer lines are not resolved;
+chosen by hand."""
 _PARITIES = np.array([p for p in itertools.product((0, 1), repeat=3) if any(p)])
-"""Sums of h, k and l that a sublattice of half the volume makes even."""
+"""The seven sums of h, k and l that are even for the main reflections of a superstructure of twice the volume."""
 _WEAK, _MOST_WEAK = 0.05, 0.3
-"""Of lines much lower than this, relative to the strong ones, a superstructure's own share is this; it falls off as the
-square of the height above."""
+"""Prior probability that a line of relative height x is a superstructure reflection: MOST_WEAK / (1 + (x / WEAK)²).
+Both numbers were chosen by hand."""
 _FEWEST_CHOICES = 7
-"""A cell is charged for at least so many superstructures that it might be, however few its symmetry allows: the
-sublattices of half the volume."""
+"""A cell is charged for a choice among at least so many superstructures, the number of sublattices of index 2, however
+few its symmetry allows. Without this limit doubled cubic cells were ranked too high (LaB6, for example)."""
 _STEPS = 2
-"""Gauss-Newton steps of the positions of each cell."""
+"""Number of Gauss-Newton steps for each cell."""
 
 
 @dataclass(frozen=True)
 class FittedLattice:
-    """The normal equations of one lattice without extinctions; each class is a choice of its columns.
+    """The normal equations of one lattice without extinctions, of which each class is a choice of columns.
 
-    There are R + L columns, in ascending two_theta: the profiles of the R reflections and of the L found lines.
+    The R + L columns, in ascending two_theta, are the profiles of the R reflections and of the L found lines.
     """
 
     data: PatternData
-    """The pattern: N points, L found lines."""
+    """The pattern with its N points and L found lines."""
     trial: TrialCell
     """The refined cell."""
     displacement: float
@@ -61,27 +62,28 @@ class FittedLattice:
     covariance: Floats
     """Of the reciprocal metric in 1/Å⁴, shape (6, 6)."""
     hkl: Ints
-    """Indices that the centring allows, line by line, shape (H, 3)."""
+    """Indices that the centring allows, those of the same 1/d² together, shape (H, 3)."""
     first: Ints
-    """Where the indices of each of the R distinct lines begin, and H, shape (R + 1,)."""
+    """Where the indices of each of the R distinct reflections begin, and H, shape (R + 1,)."""
     two_theta: Floats
-    """two_theta of those lines in degrees, shape (R,)."""
+    """two_theta of the reflections in degrees, shape (R,)."""
     prior: Floats
-    """Intensity expected of each, up to a factor: multiplicity, Lorentz and polarisation, displacements; shape (R,)."""
+    """Expected intensity of each reflection, see ``ReflectionPositions.expected``, shape (R,)."""
     order: Ints
-    """Which column is which: the numbers of the reflections, then of the found lines from R on, shape (R + L,)."""
+    """Of each column the number of its reflection, or R plus the number of its found line, shape (R + L,)."""
     columns: Runs
     """The profiles, shape (N, R + L)."""
     gram: Band
     """Weighted inner products of the columns, shape (R + L, R + L)."""
     right: Floats
-    """Weighted inner products of the columns with the pattern, shape (R + L,)."""
+    """Right-hand side: weighted inner products of the columns with the pattern, shape (R + L,)."""
 
     def solved(self, allowed: Bools) -> Solution:
-        """The intensities, if only these reflections (a mask of shape (R,)) are there.
+        """The intensities, if only the reflections of a mask of shape (R,) and the lines that they leave are present.
 
-        They are solved with a Gaussian prior of the mean intensity's width, so that overlaps do no harm: with x the
-        intensities over that width s, (S G S + 1) x = S b for the gram matrix G and the right-hand side b.
+        Each intensity has a Gaussian prior, so that overlaps do not make the equations singular. Its width s is the
+        expected intensity of a reflection, or the area of a found line. With the intensities s x, the gram matrix G,
+        the right-hand side b and S = diag(s), the equations are (S G S + 1) x = S b.
         """
         from alphadiffract_plugin.whole_pattern.kernels import factor, solve
 
@@ -98,19 +100,19 @@ class FittedLattice:
         return Solution(intensity, self.order[use], relative, lower, first)
 
     def unexplained(self, allowed: Bools) -> Bools:
-        """The found lines that stand at none of these reflections, shape (L,)."""
+        """The found lines that none of these reflections explains, shape (L,)."""
         from alphadiffract_plugin.whole_pattern.kernels import unexplained
 
         return unexplained(self.two_theta, allowed, self.data.position, _EXPLAINED * self.data.width)
 
     def misfit(self, solution: Solution) -> float:
-        """Weighted sum of squares that these intensities leave."""
+        """Weighted sum of squares of the residual with these intensities."""
         return float((self.data.weight * (self.data.net - self.columns @ solution.intensity) ** 2).sum())
 
     def rwp(self, allowed: Bools) -> float:
-        """Weighted profile residual in per cent of these reflections and the background alone, intensities free.
+        """Rwp in per cent of these reflections and the background, without the found lines and without a prior.
 
-        The weights are those of the counts, as usual, not the milder ones of the evidence.
+        The weights are 1/σ² of the noise, as usual, not those of ``PatternData``.
         """
         from alphadiffract_plugin.whole_pattern.kernels import factor, solve
 
@@ -124,7 +126,7 @@ class FittedLattice:
 
     @functools.cached_property
     def unextinct(self) -> tuple[Floats, Floats]:
-        """Prior scale over uncertainty, and intensity over uncertainty, of every reflection if none is extinct."""
+        """Of every reflection, if none is extinct: prior width over uncertainty, and intensity over uncertainty."""
         from alphadiffract_plugin.whole_pattern.kernels import inverse_diagonal
 
         solution = self.solved(np.ones(len(self.two_theta), bool))
@@ -134,7 +136,7 @@ class FittedLattice:
         return known[: len(self.two_theta)], strength[: len(self.two_theta)]
 
     def allowed(self, classes: Sequence[ExtinctionClass]) -> Bools:
-        """Which lines each of C classes leaves, shape (C, R)."""
+        """Which reflections are present in each of C classes, shape (C, R)."""
         from alphadiffract_plugin.crystal.reflection_kernels import lines_left
 
         rotations, shifts = (np.concatenate(parts) for parts in zip(*(c.operations for c in classes), strict=True))
@@ -144,7 +146,8 @@ class FittedLattice:
     def line_ratios(self, allowed: Bools) -> Floats:
         """Log-likelihood ratio of the found lines for C sets of reflections, masks of shape (C, R); shape (C,).
 
-        In a superstructure nearly all strong lines are main reflections, and the others only share the weak ones.
+        Each cell is also tested as a superstructure, in which nearly all strong lines are main reflections; see
+        ``kernels.line_ratios``.
         """
         from alphadiffract_plugin.whole_pattern.kernels import line_ratios
 
@@ -163,10 +166,10 @@ class FittedLattice:
 
     @functools.cached_property
     def main(self) -> Bools:
-        """Main reflections, shape (M, R), if the cell is a superstructure of one of half or a quarter its volume.
+        """Main reflections, shape (M, R), of the M superstructures of twice or four times the volume that it may be.
 
-        They are those whose indices fulfil one or two conditions "h even", "h + k even", ... that the symmetry of the
-        lattice keeps.
+        They are the reflections whose indices fulfil one or two of the conditions "h even", "h + k even" and so on. A
+        condition counts only if symmetry-equivalent indices all fulfil it or all do not.
         """
         odd = (self.hkl @ _PARITIES.T) % 2 == 1
         some, all_ = np.logical_or.reduceat(odd, self.first[:-1]), np.logical_and.reduceat(odd, self.first[:-1])
@@ -179,25 +182,25 @@ class FittedLattice:
 
 @dataclass(frozen=True)
 class Solution:
-    """The intensities of some of the columns, solved for together, and how."""
+    """The intensities of some of the columns, solved for together, with the factor of their equations."""
 
     intensity: Floats
-    """Areas in counts × degrees of all columns in their order, 0 where a column has no part, shape (R + L,)."""
+    """Areas of all columns in counts × degrees, in their order; 0 for columns that were left out; shape (R + L,)."""
     column: Ints
-    """The n columns that have: numbers of the reflections, then of the found lines from R on, shape (n,)."""
+    """The n columns that were solved for, numbered as in ``FittedLattice.order``, shape (n,)."""
     relative: Floats
-    """Their intensities over the width of the prior, shape (n,)."""
+    """Their intensities over the widths of their priors, shape (n,)."""
     lower: Floats
-    """Cholesky factor of their normal equations, a band; see ``kernels.factor``."""
+    """Cholesky factor of their equations, a band, from ``kernels.factor``."""
     first: Ints
-    """First column of each of its rows that is not zero, shape (n,)."""
+    """Of each row of the factor the first column that is not zero, shape (n,)."""
 
 
 def fit_lattices(data: PatternData, trials: Sequence[TrialCell], device: str = "cpu") -> list[FittedLattice]:
-    """Refine cell, zero shift and displacement of each on the whole pattern and keep its normal equations.
+    """Refine cell, zero shift and displacement of each cell on the whole pattern, and set up its normal equations.
 
-    A cell without a reflection in the range, or with too many, is left out. On another device than the CPU all cells
-    are refined in one batch.
+    A cell without a reflection in the range, or with too many, is left out. On a device other than the CPU all cells
+    are refined in batches.
     """
     starts = [start for trial in trials for start in [_start(data, trial)] if start is not None]
     if device == "cpu":
@@ -217,7 +220,7 @@ def fit_lattice(data: PatternData, trial: TrialCell) -> FittedLattice | None:
 
 @dataclass(frozen=True)
 class _Start:
-    """A cell to be refined, its reflections in the range and where they are to begin with."""
+    """A cell before its refinement, with its reflections in the range."""
 
     trial: TrialCell
     """The cell."""
@@ -226,7 +229,7 @@ class _Start:
     first: Ints
     """See :class:`FittedLattice`."""
     positions: ReflectionPositions
-    """With half of the zero shift of the cell as zero shift, half as displacement."""
+    """Their positions, with half of the zero shift of the cell as zero shift and half as displacement."""
 
 
 def _start(data: PatternData, trial: TrialCell) -> _Start | None:
@@ -283,9 +286,9 @@ def _equations(data: PatternData, positions: ReflectionPositions, start: _Start)
 
 
 def _step(fit: FittedLattice, drawn: Profiles, positions: ReflectionPositions) -> tuple[Floats, Floats]:
-    """One Gauss-Newton step of the positions with the intensities solved for, and the covariance of its parameters.
+    """One Gauss-Newton step of the positions, with the intensities solved for, and the covariance of their parameters.
 
-    The covariance is that for fixed intensities, so that uncertainties of strongly overlapped patterns come out low.
+    The covariance is that for fixed intensities, so that uncertainties are too low where reflections overlap strongly.
     """
     data = fit.data
     intensity = fit.solved(np.ones(len(fit.two_theta), bool)).intensity

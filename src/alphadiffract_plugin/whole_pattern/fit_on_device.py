@@ -1,8 +1,8 @@
 """Refine the positions of many lattices at once on a torch device: the steps of ``fit_lattice`` in one batch.
 
-The same equations with full matrices in place of banded ones: a graphics card fills its units that way. Lattices with
-fewer reflections or parameters than others are filled up with reflections of no expected intensity and parameters that
-nothing depends on.
+The equations are those of ``fit_lattice`` with full matrices in place of banded ones, which suits a GPU. Lattices with
+fewer reflections or parameters than others get further reflections of no expected intensity, and further parameters on
+which nothing depends.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from alphadiffract_plugin.whole_pattern.pattern_data import PatternData
 
 _ELEMENTS = 4e8
-"""So many elements of the profile matrices at once: 3 GB each."""
+"""Largest number of elements of a profile matrix: 3 GB."""
 _MOST_FREE = 8
 """Free parameters of the metric of a triclinic lattice, zero shift and displacement."""
 
@@ -30,7 +30,7 @@ _MOST_FREE = 8
 def refined_positions(
     data: PatternData,
     positions: Sequence[ReflectionPositions],
-    priors: Sequence[Floats],
+    multiplicities: Sequence[Floats],
     reach: Floats,
     steps: int,
     device: str,
@@ -39,14 +39,15 @@ def refined_positions(
 
     Parameters
     ----------
-    priors : for each one the multiplicities of its reflections, shape (R,).
-    reach : how far in degrees each found line may be from the reflection that explains it, shape (L,).
+    multiplicities : of the reflections of each lattice, shape (R,).
+    reach : largest distance in degrees of each found line from a reflection that explains it, shape (L,).
+    steps : number of Gauss-Newton steps.
     """
     size = max((len(one.design) for one in positions), default=1) + len(data.position)
     batch = max(1, int(_ELEMENTS / (size * len(data.x))))
     refined: list[ReflectionPositions] = []
     for begin in range(0, len(positions), batch):
-        some, counts = list(positions[begin : begin + batch]), priors[begin : begin + batch]
+        some, counts = list(positions[begin : begin + batch]), multiplicities[begin : begin + batch]
         for _ in range(steps):
             shifts = _shifts(data, some, counts, reach, device)
             free = [one.design.shape[1] for one in some]
@@ -58,7 +59,7 @@ def refined_positions(
 def _shifts(
     data: PatternData, positions: list[ReflectionPositions], counts: Sequence[Floats], reach: Floats, device: str
 ) -> Floats:
-    """One step for each one, shape (B, 8): the cell's parameters first, zero shift and displacement last."""
+    """One step for each lattice, shape (B, 8): the parameters first, zero shift and displacement last."""
     import torch
 
     def there(values: Any) -> torch.Tensor:
@@ -103,7 +104,7 @@ def _shifts(
 
 
 def _profiles(data: PatternData, two_theta: Floats, there: Any) -> tuple[torch.Tensor, torch.Tensor]:
-    """Profiles and their derivatives by position, shape (B, R, N) each: the formula of ``run_kernels.draw``."""
+    """Profiles and their derivatives by position, shape (B, R, N) each, by the equations of ``run_kernels.draw``."""
     import torch
 
     shape = data.peak_fit.shape

@@ -1,4 +1,4 @@
-"""Fit whole patterns without a structure and collect the evidence for each cell and extinction class."""
+"""Fit each cell to the whole pattern without a structure, and collect the evidence for its extinction classes."""
 
 from __future__ import annotations
 
@@ -16,21 +16,24 @@ from alphadiffract_plugin.whole_pattern.pattern_data import pattern_data
 from alphadiffract_plugin.whole_pattern.positions import DISPLACEMENT_PRIOR, ZERO_PRIOR
 
 _MOST_FITTED = 50
-"""So many of the most promising pairs of cell and class are fitted, besides the best class of each cell."""
+"""Most pairs of cell and class that are fitted, those of the highest estimate first, besides the best of each cell."""
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """What speaks for a cell with an extinction class; each term in nats or a count, larger is better for the first."""
+    """What speaks for and against a cell with an extinction class, in nats unless it is a number of parameters.
+
+    Larger values of ``lines`` speak for the cell, larger values of the others against it.
+    """
 
     lines: float
-    """Log-likelihood ratio of the found lines, "at a reflection of the class" over "there by chance"."""
+    """Log-likelihood ratio of the found lines: at reflections of the class, against at random positions."""
     misfit: float
-    """Half the excess of chi-squared of the fit over that of the found lines alone."""
+    """Half of the excess of chi-squared of the fit over that of the found lines alone, at least 0."""
     parameters: int
-    """Free cell parameters."""
+    """Number of free cell parameters."""
     zero: float
-    """Half the squares of zero shift and displacement over their usual spreads."""
+    """Half of (zero shift / 0.02°)² + (displacement / 0.06°)², with the spreads of :mod:`positions`."""
 
 
 @dataclass(frozen=True)
@@ -40,16 +43,16 @@ class FittedClass:
     trial: TrialCell
     """The cell, refined on the whole pattern."""
     displacement: float
-    """Shift of two_theta by a displaced sample, in degrees at θ = 0; it goes with cos θ."""
+    """Shift by a displaced sample in degrees, at θ = 0; it is proportional to cos θ."""
     covariance: Floats
     """Covariance of the reciprocal metric in 1/Å⁴, shape (6, 6)."""
     extinction: ExtinctionClass
     """The class."""
     evidence: Evidence
-    """What speaks for it."""
+    """What speaks for and against it."""
     rwp: float
-    """Weighted profile residual in per cent with the line shape and background as found; see ``refine_pattern`` for
-    that of an answer."""
+    """Rwp in per cent with the line shape and background of the found lines. ``refine_pattern`` replaces it by that of
+    a refinement."""
     unexplained: tuple[float, ...]
     """two_theta in degrees of found lines that no reflection explains."""
 
@@ -59,36 +62,49 @@ def fit_pattern(
 ) -> list[FittedClass]:
     """The most promising extinction classes of the given cells, fitted.
 
-    Each cell is fitted once without extinctions, which tells closely enough what each of its classes would come to;
-    the best of all, and the best of each cell, are then fitted. A cell with too many reflections is left out.
+    Each cell is fitted once without extinctions, from which the evidence of each of its classes is estimated. Fitted
+    are then the classes of the highest estimates of all cells, and the best class of each cell. A cell with too many
+    reflections is left out.
     """
     data = pattern_data(histogram, peak_fit)
-    hopes = []
+    estimates = []
     for parent in fit_lattices(data, trials, device):
         classes = extinction_classes(parent.trial.lattice.family, parent.trial.lattice.centring)
         allowed = parent.allowed(classes)
         ratios = parent.line_ratios(allowed)
-        promise = _promises(parent, allowed, ratios)
-        for rank, i in enumerate(np.argsort(-promise, kind="stable")):
-            hopes.append((rank == 0, promise[i], (parent, classes[i], allowed[i], float(ratios[i]))))
-    hopes.sort(key=lambda hope: -hope[1])
-    return [_fitted(*hope) for rank, (first, _, hope) in enumerate(hopes) if first or rank < _MOST_FITTED]
+        estimate = _estimated_evidence(parent, allowed, ratios)
+        for rank, i in enumerate(np.argsort(-estimate, kind="stable")):
+            estimates.append((rank == 0, estimate[i], (parent, classes[i], allowed[i], float(ratios[i]))))
+    estimates.sort(key=lambda entry: -entry[1])
+    return [_fitted(*pair) for rank, (first, _, pair) in enumerate(estimates) if first or rank < _MOST_FITTED]
 
 
-def _promises(fit: FittedLattice, allowed: Bools, ratios: Floats) -> Floats:
-    """About what C classes will come to, from the fit without extinctions; ``allowed`` is (C, R), the others (C,)."""
+def _estimated_evidence(fit: FittedLattice, allowed: Bools, ratios: Floats) -> Floats:
+    """Estimate of the log-evidence of C classes from the fit without extinctions, shape (C,).
+
+    It is 0.6 · (log-likelihood ratio of the lines) - 0.2 · Σ ln(k n₀ / n) over the allowed reflections below three
+    uncertainties - 0.05 · Σ min(z² / 2, 30) over the forbidden ones, where z is the intensity of a reflection over its
+    uncertainty, k its expected intensity over its uncertainty, and n of n₀ reflections are allowed. The first two
+    numbers are weights of the ranking as they were set by hand before they were fitted (0.6 and 0.19); the third was
+    chosen by hand. They decide only which classes are fitted, not how the fitted ones are ranked.
+
+    Parameters
+    ----------
+    allowed : the reflections of each class, shape (C, R).
+    ratios : log-likelihood ratios of the lines, shape (C,).
+    """
     known, strength = fit.unextinct
     left = allowed.sum(1)
     denser = np.log(len(known) / np.maximum(left, 1))
     missing = allowed & (strength < 3)
     expected = missing @ np.log(known) + missing.sum(1) * denser
     forbidden = ~allowed @ (0.5 * (strength**2).clip(0, 30))
-    promise = 0.6 * ratios - 0.2 * expected - 0.05 * forbidden
-    return np.where(left > 0, promise, -np.inf)
+    estimate = 0.6 * ratios - 0.2 * expected - 0.05 * forbidden
+    return np.where(left > 0, estimate, -np.inf)
 
 
 def _fitted(fit: FittedLattice, extinction: ExtinctionClass, allowed: Bools, ratio: float) -> FittedClass:
-    """The record of one class, which leaves these reflections, a mask of shape (R,), with its line ratio."""
+    """The record of one class with its reflections, a mask of shape (R,), and the log-likelihood ratio of the lines."""
     data = fit.data
     misfit = fit.misfit(fit.solved(allowed)) - data.best_misfit
     return FittedClass(

@@ -1,6 +1,6 @@
-"""Compiled loops of the whole-pattern fits: banded normal equations, and the lines of many extinction classes at once.
+"""Compiled loops of the whole-pattern fits: banded normal equations, and the likelihood of the lines for many classes.
 
-See :mod:`compiled` for how; imported by functions that call them, never at the top of a module.
+:mod:`compiled` says how they are compiled. Functions that call them import them, so that importing a module is fast.
 """
 
 from __future__ import annotations
@@ -13,10 +13,13 @@ from alphadiffract_plugin.compiled import compiled
 
 @compiled()
 def factor(lower: Floats, low: Ints, use: Ints, scale: Floats, ridge: float) -> tuple[Floats, Ints]:
-    """Cholesky factor L of S A S + ridge · 1, of some rows and columns of a :class:`runs.Band`, as a band of its own.
+    """Cholesky factor L of S A S + ridge · 1, a band, and the first column of each of its rows that is not zero.
 
-    ``use`` are their numbers, ascending, ``scale`` the diagonal of S, shape (n,). Only what lies between the first
-    element of a row that is not zero and its diagonal is ever filled.
+    Parameters
+    ----------
+    lower, low : A, some rows and columns of a :class:`runs.Band`.
+    use : the numbers of these rows, ascending, shape (n,).
+    scale : diagonal of S, shape (n,).
     """
     size, half = len(use), lower.shape[1] - 1
     first = np.empty(size, np.int64)
@@ -92,7 +95,7 @@ def inverse_diagonal(lower: Floats, first: Ints) -> Floats:
 
 @compiled()
 def unexplained(two_theta: Floats, allowed: Bools, position: Floats, reach: Floats) -> Bools:
-    """Which lines have no allowed reflection within their reach, shape (L,)."""
+    """Which lines have no allowed reflection within ``reach`` degrees, shape (L,)."""
     out = np.empty(len(position), np.bool_)
     for n in range(len(position)):
         out[n] = True
@@ -112,9 +115,9 @@ def _likelihoods(
     known: Floats,
     out: Floats,
 ) -> None:
-    """As :func:`observed.line_likelihood`, of each line at the nearest of the ``chosen`` reflections, into ``out``.
+    """Write :func:`observed.line_likelihood` of each line at the nearest of the ``chosen`` reflections into ``out``.
 
-    ``known`` keeps what was computed for a line and a reflection, shape (L, R); -1 where nothing was yet.
+    ``known`` holds the likelihoods computed so far by line and reflection, shape (L, R); -1 where there is none yet.
     """
     at = 0
     for n in range(len(position)):
@@ -132,7 +135,7 @@ def _likelihoods(
 
 @compiled()
 def _log_product(likelihood: Floats, spurious: Floats) -> float:
-    """Σ ln((1 - spurious) · likelihood + spurious), with few logarithms."""
+    """Σ ln((1 - spurious) · likelihood + spurious) over the lines; factors are multiplied to save logarithms."""
     total, product = 0.0, 1.0
     for n in range(len(likelihood)):
         product *= (1 - spurious[n]) * likelihood[n] + spurious[n]
@@ -155,12 +158,23 @@ def line_ratios(
 ) -> Floats:
     """Log-likelihood ratio of L found lines for C sets of allowed reflections, shape (C,).
 
+    For a set of n reflections, with L_i the likelihood of line i at the nearest of them,
+
+        ratio = ln(exp(r) + Σ over superstructures m of exp(r_m - choice)),
+        r     = Σ over lines i of ln((1 - s_i) L_i / ((n + 1) ρ_i) + s_i),
+
+    and r_m is the same with (1 - t_i) L_i / ((n + 1) ρ_i) of the main reflections plus t_i L_i / ((n + 1) ρ_i) of the
+    superstructure reflections in place of L_i / ((n + 1) ρ_i).
+
     Parameters
     ----------
-    allowed : shape (C, R); main : the ways to be a superstructure, shape (M, R), see ``FittedLattice.main``.
-    choice : what each of these ways costs.
-    two_theta : ascending, in degrees, shape (R,); the others of shape (L,).
-    share : of each line, how likely a superstructure's own reflection would make one of its height.
+    allowed : the sets, shape (C, R).
+    main : the main reflections of each superstructure that the cell may be, shape (M, R); see ``FittedLattice.main``.
+    choice : logarithm of the number of these superstructures.
+    two_theta : positions of the reflections in degrees, ascending, shape (R,).
+    position, sigma, spurious : position and uncertainty in degrees, and s_i, of each line, shape (L,).
+    density : ρ_i, lines per degree of a cell with one reflection in the range, shape (L,).
+    share : t_i, the prior probability that each line is a superstructure reflection, shape (L,).
     """
     known = np.empty((len(position), len(two_theta)))
     known[:] = -1.0

@@ -1,4 +1,4 @@
-"""The part of a pattern that every cell is fitted to, with the weights of its points."""
+"""The part of a pattern to which every cell is fitted, and the weights of its points."""
 
 from __future__ import annotations
 
@@ -15,16 +15,21 @@ from alphadiffract_plugin.peaks.runs import Runs
 from alphadiffract_plugin.records import Histogram
 
 _MOST_LINES = 45
-"""The fit ends behind this line."""
+"""The fit ends after this line; chosen by hand."""
 _MISFIT = 0.04
-"""Model error as a fraction of the intensity: peak shapes are no better known."""
+"""Model error as a fraction of the intensity, since the peak shape is no better known; chosen by hand."""
 _TRUST = 0.35
-"""Weight of the pattern's points: neighbours share their model errors, so each counts less than one observation."""
+"""Factor of the weights: neighbouring points have the same model errors, so each counts as less than one observation;
+chosen by hand."""
 
 
 @dataclass(frozen=True)
 class PatternData:
-    """The part of the pattern that every cell is fitted to: N points, L found lines."""
+    """The part of the pattern to which every cell is fitted: N points, L found lines.
+
+    The weight of a point is w = 0.35 / (f (σ² + (0.04 m)²)), where σ is its noise, m the intensity of the found lines
+    there, and f the mean of (net - m)² / (σ² + (0.04 m)²), but at least 1.
+    """
 
     x: Floats
     """two_theta in degrees, shape (N,)."""
@@ -33,7 +38,7 @@ class PatternData:
     background: Floats
     """Background in counts, shape (N,)."""
     weight: Floats
-    """What each point counts: noise, model error and its likeness to its neighbours taken in, shape (N,)."""
+    """The weights w, shape (N,)."""
     noise: Floats
     """Standard uncertainty of the intensity in counts, shape (N,)."""
     peak_fit: PeakFit
@@ -45,27 +50,30 @@ class PatternData:
     line_profiles: Runs
     """Profiles of those lines, shape (N, L)."""
     observed: Observed
-    """Those lines as cells are tested against them."""
+    """Positions and uncertainties of those lines, with their probabilities to be spurious."""
     density: Floats
-    """At each line, the density of reflections per degree of a cell with one reflection in the range, shape (L,)."""
+    """Reflections per degree at each line of a cell with one reflection in the range, shape (L,).
+
+    It is proportional to the derivative of d⁻³ by two_theta, since the number of reflections up to 1/d is to d⁻³.
+    """
     best_misfit: float
-    """Weighted sum of squares that the found lines by themselves leave."""
+    """Weighted sum of squares of the residual of the found lines alone."""
     total: float
     """Area of all those lines in counts × degrees."""
 
 
-def points_judged(histogram: Histogram, peak_fit: PeakFit) -> int:
-    """Number of points up to the 45th line."""
+def points_fitted(histogram: Histogram, peak_fit: PeakFit) -> int:
+    """Number of points that are fitted: those up to the 45th line."""
     peaks = peak_fit.peaks
     last = min(len(peaks), _MOST_LINES) - 1
     return int(np.searchsorted(histogram.two_theta, peaks.two_theta[last] + 4 * peaks.fwhm[last]))
 
 
 def pattern_data(histogram: Histogram, peak_fit: PeakFit) -> PatternData:
-    """The pattern up to its 45th line, averaged to about six points a line width."""
+    """The pattern up to its 45th line, averaged to about six points per FWHM."""
     peaks = peak_fit.peaks
     last = min(len(peaks), _MOST_LINES) - 1
-    stop = points_judged(histogram, peak_fit)
+    stop = points_fitted(histogram, peak_fit)
     x = histogram.two_theta[:stop]
     thin = max(1, int(np.median(peaks.fwhm) / 6 / np.median(np.diff(x))))
     net = (histogram.intensity - peak_fit.background)[:stop]

@@ -1,4 +1,4 @@
-"""Where the reflections of a lattice lie on the measured axis, and how they move with the cell and its shifts."""
+"""Positions of the reflections of a lattice, as a function of the cell, the zero shift and the sample displacement."""
 
 from __future__ import annotations
 
@@ -10,25 +10,28 @@ from alphadiffract_plugin.arrays import Floats
 from alphadiffract_plugin.crystal.bragg import two_theta_from_inv_d2
 
 ZERO_PRIOR = 0.02
-"""Standard deviation in degrees of the zero shift of a goniometer."""
+"""Standard deviation in degrees of zero shifts: of a well-aligned goniometer; chosen by hand."""
 DISPLACEMENT_PRIOR = 0.06
-"""Standard deviation in degrees of the shift at 2θ = 0 by a displaced sample, which goes with cos θ."""
+"""Standard deviation in degrees of the shift by a displaced sample at θ = 0; chosen by hand."""
 
 
 @dataclass(frozen=True)
 class ReflectionPositions:
-    """Where the reflections of one lattice lie, as a function of cell, zero shift and sample displacement."""
+    """Positions of the R reflections of one lattice.
+
+    two_theta = 2 arcsin(λ/2 · √(design @ parameters)) + zero_shift + displacement · cos θ, where θ is that of the cell.
+    """
 
     design: Floats
-    """1/d² = design @ parameters, shape (R, p)."""
+    """Matrix whose product with the parameters is 1/d², shape (R, p)."""
     wavelength: float
-    """In Å."""
+    """Wavelength in Å."""
     parameters: Floats
     """Free parameters of the reciprocal metric in 1/Å², shape (p,)."""
     zero_shift: float
-    """In degrees."""
+    """Shift of all reflections in degrees."""
     displacement: float
-    """Shift in degrees at θ = 0; it goes with cos θ."""
+    """Shift by a displaced sample in degrees, at θ = 0."""
 
     @property
     def _inv_d2(self) -> Floats:
@@ -49,16 +52,20 @@ class ReflectionPositions:
         return np.column_stack([self.design * by_inv_d2[:, None], np.ones(len(sine)), cosine])
 
     def expected(self, multiplicity: Floats) -> Floats:
-        """Intensity expected of each reflection, up to a factor, shape (R,).
+        """Expected intensity of each reflection, up to a common factor, shape (R,).
 
-        Multiplicity times Lorentz and polarisation factor times that of displacements, with B = 2 Å².
+        It is the multiplicity times the Lorentz and polarisation factor times exp(-2 B sin²θ / λ²), with B = 2 Å²
+        (chosen by hand).
         """
         theta = np.radians(np.clip(self.two_theta, 1, 178) / 2)
         lorentz = (1 + np.cos(2 * theta) ** 2) / (np.sin(theta) ** 2 * np.cos(theta))
         return np.asarray(multiplicity * lorentz * np.exp(-4 * (np.sin(theta) / self.wavelength) ** 2))
 
     def moved(self, shift: Floats) -> ReflectionPositions:
-        """The positions after a step of least squares, of bounded length."""
+        """The positions after a step of the parameters, the zero shift and the displacement, shape (p + 2,).
+
+        No parameter moves by more than 0.3 % of the largest, and no shift by more than 0.05 degrees.
+        """
         largest = self.parameters.max()
         zero, displacement = np.clip(shift[-2:], -0.05, 0.05)
         return replace(

@@ -1,10 +1,10 @@
-"""Refine ranked cells on the whole pattern, line shape and background with them, and tell the Rwp of each.
+"""Refine each ranked cell with line shape and background on the whole pattern, for the Rwp that is reported with it.
 
-With everything else given the pattern is linear in the intensities and the background (Pawley 1981, J. Appl. Cryst.
-14, 357), so damped Gauss-Newton moves the cell, its shifts and the line shape alone, and the linear part is solved for
-at every step. At the end the intensities are shared out after Le Bail, Duroy & Fourquet (1988, Mater. Res. Bull. 23,
-447), which keeps them positive: Rwp can be held against that of a Le Bail fit by another program. The cells are
-answered as they were ranked: on 42 benchmark patterns those refined here were no closer to the known ones.
+The pattern is linear in the intensities and the background (Pawley 1981, J. Appl. Cryst. 14, 357). So damped
+Gauss-Newton steps refine only the cell, its shifts and the line shape, and the linear part is solved for at every step.
+At the end the intensities are partitioned after Le Bail, Duroy & Fourquet (1988, Mater. Res. Bull. 23, 447), which
+keeps them positive, so that Rwp can be compared with that of a Le Bail fit by another program. The reported cells stay
+as they were ranked, because on 42 benchmark patterns the cells refined here were no closer to the known ones.
 """
 
 from __future__ import annotations
@@ -17,29 +17,29 @@ from alphadiffract_plugin import crystal
 from alphadiffract_plugin.arrays import Floats
 from alphadiffract_plugin.crystal.bravais import Lattice
 from alphadiffract_plugin.peaks.find_peaks import PeakFit
-from alphadiffract_plugin.peaks.normal_equations import normal_equations
 from alphadiffract_plugin.peaks.profile import Profiles, Shape, cot_two_theta, profiles
 from alphadiffract_plugin.records import Candidate, Histogram
 from alphadiffract_plugin.whole_pattern.bordered import Bordered, bordered
-from alphadiffract_plugin.whole_pattern.pattern_data import pattern_data, points_judged
+from alphadiffract_plugin.whole_pattern.pattern_data import pattern_data, points_fitted
 from alphadiffract_plugin.whole_pattern.positions import DISPLACEMENT_PRIOR, ZERO_PRIOR, ReflectionPositions
 
 _TERMS = 6
-"""Chebyshev terms of the background, besides a multiple of the one found before the lines."""
+"""Chebyshev terms of the background, besides a multiple of the background found with the lines."""
 _REACH = 15.0
-"""Lines are drawn to so many times their FWHM: Lorentzian tails reach far."""
+"""Profiles are calculated to so many times their FWHM, because Lorentzian tails are long."""
 _FIRST, _NEXT = 15, 3
-"""At most so many steps for the first cell, and for the others, which start from its line shape."""
+"""Most steps for the first cell, and for each of the others, which start from its line shape."""
 _SETTLED = 2e-3
-"""A step that takes less than this fraction off chi-squared is the last."""
-_HELD = 1e-6
-"""Added to the diagonal of the equations of the linear part, relative to it, so that overlaps do no harm."""
+"""The refinement ends with a step that reduces chi-squared by less than this fraction."""
+_RIDGE = 1e-6
+"""Fraction of the diagonal that is added to the equations of the linear part, so that overlapping reflections do not
+make them singular."""
 _PARTITIONS = 10
-"""Times the pattern is shared out among overlapping reflections after Le Bail."""
+"""Number of Le Bail partitions."""
 _MOST_REFLECTIONS = 450
-"""A cell with more reflections in the range keeps the Rwp it has."""
+"""A cell with more reflections in the range is not refined and keeps its Rwp."""
 _LONGEST = np.array([0.7, 1.0, 2.0, 0.3, 0.5, 0.2])
-"""Most that a step changes the line shape: ln w, v/w, u/w, Lorentzian fraction, its slope, asymmetry."""
+"""Largest change in a step of ln w, v/w, u/w, the Lorentzian fraction, its change with tanθ, and the asymmetry."""
 
 
 @dataclass(frozen=True)
@@ -53,15 +53,15 @@ class _Pattern:
     weight: Floats
     """1/σ², shape (N,)."""
     background: Floats
-    """Columns that the background is made of, shape (N, K)."""
+    """The K functions of which the background is a sum, shape (N, K)."""
 
 
 @dataclass(frozen=True)
 class _State:
-    """A cell with its shifts and a line shape, and what the linear part makes of them."""
+    """A cell with its shifts and a line shape, and the linear part solved for."""
 
     positions: ReflectionPositions
-    """R reflections."""
+    """Those of the R reflections."""
     shape: Shape
     """The line shape."""
     drawn: Profiles
@@ -71,7 +71,7 @@ class _State:
     linear: Floats
     """Areas of the reflections in counts × degrees, then coefficients of the background, shape (R + K,)."""
     left: Floats
-    """What is left of the pattern, shape (N,)."""
+    """Measured less calculated intensity in counts, shape (N,)."""
     misfit: float
     """Chi-squared."""
 
@@ -79,14 +79,18 @@ class _State:
 def refine_pattern(
     histogram: Histogram, peak_fit: PeakFit, candidates: tuple[Candidate, ...], *, skewed: bool = True
 ) -> tuple[Candidate, ...]:
-    """The candidates with the Rwp of their refinement; one without a cell, or with too many reflections, as it is.
+    """The candidates with the Rwp of their refinement.
 
-    The first is refined from the line shape of the found lines, the others from the line shape of the first. Those
-    that allow the same reflections are refined once. ``skewed`` is whether the asymmetry of the lines is refined.
+    A candidate without a cell, or with too many reflections, stays as it is. The first cell is refined from the line
+    shape of the found lines, the others from that of the first. Candidates with equal reflections are refined once.
+
+    Parameters
+    ----------
+    skewed : whether the asymmetry of the lines is refined.
     """
     data = pattern_data(histogram, peak_fit)
     thin = _pattern(data.x, data.net + data.background, data.noise, data.background)
-    stop = points_judged(histogram, peak_fit)
+    stop = points_fitted(histogram, peak_fit)
     whole = _pattern(
         histogram.two_theta[:stop], histogram.intensity[:stop], peak_fit.noise[:stop], peak_fit.background[:stop]
     )
@@ -112,7 +116,7 @@ def _pattern(x: Floats, y: Floats, noise: Floats, background: Floats) -> _Patter
 
 
 def _positions(candidate: Candidate, last: float, wavelength: float) -> ReflectionPositions | None:
-    """The reflections that a candidate allows up to ``last`` degrees; None if there are none, or too many."""
+    """The reflections of a candidate up to ``last`` degrees; None if there are none, or too many."""
     lattice = Lattice(crystal.lattice_family(candidate.crystal_system), candidate.space_group_symbol[0])
     metric = crystal.metric_from_cell(candidate.cell)
     reach = float(crystal.inv_d2_from_two_theta(last + 0.1, wavelength))
@@ -131,15 +135,16 @@ def _positions(candidate: Candidate, last: float, wavelength: float) -> Reflecti
 
 
 def _refined(pattern: _Pattern, positions: ReflectionPositions, shape: Shape, steps: int, skewed: bool) -> _State:
-    """Levenberg-Marquardt from a start close by."""
+    """Refinement by Levenberg-Marquardt steps."""
     state, damping = _solved(pattern, positions, shape), 1e-3
     for _ in range(steps):
         normal, right = _equations(pattern, state)
         if not skewed:
             normal[-1], normal[:, -1], right[-1] = 0, 0, 0
-        equations = normal_equations(normal)
+        scale = np.sqrt(np.maximum(np.diag(normal), 1e-30))
+        normal = normal / scale[:, None] / scale + 1e-9 * np.eye(len(scale))
         for _ in range(4):
-            shift = equations.solve(right, 1e-9 + damping)
+            shift = np.linalg.solve(normal + damping * np.eye(len(scale)), right / scale) / scale
             ahead = len(shift) - len(_LONGEST)
             tried = _solved(pattern, state.positions.moved(shift[:ahead]), _moved(state.shape, shift[ahead:]))
             if tried.misfit < state.misfit:
@@ -154,20 +159,21 @@ def _refined(pattern: _Pattern, positions: ReflectionPositions, shape: Shape, st
 
 
 def _solved(pattern: _Pattern, positions: ReflectionPositions, shape: Shape) -> _State:
-    """Solve for the intensities and the background."""
+    """The state of this cell and line shape, with the intensities and the background solved for."""
     drawn = profiles(pattern.x, positions.two_theta, shape, reach=_REACH)
     lines, background, count = drawn.value, pattern.background, len(positions.design)
     weighted = background * pattern.weight[:, None]
-    gram = bordered(lines.gram(pattern.weight), lines.dot(weighted), background.T @ weighted, _HELD)
+    gram = bordered(lines.gram(pattern.weight), lines.dot(weighted), background.T @ weighted, _RIDGE)
     linear = gram.solve(np.concatenate([lines.dot(pattern.weight * pattern.y), weighted.T @ pattern.y]))
     left = pattern.y - lines @ linear[:count] - background @ linear[count:]
     return _State(positions, shape, drawn, gram, linear, left, float((pattern.weight * left**2).sum()))
 
 
 def _equations(pattern: _Pattern, state: _State) -> tuple[Floats, Floats]:
-    """Of cell, zero shift, displacement and line shape, with the linear part solved for; shapes (P, P) and (P,).
+    """Normal matrix and right-hand side of the P parameters, shapes (P, P) and (P,), with the linear part eliminated.
 
-    The priors of the shifts count as much as they would if the fit were as good as the noise allows.
+    The parameters are those of the cell, zero shift, displacement and line shape. The priors of the two shifts are
+    scaled by the reduced chi-squared.
     """
     two_theta, shape, drawn = state.positions.two_theta, state.shape, state.drawn
     area = state.linear[: len(two_theta)]
@@ -186,18 +192,19 @@ def _equations(pattern: _Pattern, state: _State) -> tuple[Floats, Floats]:
     shared = np.concatenate([drawn.value.dot(weighted), pattern.background.T @ weighted])
     normal = columns.T @ weighted - shared.T @ state.gram.solve(shared)
     right = weighted.T @ state.left
-    trust = state.misfit / len(pattern.x)
+    reduced = state.misfit / len(pattern.x)
     first = state.positions.jacobian.shape[1] - 2
     for i, value, spread in (
         (first, state.positions.zero_shift, ZERO_PRIOR),
         (first + 1, state.positions.displacement, DISPLACEMENT_PRIOR),
     ):
-        normal[i, i] += trust / spread**2
-        right[i] -= trust * value / spread**2
+        normal[i, i] += reduced / spread**2
+        right[i] -= reduced * value / spread**2
     return normal, right
 
 
 def _moved(shape: Shape, shift: Floats) -> Shape:
+    """The shape after a step, which is shortened if a part of it is longer than ``_LONGEST``."""
     w, v, u, eta, eta_slope, asymmetry = shift * min(1.0, (_LONGEST / np.maximum(np.abs(shift), 1e-30)).min())
     return replace(
         shape,
@@ -211,7 +218,7 @@ def _moved(shape: Shape, shift: Floats) -> Shape:
 
 
 def _rwp(pattern: _Pattern, state: _State) -> float:
-    """Rwp in per cent with the intensities partitioned after Le Bail."""
+    """Rwp in per cent after Le Bail partitions of the net intensities."""
     lines = profiles(pattern.x, state.positions.two_theta, state.shape, reach=_REACH, derivatives="none").value
     count = lines.shape[1]
     net = pattern.y - pattern.background @ state.linear[count:]
