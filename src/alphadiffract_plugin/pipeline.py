@@ -1,7 +1,7 @@
-"""The flow from one histogram to ranked answers.
+"""From a histogram to ranked answers.
 
-Find lines and ask the network, search cells, fit the whole pattern with each, rank cells with space groups, and refine
-what is answered.
+The steps are: find lines, predict with the network, search cells, fit each to the whole pattern, rank cells with space
+groups, and refine the ranked answers.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ _MANY_UNEXPLAINED = 3
 
 @dataclass(frozen=True)
 class GatheredEvidence:
-    """Everything that is known of a histogram before the answers are ranked."""
+    """The results of all steps before the ranking."""
 
     peak_fit: PeakFit
-    """The lines found."""
+    """The lines, with their shape, the background and the noise."""
     prediction: Prediction | None
     """The network's prediction; None where the network cannot be used."""
     fits: list[FittedClass]
-    """Every cell and extinction class that was fitted, with its evidence."""
+    """The fitted cells with their extinction classes and evidence."""
     notes: tuple[str, ...]
     """Sentences for the reader of the result."""
     timings: dict[str, float]
@@ -46,7 +46,7 @@ class GatheredEvidence:
 
 
 def index_histogram(histogram: Histogram, settings: Settings) -> IndexingResult:
-    """Ranked cells and space groups of one histogram: the whole flow.
+    """Ranked cells and space groups of one histogram, by all steps.
 
     Raises
     ------
@@ -74,7 +74,7 @@ def index_histogram(histogram: Histogram, settings: Settings) -> IndexingResult:
 
 
 def gather_evidence(histogram: Histogram, settings: Settings, prediction: Prediction | None = None) -> GatheredEvidence:
-    """All that the ranking needs: find lines, ask the network, search cells, fit the pattern.
+    """What the ranking needs: find lines, predict with the network, search cells, fit the pattern.
 
     Parameters
     ----------
@@ -103,7 +103,7 @@ def gather_evidence(histogram: Histogram, settings: Settings, prediction: Predic
     if found.left_out:
         names = ", ".join(f"{lattice.family} {lattice.centring}" for lattice in found.left_out)
         notes.append(
-            f"The search was stopped after {settings.search.seconds:g} s and did not reach these lattices: {names}. "
+            f"The search ended after {settings.search.seconds:g} s, before these lattices were searched: {names}. "
             "Set search.seconds to a larger value or to none, or restrict the volume."
         )
     with timed(timings, "fit_pattern"):
@@ -124,7 +124,7 @@ def _prediction(histogram: Histogram, settings: Settings, notes: list[str]) -> P
 
 
 def _remarks(candidates: tuple[Candidate, ...]) -> Iterator[str]:
-    """What a reader should know of the first answer, in sentences."""
+    """Sentences that a reader of the first answer should know."""
     if not candidates:
         yield "No cell explains the lines found, or every cell that does has too many reflections to be fitted."
         return
@@ -139,13 +139,13 @@ def _remarks(candidates: tuple[Candidate, ...]) -> Iterator[str]:
         )
     if first.probability < _DOUBTFUL:
         yield (
-            f"The first answer is doubtful (probability {first.probability:.2g}): compare it with the other answers "
+            f"The first answer is doubtful (probability {first.probability:.2g}). Compare it with the other answers "
             "and with the pattern."
         )
     if len(first.unindexed) > _MANY_UNEXPLAINED:
         yield (
-            f"The first cell leaves {len(first.unindexed)} of the lines found unexplained: there are impurities, or "
-            "the cell is wrong."
+            f"The first cell does not explain {len(first.unindexed)} of the lines found. Either the sample has "
+            "impurities, or the cell is wrong."
         )
 
 

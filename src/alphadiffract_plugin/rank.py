@@ -1,4 +1,4 @@
-"""Rank cells with space groups by a score, and turn the scores into probabilities.
+"""Rank cells with space groups by a score, and convert the scores into probabilities.
 
 The score adds up the evidence of the lines, that of the whole pattern, the number of parameters, how common the space
 group is, and the network's probability of it; :class:`Weights` has the equations. The weights were fitted to measured

@@ -1,9 +1,9 @@
 """Unit cells from line positions.
 
-``search_cells`` runs the search of the Bravais lattices, ``effort`` says how much of it, ``screen_cells``,
-``assignments`` and ``zones`` propose cells from few lines, ``refine_cells`` fits them to all lines and scores them,
-``doubling`` makes lattices of twice the volume, ``merit`` holds the figures of merit M20 and F20. The ``*_kernels``
-are the compiled inner loops, their equations written above them.
+``search_cells`` searches the Bravais lattices, ``effort`` says how thoroughly. ``assignments`` and ``zones`` propose
+cells from a few lines, ``screen_cells`` chooses among them, ``refine_cells`` refines the chosen ones on all lines and
+scores them, and ``doubling`` makes lattices of twice the volume. ``merit`` has the figures of merit M20 and F20. The
+modules ``*_kernels`` hold the compiled inner loops, with their equations in the docstrings.
 """
 
 from alphadiffract_plugin.indexing.merit import Merit, merit_of_lines

@@ -1,7 +1,7 @@
-"""Low-index assignments: which indices the first lines may have, as ready matrix inverses.
+"""Assignments of low indices to the first lines, as inverses of their design matrices.
 
-So many lines with indices as the lattice has free parameters give a cell: parameters = inverse @ (1/d² of the lines).
-The tables are made once for each process.
+As many indexed lines as the lattice has free parameters give a cell: parameters = inverse @ (1/d² of the lines). The
+tables are made once in each process.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ from alphadiffract_plugin.crystal.bravais import Lattice, centred
 
 _LONGEST = {"cubic": 27, "tetragonal": 13, "hexagonal": 11, "orthorhombic": 6}
 _LONGEST_CENTRED = {"cubic": 27, "tetragonal": 18, "hexagonal": 19, "orthorhombic": 11}
-"""Largest h² + k² + l² that the first lines of a lattice may have."""
+"""Largest h² + k² + l² of the indices that are assigned; chosen by hand."""
 _ENOUGH = 5000
-"""So many sets of four, the lowest first, hold two thousand that differ."""
+"""So many sets of four indices, the lowest first, contain two thousand that are not equivalent."""
 
 
 @functools.cache
 def assignments(lattice: Lattice, index_range: float = 1.0, quadruples: tuple[int, int] = (26, 2000)) -> Floats:
-    """Inverse designs of low-index assignments, shape (T, p, p).
+    """Inverse design matrices of low-index assignments, shape (T, p, p).
 
-    The lines are taken in ascending order of angle; every order of the indices is there once, axes that symmetry lets
-    one rename are not renamed twice.
+    There is one for each ordered choice of p low-index reflections, which are assigned to lines in ascending order of
+    angle. Of choices that differ only by an equivalent permutation of the axes there is one.
 
     Parameters
     ----------
     index_range : factor of the largest h² + k² + l².
-    quadruples : for monoclinic lattices, so many low indices, and sets of four of them at most.
+    quadruples : for monoclinic lattices, the number of low indices, and the largest number of sets of four of them.
     """
     if lattice.family == "monoclinic":
         return _monoclinic(lattice, *quadruples)
@@ -49,7 +49,7 @@ def assignments(lattice: Lattice, index_range: float = 1.0, quadruples: tuple[in
 
 
 def _inverses(design: Floats) -> Floats:
-    """Inverses of those designs, shape (N, p, p), whose determinant is not 0; designs are whole numbers."""
+    """Inverses of the design matrices, shape (N, p, p), that have one; their determinants are integers."""
     return np.linalg.inv(design[np.abs(np.linalg.det(design)) > 0.5]).astype(np.float64)
 
 
@@ -60,14 +60,14 @@ def _rows_in_order(keys: Ints) -> Ints:
 
 
 def _first_of_each(keys: Ints) -> Ints:
-    """Places of the first of each different row of whole numbers, shape (N, c)."""
+    """Positions of the first of each different row of integers, shape (N, c)."""
     order = np.lexsort(keys.T)
     changed = np.append(True, np.any(np.diff(keys[order], axis=0) != 0, axis=1))
     return np.sort(np.minimum.reduceat(order, np.flatnonzero(changed)))
 
 
 def _monoclinic(lattice: Lattice, indices: int, most: int) -> Floats:
-    """Inverses for quadruples of low indices in every order, one of those that a change of axes in h0l joins."""
+    """Inverses for sets of four low indices in every order; of sets related by a change of a and c there is one."""
     grid = np.array(list(itertools.product(range(-3, 4), range(4), range(-2, 3))))
     h, k, l = grid.T  # noqa: E741
     size = h * h + l * l + 0.5 * k * k
@@ -89,9 +89,9 @@ def _monoclinic(lattice: Lattice, indices: int, most: int) -> Floats:
 
 
 def _first_of_each_plane_basis(fours: Ints, even: int) -> Ints:
-    """Positions of the quadruples, shape (N, 4, 3), that no basis change (h, l) turns into an earlier one.
+    """Positions of the sets of four indices, shape (N, 4, 3), to which no change of a and c maps an earlier one.
 
-    ``even`` is 2 where h must keep its parity, as for C centring.
+    ``even`` is 2 where h must stay even or odd, as for the centring C, and 1 otherwise.
     """
     least = np.full(len(fours), np.iinfo(np.int64).max)
     for u, v, w, x in itertools.product((-1, 0, 1), (-even, 0, even), (-1, 0, 1), (-1, 0, 1)):

@@ -1,4 +1,4 @@
-"""Which of many cells or lattices are the same, in compiled code: the first of each is kept, in the order given."""
+"""Compiled loops that keep the first of equal cells or lattices, in the order in which they are given."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from alphadiffract_plugin.arrays import Floats, Ints, Singles
 from alphadiffract_plugin.compiled import compiled
 
 _OBTUSE = 1e-9
-"""Scalar products above so much of the largest are still to be made negative."""
+"""The reduction ends when no scalar product is larger than this fraction of the largest square."""
 _SAME = 0.004
-"""Cells whose parameters all agree within about this fraction are one to the screening."""
+"""The screening takes cells as equal whose parameters all agree within about this fraction."""
 _STEPS = 1000
-"""More than any lattice near a reduced one needs."""
+"""Most steps of a reduction; a cell that is nearly reduced needs a few."""
 
 
 @compiled("f8[:,::1](f8[:,:,::1])")
 def seven_norms(metrics: Floats) -> Floats:
-    """Squared lengths that tell a lattice from others, ascending, in Å², shape (K, 7).
+    """Seven squared lengths that characterise each of K lattices, ascending, in Å², shape (K, 7).
 
-    Four vectors v_0 + v_1 + v_2 + v_3 = 0 of a lattice can be chosen with v_i · v_j ≤ 0 (Selling 1874); the squares of
-    the four and of v_0 + v_1, v_0 + v_2, v_0 + v_3 depend on the lattice alone, and change little where it changes
-    little (Conway & Sloane 1992, Proc. R. Soc. Lond. A 436, 55).
+    In each lattice four vectors with v_0 + v_1 + v_2 + v_3 = 0 and v_i · v_j ≤ 0 can be chosen (Selling 1874). The
+    squares of these four and of v_0 + v_1, v_0 + v_2, v_0 + v_3 do not depend on the choice of axes, and change
+    continuously with the lattice (Conway & Sloane 1992, Proc. R. Soc. Lond. A 436, 55).
 
     Parameters
     ----------
@@ -77,7 +77,7 @@ def seven_norms(metrics: Floats) -> Floats:
 
 @compiled("i8[::1](f8[:,::1], f8, i8)")
 def first_of_each_lattice(norms: Floats, tolerance: float, most: int) -> Ints:
-    """Places of the first ``most`` lattices whose norms differ from all before by more than this fraction."""
+    """Positions of the first ``most`` lattices whose norms differ from all before by more than this fraction."""
     taken = np.empty(min(most, len(norms)), np.int64)
     count = 0
     for place in range(len(norms)):
@@ -97,7 +97,7 @@ def first_of_each_lattice(norms: Floats, tolerance: float, most: int) -> Ints:
 
 @compiled("i8[::1](f4[:,::1], i8)")
 def first_of_each_cell(cells: Singles, most: int) -> Ints:
-    """Places of the first ``most`` cells that differ from all before them by more than about 0.4 %."""
+    """Positions of the first ``most`` cells that differ from all before them by more than about 0.4 %."""
     chosen = np.empty(min(most, len(cells)), np.int64)
     size = 4
     while size < 4 * len(cells):
@@ -125,7 +125,7 @@ def first_of_each_cell(cells: Singles, most: int) -> Ints:
 
 @compiled("i8[::1](f8[:,::1], i8[::1], i8)")
 def distinct_metrics(metrics: Floats, order: Ints, most: int) -> Ints:
-    """The first ``most`` places of this order whose metrics differ from all taken before by more than 0.2 %."""
+    """The first ``most`` entries of ``order`` whose metrics differ from those of all before by more than 0.2 %."""
     taken = np.empty(min(most, len(order)), np.int64)
     count = 0
     for place in order:

@@ -22,15 +22,19 @@ _TWICE = np.array(
     + [[[2, 0, 0], [1, 1, 0], [0, 0, 1]], [[2, 0, 0], [0, 1, 0], [1, 0, 1]]]
     + [[[1, 0, 0], [0, 2, 0], [0, 1, 1]], [[2, 0, 0], [1, 1, 0], [1, 0, 1]]]
 )
-"""The seven lattices of twice the volume, rows in terms of a primitive basis (Hermite normal forms of index 2)."""
+"""Bases of the seven lattices of twice the volume, as rows in terms of a primitive basis: Hermite normal forms of
+index 2."""
 _GENERAL = (0.0271, 0.0188, 0.0132, 0.0011, 0.0023, 0.0017)
-"""A reciprocal metric in 1/Å² without relations between its terms but those that a lattice's symmetry demands."""
+"""A reciprocal metric in 1/Å² without relations between its terms."""
 _STEPS = 100
-"""More than the reduction of any two axes takes."""
+"""Most steps of the reduction of two axes."""
 
 
 def doubled_cells(lattice: Lattice, metric: Floats) -> list[tuple[Lattice, Floats]]:
-    """Bravais lattice and reciprocal metric of each of the seven, as symmetric as the parent's symmetry leaves them."""
+    """Bravais lattice and reciprocal metric of each of the seven lattices of twice the volume.
+
+    Each has the symmetry that follows from that of the given lattice.
+    """
     children, change = _children(lattice)
     metrics = metric_from_tensor(change.transpose(0, 2, 1) @ tensor_from_metric(metric) @ change)
     return [(child, _reduced(child, found)) for child, found in zip(children, metrics, strict=True)]
@@ -38,9 +42,9 @@ def doubled_cells(lattice: Lattice, metric: Floats) -> list[tuple[Lattice, Float
 
 @functools.cache
 def _children(lattice: Lattice) -> tuple[list[Lattice], Floats]:
-    """Bravais lattices of the seven, and the parent's conventional axes as rows in terms of theirs, shape (7, 3, 3).
+    """Bravais lattices of the seven, and the conventional axes of ``lattice`` as rows in terms of theirs, (7, 3, 3).
 
-    They are those of a cell without chance relations: found once, by spglib, and the same for every cell.
+    They are the same for every cell of the lattice, so spglib finds them once, for a cell without further relations.
     """
     import spglib
 
@@ -58,7 +62,7 @@ def _children(lattice: Lattice) -> tuple[list[Lattice], Floats]:
 
 
 def _reduced(lattice: Lattice, metric: Floats) -> Floats:
-    """The metric of a monoclinic or triclinic lattice on the shortest axes, others as they are.
+    """The metric on the shortest axes, for monoclinic and triclinic lattices; that of others is returned as it is.
 
     Monoclinic axes change by l -> l + n h, or by h -> h + m l with m even where the centring C needs h + k even.
     """

@@ -1,8 +1,8 @@
-"""How much work a search does: a table of numbers for each level of effort, none of them a time.
+"""How much work a search does: for each level of effort a table of numbers, none of which is a time.
 
-``normal`` is what the benchmark's figures are measured with: its numbers were chosen on measured patterns with known
-cells as those beyond which fewer than one more cell in a hundred was found. ``quick`` leaves out what is rarely needed
-for easy patterns. ``thorough`` doubles or so what ``normal`` does in every direction and takes larger cells.
+The figures of the benchmark are measured with ``normal``. Its numbers were chosen on measured patterns of known cells:
+with larger ones, fewer than one more cell in a hundred was found. ``quick`` leaves out what easy patterns rarely need.
+``thorough`` does about twice as much as ``normal`` in every respect.
 """
 
 from __future__ import annotations
@@ -14,31 +14,33 @@ HIGH, MONOCLINIC, TRICLINIC = ("cubic", "hexagonal", "tetragonal", "orthorhombic
 
 @dataclass(frozen=True)
 class Effort:
-    """The numbers of one level. Mappings go by the number of free parameters of a lattice: 1, 2, 3, 4 or 6."""
+    """The numbers of one level. Pairs begin with the number of free parameters of a lattice: 1, 2, 3, 4 or 6."""
 
     families: tuple[tuple[str, ...], ...] = (HIGH, MONOCLINIC, TRICLINIC)
-    """Families of lattices searched one after another, the search ending when the best cell is clearly right."""
+    """Families of lattices that are searched one after the other, until the best cell is clearly right."""
     zero_shifts: tuple[float, ...] = (0.03, -0.03)
-    """Zero shifts in degrees around which cells are proposed: with the window of the screening they reach as far as
-    those of most diffractometers; least squares refines them."""
+    """Zero shifts in degrees for which cells are proposed. Within the window of the screening they cover most
+    diffractometers; least squares refines them."""
     more_zero_shifts: tuple[float, ...] = (0.09, -0.09)
-    """And these for lattices of one or two parameters, where they cost nothing and badly aligned samples are found."""
+    """Further zero shifts for lattices of one or two parameters, which take little time, for misaligned samples."""
     first_lines: tuple[tuple[int, int], ...] = ((1, 10), (2, 12), (3, 11), (4, 9))
-    """By number of parameters, so many of the first trusted lines are given indices, which leaves a few strangers."""
+    """By number of parameters, the number of the first trusted lines to which indices are assigned. A few of these
+    lines may be of impurities."""
     quadruples: tuple[int, int] = (26, 2000)
-    """So many low indices, and sets of four of them, that monoclinic cells are proposed from."""
+    """Number of low indices, and of sets of four of them, from which monoclinic cells are proposed."""
     index_range: float = 1.0
-    """Factor of the largest h² + k² + l² of every list of indices."""
+    """Factor of the largest h² + k² + l² in every list of indices."""
     axes: int = 12
-    """Three of so many lowest trusted lines are taken for the axes of a triclinic cell."""
+    """Number of the first trusted lines of which three are the axes of a triclinic cell."""
     zones: int = 12
-    """Zones kept of each pair of them."""
+    """Number of zones kept of each pair of these lines."""
     held: tuple[tuple[int, int], ...] = ((1, 300), (2, 300), (3, 900), (4, 4000), (6, 3600))
-    """By number of parameters, best cells held by the screening around one zero shift; many of them are the same."""
+    """By number of parameters, the number of best cells that the screening keeps for one zero shift; many are equal."""
     refined: tuple[tuple[int, int], ...] = ((1, 200), (2, 250), (3, 800), (4, 800), (6, 800))
-    """By number of parameters, so many of these at most, each different, are pulled onto the lines."""
+    """By number of parameters, the largest number of different ones among these that are refined."""
     doubled: int = 30
-    """So many of the best lattices are tried with twice their volume: half a cell leaves only its weak lines over."""
+    """Number of the best lattices that are tried with twice their volume: half of the true cell leaves only weak lines
+    unexplained."""
 
     def zero_shifts_of(self, free: int) -> tuple[float, ...]:
         """Zero shifts in degrees for a lattice of so many parameters."""
@@ -71,4 +73,4 @@ EFFORTS = {
         doubled=60,
     ),
 }
-"""By name, the levels of ``SearchSettings.effort``."""
+"""The levels of ``SearchSettings.effort`` by name."""

@@ -19,7 +19,7 @@ class Merit:
     f20: float
     """Smith & Snyder (1979), J. Appl. Cryst. 12, 60: F = N / (<|Δ2θ|> N_calc)."""
     lines_used: int
-    """Number N of indexed lines that both refer to, at most 20."""
+    """Number N of indexed lines to which both figures refer, at most 20."""
     calculated: int
     """Number of distinct calculated lines up to the last of them."""
 
@@ -31,10 +31,10 @@ def merit_of_lines(
 
     Parameters
     ----------
-    observed_two_theta : degrees, ascending, zero shift taken off, shape (N,).
+    observed_two_theta : degrees, ascending, after subtraction of the zero shift, shape (N,).
     calculated_inv_d2 : distinct allowed 1/d² in 1/Å², ascending, reaching beyond the last observed line.
     wavelength : in Å.
-    tolerance : degrees within which a line counts as indexed, one for all or shape (N,).
+    tolerance : largest distance in degrees from a calculated line of an indexed one; one for all, or shape (N,).
     """
     calculated = two_theta_from_inv_d2(calculated_inv_d2, wavelength)
     reachable = np.isfinite(calculated)

@@ -1,4 +1,4 @@
-"""Pull cells onto the lines and score them, one cell after another, in compiled code (numba).
+"""Compiled loops that refine cells on the lines they explain, and score them.
 
 With parameters x (1/Å²), zero shift z (degrees), observed lines q_i = 1/d² and g_i = dq_i/d(two_theta):
 
@@ -6,8 +6,8 @@ With parameters x (1/Å²), zero shift z (degrees), observed lines q_i = 1/d² a
     w_i = 1 / (σ_i² + (0.1 r)²) / (1 + (off_i / 0.4 r)⁴)  for the first lines with |off_i| ≤ r, else 0
     N (δx, δz) = Σ_i w_i off_i row_i - (0, z/ζ²),   N = Σ_i w_i row_i row_iᵀ + (0, 1/ζ²),   row_i = (design_h / g_i, 1)
 
-is one cycle of least squares with reach r and the prior z ~ N(0, ζ²), each δx limited to 5 % of the largest x. The
-score of the refined cell is
+is one cycle of least squares with reach r and the prior z ~ N(0, ζ²). Each δx is limited to 5 % of the largest x. The
+factors 0.1 and 0.4 and the 5 % were chosen by hand. The score of the refined cell is
 
     Σ_i ln[(1 - s_i) L(off_i) / ρ_i + s_i] - price · p - (z/ζ)² / 2,   ρ_i = max(V · 2π √q_i g_i / m, 0.02)
 
@@ -37,11 +37,11 @@ def _nearest(
     ends: Floats,
     at: Ints,
 ) -> None:
-    """Fill in ``off`` in degrees, shape (n,), and ``nearest``, the index whose line is nearest to each observed one.
+    """Write off_i in degrees and the index whose line is nearest to line i into ``off`` and ``nearest``, shape (n,).
 
-    Each calculated line falls between two observed ones (or before the first, or after the last: n + 1 gaps); the
-    nearest one to a line is the highest of a gap below it or the lowest of a gap above it. Lines more than a degree
-    beyond the last are left out. ``value``, ``ends`` and ``at`` are room for (H,), (3, 32) and (2, 32) numbers.
+    Each calculated line falls into one of the n + 1 gaps between observed lines. The nearest one to an observed line is
+    the highest in the gaps below it or the lowest in the gaps above it. Calculated lines more than a degree beyond the
+    last observed one are left out. ``value``, ``ends`` and ``at`` are working space of shapes (H,), (3, 32), (2, 32).
     """
     lines, indices = len(inv_d2), design.shape[1]
     target, lowest, highest = ends[0], ends[1], ends[2]
@@ -81,9 +81,9 @@ def _nearest(
 
 @compiled("b1(f8[:,::1], f8[::1])")
 def _solve(matrix: Floats, right: Floats) -> bool:
-    """Solve a small symmetric positive system by Cholesky, the answer in place of the right side; False if it is none.
+    """Solve a small symmetric system by Cholesky; the solution replaces ``right``. False if it is not positive.
 
-    Rows and columns are scaled to a unit diagonal, to which 1e-9 is added.
+    Rows and columns are scaled as in :class:`normal_equations.NormalEquations`, with a damping of 1e-9.
     """
     size = len(right)
     scale = np.empty(size)
@@ -121,7 +121,7 @@ _metric_determinant = compiled("f8(f8, f8, f8, f8, f8, f8)")(metric_determinant)
 
 @compiled("f8(f8[::1])")
 def _determinant(metric: Floats) -> float:
-    """Determinant of a reciprocal metric in 1/Å⁶, 0 if it is that of no real cell."""
+    """Determinant of a reciprocal metric in 1/Å⁶; 0 if no cell has this metric."""
     a, b, c, d, e, f = metric[0], metric[1], metric[2], metric[3], metric[4], metric[5]
     planes = (a > 0) & (b > 0) & (c > 0) & (4 * a * b > f * f) & (4 * b * c > d * d) & (4 * a * c > e * e)
     determinant: float = _metric_determinant(a, b, c, d, e, f)
@@ -143,7 +143,7 @@ def pull(
     metrics: Floats,
     scores: Floats,
 ) -> None:
-    """Refine cells in place and score them; -inf for those that end as no real cell or with too large a zero shift.
+    """Refine cells and score them; -inf for metrics that no cell has, and for zero shifts that are too large.
 
     Parameters
     ----------
@@ -152,7 +152,7 @@ def pull(
     design, metric_map : of the lattice, shapes (p, H) and (p, 6); at most 31 lines.
     cycles : for each cycle so many of the first lines, and the reach in degrees, shape (C, 2).
     zero_spread, price, most_zero : ζ in degrees, nats for each parameter, and largest zero shift in degrees.
-    metrics, scores : filled in, shapes (K, 6) and (K,).
+    metrics, scores : the results, shapes (K, 6) and (K,).
     """
     inv_d2, per_degree, sigma, spurious, density = lines[0], lines[1], lines[2], lines[3], lines[4]
     count, free = len(inv_d2), len(design)

@@ -1,4 +1,4 @@
-"""Pull cells onto the lines by least squares that grows with the lines they explain, and score them."""
+"""Refine cells by least squares on the lines that they explain, from the first lines to all, and score them."""
 
 from __future__ import annotations
 
@@ -12,17 +12,18 @@ from alphadiffract_plugin.crystal.bravais import Lattice
 from alphadiffract_plugin.peaks.observed import Observed
 
 _ZERO_PRIOR = 0.05
-"""Standard deviation in degrees of zero shifts and displacements of measured patterns."""
+"""Standard deviation in degrees of zero shifts, with displacements taken for zero shifts; chosen by hand."""
 _NATS_PER_PARAMETER = 6.0
-"""Price of a free cell parameter in units of log-likelihood."""
+"""Cost of each free parameter in log-likelihood: a lattice of low symmetry must explain the lines better than one of
+high symmetry; chosen by hand."""
 _MOST_ZERO = 0.2
 """Cells with a larger zero shift, in degrees, are dropped."""
 _CYCLES = ((10, 0.12), (15, 0.09), (99, 0.06), (99, 0.04), (99, 0.03), (99, 0.03))
-"""Least squares on so many of the first lines, within so many degrees."""
+"""For each cycle of least squares the number of first lines, and the reach in degrees; chosen by hand."""
 _BEGUN, _FINISHED = 3, 160
-"""After so many cycles so many cells go on, the best ones that differ."""
+"""After so many cycles, at most so many cells are refined further: the best ones that differ."""
 _DISTINCT = 40
-"""So many refined cells of one lattice are handed on at most, each different."""
+"""Most refined cells of a lattice that are returned, each different from the others."""
 
 
 @dataclass(frozen=True)
@@ -36,20 +37,21 @@ class TrialCell:
     zero_shift: float
     """Zero shift in degrees."""
     score: float
-    """Log-likelihood ratio less the price of the parameters."""
+    """Log-likelihood ratio of the lines less the cost of the parameters, in nats; see :mod:`pull_kernels`."""
     origin: str
-    """``search`` or ``network``."""
+    """Where the cell comes from: ``search`` or ``network``."""
 
 
 def pull_onto_lines(
     observed: Observed, lattice: Lattice, start: Floats, origin: str, index_range: float = 1.0
 ) -> list[TrialCell]:
-    """Refine cells on the lines that they explain, growing from the lowest lines to all, and score them.
+    """Refine cells on the lines that they explain, at first the lowest lines only, and score them; the best first.
 
     Parameters
     ----------
     start : free parameters in 1/Å² and zero shift in degrees, shape (K, p + 1).
-    index_range : factor of the largest h² + k² + l² that lines may have.
+    origin : where the cells come from, see :class:`TrialCell`.
+    index_range : factor of the largest h² + k² + l² of the lines.
     """
     if len(start) == 0:
         return []
@@ -72,7 +74,7 @@ def pull_onto_lines(
 
 @functools.cache
 def _design(lattice: Lattice, index_range: float) -> Floats:
-    """1/d² = parameters @ design of the indices that lines may have, shape (p, H)."""
+    """Design matrix of the indices of the lines, shape (p, H): 1/d² = parameters @ design."""
     longest = 80 if lattice.free < 3 else 50 if lattice.free == 3 else 36
     return np.ascontiguousarray(lattice.design(lattice.indices(int(longest * index_range))).T)
 
@@ -85,7 +87,7 @@ def _line_terms(observed: Observed, lattice: Lattice) -> Floats:
 
 
 def unexplained(observed: Observed, trial: TrialCell) -> Bools:
-    """Which lines are four uncertainties or more from every line of the cell, shape (n,)."""
+    """Which lines are four or more uncertainties from every line of the cell, shape (n,)."""
     per_degree = observed.inv_d2_per_degree()
     inv_d2 = observed.inv_d2() - trial.zero_shift * per_degree
     calculated = trial.lattice.parameters(trial.metric) @ _design(trial.lattice, 1.0)

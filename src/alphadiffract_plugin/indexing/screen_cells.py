@@ -1,9 +1,9 @@
-"""Screen millions of cells of one Bravais lattice by table look-up.
+"""Screen millions of cells of a Bravais lattice by looking up which lines they explain.
 
-Low indices are assigned to as many of the first lines as there are free parameters, which gives a cell each by one
-small matrix product; triclinic cells are put together from zones (:mod:`zones`). Which lines a cell explains is then
-read, as bits, from a table over 1/d². Compiled code does it on the CPU (:mod:`screen_kernels`, where the equations
-are), torch does the same on a GPU.
+A cell follows from low indices of as many of the first lines as there are free parameters, by one small matrix product
+(:mod:`assignments`). Triclinic cells are combined from zones (:mod:`zones`). A table over 1/d² then has, as bits, the
+lines that each calculated line explains. On the CPU compiled loops do this (:mod:`screen_kernels`, which has the
+equations), on a GPU torch.
 """
 
 from __future__ import annotations
@@ -29,37 +29,37 @@ if TYPE_CHECKING:
     import torch
 
 _WINDOW = 0.045
-"""Half-width in degrees within which the screening counts a line as explained."""
+"""Half-width in degrees of the window in which a line counts as explained, besides its uncertainty; chosen by hand."""
 _CHUNK = 1 << 16
 """Cells that torch screens at a time."""
 _ROUNDING = 1e-4
-"""Added to what each line is worth where it serves as a bound."""
+"""Added to each bound of the score, so that rounding in single precision does not make it too low."""
 _SKEW = 1.05
-"""A monoclinic cross term is at most so many times the smaller square beside it: 1 for a reduced cell."""
+"""Largest ratio of a monoclinic cross term to the smaller of the squares A and C; it is 1 for a reduced cell."""
 
 
 @dataclass(frozen=True)
 class Sieve:
-    """What the cells of one lattice are held against, as small arrays of single precision."""
+    """What the screening of the cells of a lattice needs, as small arrays in single precision."""
 
     limits: Singles
-    """Least and largest value of each parameter (1/Å²), in the last column of the determinant (1/Å⁶), (2, p + 1)."""
+    """Smallest and largest parameters in 1/Å², and in the last column determinants in 1/Å⁶, shape (2, p + 1)."""
     skew: Singles
-    """Factor of the limit of a monoclinic cross term, and of its first parameter beside it, shape (2,)."""
+    """(factor, fold): a monoclinic cross term is at most factor · min(fold · A, C), shape (2,)."""
     design: Singles
-    """Low indices: 1/d² = parameters @ design, shape (p, H)."""
+    """Design matrix of low indices: 1/d² = parameters @ design, shape (p, H)."""
     table: Words
-    """For each interval of 1/d² the lines within reach, as bits, int32."""
+    """For each interval of 1/d² the lines that a calculated line there explains, as bits."""
     scale: float
-    """Intervals per 1/Å²."""
+    """Number of intervals per 1/Å²."""
     chance: Singles
-    """For each line the number of calculated lines in its window per Å³, ln(1 - s) and ln s, shape (3, n); s is the
-    probability that it is spurious."""
+    """For each line the expected number of calculated lines in its window per Å³, ln(1 - s) and ln s, shape (3, n),
+    where s is the probability that it is spurious."""
 
     def worth(self) -> tuple[Singles, int]:
-        """Bounds of what each line adds to the score, and the number of the first interval; see :mod:`screen_kernels`.
+        """Upper bounds of what each line adds to the score, by interval of the determinant, and the first interval.
 
-        A line that is explained adds the more the larger the determinant is.
+        See :mod:`screen_kernels`. What an explained line adds increases with the determinant.
         """
         from alphadiffract_plugin.indexing.screen_kernels import INTERVAL_BITS
 
@@ -75,7 +75,7 @@ class Sieve:
 def screen_cells(
     observed: Observed, lattice: Lattice, zero: float, settings: SearchSettings, effort: Effort, device: str = "cpu"
 ) -> Floats:
-    """Free parameters of the cells that explain most lines around one zero shift, best first, shape (K, p)."""
+    """Free parameters of the cells with the best scores for a zero shift in degrees, best first, shape (K, p)."""
     inv_d2 = observed.inv_d2(zero)
     sieve = _sieve(observed, inv_d2, lattice, settings, effort)
     most, distinct = dict(effort.held)[lattice.free], dict(effort.refined)[lattice.free]
@@ -90,7 +90,7 @@ def screen_cells(
 def _screen_by_kernel(
     observed: Observed, inv_d2: Floats, lattice: Lattice, sieve: Sieve, most: int, effort: Effort, _: str
 ) -> tuple[Singles, Singles]:
-    """The best cells, shape (≤ most, p), and their scores, in compiled code."""
+    """The best cells, at most ``most``, shape (K, p), and their scores, by compiled loops."""
     from alphadiffract_plugin.indexing.screen_kernels import screen_assignments, screen_zones
 
     held = (sieve.design, sieve.table, sieve.scale, sieve.chance, *sieve.worth(), most)
@@ -110,7 +110,7 @@ def _screen_by_kernel(
 def _screen_by_torch(
     observed: Observed, inv_d2: Floats, lattice: Lattice, sieve: Sieve, most: int, effort: Effort, device: str
 ) -> tuple[Singles, Singles]:
-    """The same by torch on a device."""
+    """The same as :func:`_screen_by_kernel`, by torch on a device."""
     import torch
 
     table, design, chance = (torch.tensor(a, device=device) for a in (sieve.table, sieve.design, sieve.chance))
@@ -126,12 +126,12 @@ def _screen_by_torch(
 
 
 def largest_volume(lattice: Lattice, settings: SearchSettings) -> float:
-    """Largest volume of a conventional cell in Å³; half as much again for centred ones."""
+    """Largest volume of a conventional cell in Å³: that of the settings, for centred cells half as much again."""
     return settings.largest_volume * (1 if lattice.points == 1 else 1.5)
 
 
 def _sieve(observed: Observed, inv_d2: Floats, lattice: Lattice, settings: SearchSettings, effort: Effort) -> Sieve:
-    """What the cells of a lattice are held against around one zero shift."""
+    """What the screening of the cells of a lattice needs for lines at these 1/d²."""
     limits = np.tile([[1 / settings.length_max**2], [np.inf]], lattice.free + 1)
     if lattice.free <= 3:
         limits[1] = 0.25 * lattice.points
@@ -152,7 +152,7 @@ def _sieve(observed: Observed, inv_d2: Floats, lattice: Lattice, settings: Searc
 
 @functools.cache
 def _inverse_in_blocks(lattice: Lattice, index_range: float, quadruples: tuple[int, int]) -> Singles:
-    """The lattice's inverse assignments as :func:`screen_kernels.screen_assignments` takes them."""
+    """The inverse assignments of a lattice in the layout of :func:`screen_kernels.screen_assignments`."""
     from alphadiffract_plugin.indexing.screen_kernels import BLOCK
 
     inverse = assignments(lattice, index_range, quadruples).reshape(-1, lattice.free**2).astype(np.float32)
@@ -163,7 +163,7 @@ def _inverse_in_blocks(lattice: Lattice, index_range: float, quadruples: tuple[i
 
 @functools.cache
 def _screening_indices(lattice: Lattice, index_range: float) -> Ints:
-    """The low indices whose lines a screened cell may explain, shape (H, 3)."""
+    """The low indices with which a screened cell may explain lines, shape (H, 3)."""
     longest = {"cubic": 60, "tetragonal": 40, "hexagonal": 40, "orthorhombic": 25, "monoclinic": 18, "triclinic": 12}
     return lattice.indices(int(longest[lattice.family] * index_range))
 
@@ -175,7 +175,7 @@ def _window(observed: Observed, inv_d2: Floats) -> Floats:
 
 
 def _line_table(observed: Observed, inv_d2: Floats) -> tuple[Words, float]:
-    """For each narrow bin of 1/d² the set of observed lines within reach, as bits; and bins per 1/Å²."""
+    """For each interval of 1/d² the observed lines in whose window it is, as bits; and the intervals per 1/Å²."""
     window = _window(observed, inv_d2)
     bins = 1 << 14
     scale = bins / (inv_d2.max() + 3 * window.max())
@@ -187,7 +187,7 @@ def _line_table(observed: Observed, inv_d2: Floats) -> tuple[Words, float]:
 
 
 def _chance(observed: Observed, inv_d2: Floats, lattice: Lattice) -> Singles:
-    """Expected number of calculated lines in each window per Å³ of conventional cell, and the priors; shape (3, n)."""
+    """The rows of :attr:`Sieve.chance`; the number of lines is per Å³ of the conventional cell."""
     window = _window(observed, inv_d2)
     density = 2 * np.pi * np.sqrt(inv_d2) / (lattice.points * lattice.multiplicity)
     hit, miss = np.log(1 - observed.spurious), np.log(observed.spurious)
@@ -195,7 +195,7 @@ def _chance(observed: Observed, inv_d2: Floats, lattice: Lattice) -> Singles:
 
 
 def _chosen_lines(observed: Observed, lattice: Lattice, effort: Effort) -> Ints:
-    """Every choice of as many of the first trusted lines as the lattice has free parameters, shape (C, p)."""
+    """All choices of p of the first trusted lines, where p is the number of free parameters, shape (C, p)."""
     trusted = np.flatnonzero(observed.spurious < 0.5)[: dict(effort.first_lines)[lattice.free]]
     return np.array(list(itertools.combinations(trusted, lattice.free)), int).reshape(-1, lattice.free)
 
@@ -203,7 +203,7 @@ def _chosen_lines(observed: Observed, lattice: Lattice, effort: Effort) -> Ints:
 def _proposals(
     observed: Observed, inv_d2: Floats, lattice: Lattice, effort: Effort, device: str
 ) -> Iterator[torch.Tensor]:
-    """Free parameters of every low-index assignment, in chunks of shape (≤ 65536, p)."""
+    """Free parameters of the cells of all low-index assignments, in chunks of at most 65536, shape (B, p)."""
     import torch
 
     if lattice.family == "triclinic":
@@ -222,7 +222,7 @@ def _proposals(
 
 
 def _plausible(parameters: torch.Tensor, lattice: Lattice, sieve: Sieve) -> tuple[torch.Tensor, torch.Tensor]:
-    """Those cells that are real, reduced enough and of allowed volume and length, with their volumes in Å³."""
+    """The cells of allowed volume and edges whose cross term is not too large, and their volumes in Å³."""
     import torch
 
     least, largest = torch.tensor(sieve.limits, device=parameters.device)
@@ -242,7 +242,7 @@ def _plausible(parameters: torch.Tensor, lattice: Lattice, sieve: Sieve) -> tupl
 def _screening_score(
     inv_d2: torch.Tensor, volume: torch.Tensor, table: torch.Tensor, scale: float, chance: torch.Tensor
 ) -> torch.Tensor:
-    """Log-likelihood ratio of each cell from which lines it explains, shape (B,); ``inv_d2`` has shape (B, H)."""
+    """Score of each cell, shape (B,), from its calculated 1/d², shape (B, H); see :mod:`screen_kernels`."""
     import torch
 
     index = (inv_d2 * scale).clamp(0, len(table) - 1).to(torch.int32)

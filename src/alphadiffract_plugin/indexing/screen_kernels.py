@@ -1,17 +1,17 @@
-"""Screening on the CPU without passes over memory: one cell after another, in compiled code (numba).
+"""Compiled loops that screen cells block by block, so that nothing but the best cells is written to memory.
 
 With the parameters x of a cell in 1/Å², one for each degree of freedom of its lattice, and the observed lines q = 1/d²:
 
-    x = M q             M the inverse of an index assignment, q the lines that it is given
+    x = M q             M is the inverse of an assignment, q are the lines to which indices are assigned
     (A, ..., F) = x · metric_map
     det = ABC + (DEF - AD² - BE² - CF²) / 4,   V = det^(-1/2)
-    explained = OR over the low indices h of table[⌊scale · design_h · x⌋]            (a bit for each line)
+    explained = OR over the low indices h of table[⌊scale · design_h · x⌋]            (one bit per line)
     score = Σ over lines i of   ln(1 - s_i) - ln(1 - exp(-e_i V))  if explained,  ln s_i  if not
 
 s_i is the probability that line i is spurious, e_i V the number of calculated lines expected within its window. The
-best ``keep`` cells are held, and a cell is left as soon as it cannot reach the worst of them: a line's worth falls with
-V, so the worth at the lower end of an interval of volumes is a bound. The bound changes no answer. :mod:`screen_cells`
-does the same in torch.
+best ``keep`` cells are kept. A cell is dismissed without its score if an upper bound of it is below the worst of them:
+the contribution of a line decreases with V, so that at the smallest volume of an interval is a bound for the interval.
+The bound changes no result. :mod:`screen_cells` does the same in torch.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from alphadiffract_plugin.compiled import compiled
 from alphadiffract_plugin.crystal.cells import metric_determinant
 
 BLOCK = 512
-"""Assignments whose cells are computed together, so that they stay in the fastest memory."""
+"""Number of assignments whose cells are computed together: so many fit into the cache of a processor."""
 INTERVAL_BITS = 18
-"""Bits of a determinant in single precision that do not tell its interval: 32 intervals from one to twice as much."""
+"""Low bits of a determinant in single precision that do not count for its interval: 32 intervals per factor of two."""
 
 
 _metric_determinant = compiled("f4(f4, f4, f4, f4, f4, f4)")(metric_determinant)
@@ -33,6 +33,7 @@ _metric_determinant = compiled("f4(f4, f4, f4, f4, f4, f4)")(metric_determinant)
 
 @compiled("(f4[:,::1], f4[::1], i8, i8)")
 def _move(kept: Singles, scores: Singles, source: int, target: int) -> None:
+    """Copy one kept cell and its score to another position."""
     scores[target] = scores[source]
     for i in range(kept.shape[1]):
         kept[target, i] = kept[source, i]
@@ -40,7 +41,7 @@ def _move(kept: Singles, scores: Singles, source: int, target: int) -> None:
 
 @compiled("(f4[:,::1], f4[::1], i8[::1], f4[::1], f4)")
 def _hold(kept: Singles, scores: Singles, count: Ints, x: Singles, score: np.float32) -> None:
-    """Put one cell into the heap of the best, whose root ``scores[0]`` is the worst; the worst goes if it is full."""
+    """Put a cell into the heap of the best, whose root ``scores[0]`` is the worst; a full heap loses the worst."""
     keep = len(scores)
     if count[0] < keep:
         at = count[0]
@@ -66,7 +67,7 @@ def _hold(kept: Singles, scores: Singles, count: Ints, x: Singles, score: np.flo
 @compiled(
     "(f4[:,::1], f4[::1], i8, f4[:,::1], i4[::1], f4, f4[:,::1], f4[:,::1], i8, f4[:,::1], f4[::1], i8[::1])",
 )
-def _judge(
+def _keep_best(
     x: Singles,
     det: Singles,
     cells: int,
@@ -80,18 +81,18 @@ def _judge(
     scores: Singles,
     count: Ints,
 ) -> None:
-    """Hold those of a block of cells whose score is among the best so far.
+    """Keep those of a block of cells whose scores are among the best so far.
 
     Parameters
     ----------
-    x, det, cells : parameters in 1/Å², shape (p, ≥ cells), determinants of the metrics in 1/Å⁶, and how many they are.
-    design : low indices, 1/d² = x @ design, shape (p, H).
-    table, scale : bits of the lines that each interval of 1/d² explains, and intervals per 1/Å².
+    x, det, cells : parameters in 1/Å², shape (p, at least cells), determinants in 1/Å⁶, and the number of cells.
+    design : design matrix of the low indices, 1/d² = x @ design, shape (p, H).
+    table, scale : the lines that a calculated line in each interval of 1/d² explains, and the intervals per 1/Å².
     chance : rows e_i in 1/Å³, ln(1 - s_i), ln s_i, shape (3, n).
-    worth : for each interval of det, which its leading bits number from ``first`` on, what each line adds to the score
-        at the upper end if it is explained, then zeros to a multiple of four, then the score if none is,
-        shape (B, 4 ⌈n/4⌉ + 1).
-    kept, scores, count : the cells held, their scores, and how many they are.
+    worth : for each interval of the determinant, numbered by its leading bits from ``first`` on: by how much each line
+        that is explained raises the score at the upper end, zeros up to a multiple of four, and the score if no line is
+        explained, shape (B, 4 ⌈n/4⌉ + 1).
+    kept, scores, count : the cells kept, their scores, and their number.
     """
     place, index, explained = np.empty(cells, np.float32), np.empty(cells, np.int32), np.zeros(cells, np.int32)
     last, zero = np.float32(len(table) - 1), np.float32(0)
@@ -137,10 +138,10 @@ def _judge(
 
 @compiled("(f4[::1], f4[::1], f4[:,::1], f4[::1], f4[::1])")
 def _monoclinic(inverse: Singles, lines: Singles, limits: Singles, skew: Singles, cells: Singles) -> None:
-    """Cells (A, B, C, E) of a block of assignments to four lines, their determinants, and which are plausible.
+    """Cells (A, B, C, E) of a block of assignments to four lines, determinants B (AC - E²/4), and whether allowed.
 
-    det = B (AC - E²/4). What :func:`_cells_of_block` does for every lattice, written out, since most cells are
-    monoclinic: one pass over one array each way is what the compiler makes vector instructions of.
+    The same as :func:`_cells_of_block`, written out for monoclinic lattices, which have most of the cells: the compiler
+    makes vector instructions of a single loop over contiguous arrays.
     """
     p, q, r, s = lines[0], lines[1], lines[2], lines[3]
     least, small, large, factor, fold = limits[0, 0], limits[0, 4], limits[1, 4], skew[0], skew[1]
@@ -165,12 +166,13 @@ def _monoclinic(inverse: Singles, lines: Singles, limits: Singles, skew: Singles
 
 @compiled("(f4[::1], f4[::1], f4[:,::1], f4[:,::1], f4[::1])")
 def _cells_of_block(inverse: Singles, lines: Singles, limits: Singles, metric_map: Singles, cells: Singles) -> None:
-    """Cells of a block of assignments to some lines, their determinants, and which are plausible.
+    """Cells of a block of assignments to p lines, their determinants, and whether they are allowed.
 
     Parameters
     ----------
-    inverse : for each entry of M a block of values, shape (p p BLOCK,).
-    cells : for each parameter a block of values, then the determinants and 1 or 0, shape (≥ (p + 2) BLOCK,).
+    inverse : for each element of M a block of values, shape (p p BLOCK,).
+    cells : the result: for each parameter a block of values, then the determinants, then 1 for allowed and 0 for other
+        cells, shape (at least (p + 2) BLOCK,).
     """
     free, n = len(lines), BLOCK
     for t in range(n):
@@ -195,7 +197,7 @@ def _cells_of_block(inverse: Singles, lines: Singles, limits: Singles, metric_ma
 
 @compiled("i8(i8, i8, i8)")
 def _pair(i: int, j: int, lines: int) -> int:
-    """Place of the pair i < j among all pairs of so many lines, in the order of ``itertools.combinations``."""
+    """Position of the pair i < j among all pairs of so many lines, in the order of ``itertools.combinations``."""
     return i * (2 * lines - i - 1) // 2 + j - i - 1
 
 
@@ -217,15 +219,14 @@ def screen_assignments(
     first: int,
     keep: int,
 ) -> tuple[Singles, Singles, int]:
-    """The best cells of all assignments to all choices of lines, in no order: parameters, scores, and how many.
+    """The best cells of all assignments to all choices of lines, in no order: parameters, scores, and their number.
 
     Parameters
     ----------
-    inverse : inverse assignments M in blocks: for each entry of M the values of the block, shape (B, p p BLOCK); zeros
-        fill the last block and give no cell.
+    inverse : the inverses M in blocks: for each element of M the values of the block, shape (B, p p BLOCK). The last
+        block is filled up with zeros, which give no allowed cell.
     lines : 1/d² of each choice of lines in 1/Å², shape (C, p).
-    limits : least and largest value of each parameter, and of the determinant in the last column, shape (2, p + 1).
-    skew : (factor, fold): a fourth parameter is at most factor · min(fold · x[0], x[2]).
+    limits, skew : see :class:`screen_cells.Sieve`.
     """
     free, n = lines.shape[1], BLOCK
     kept, scores = np.empty((keep, free), np.float32), np.empty(keep, np.float32)
@@ -245,9 +246,9 @@ def screen_assignments(
                     det[waiting] = cells[free * n + t]
                     waiting += 1
             if waiting > n:
-                _judge(real, det, waiting, design, table, scale, chance, worth, first, kept, scores, count)
+                _keep_best(real, det, waiting, design, table, scale, chance, worth, first, kept, scores, count)
                 waiting = 0
-    _judge(real, det, waiting, design, table, scale, chance, worth, first, kept, scores, count)
+    _keep_best(real, det, waiting, design, table, scale, chance, worth, first, kept, scores, count)
     return kept, scores, count[0]
 
 
@@ -268,12 +269,12 @@ def screen_zones(
     first: int,
     keep: int,
 ) -> tuple[Singles, Singles, int]:
-    """The same for the triclinic cells of all triples of lines with a zone for each pair; see :mod:`zones`.
+    """The best triclinic cells of all triples of lines with a zone for each pair; see :mod:`zones`.
 
     Parameters
     ----------
-    squares : 1/d² of the lines taken for axes in 1/Å², shape (m,).
-    cross, zones : cross terms of each pair of lines, those that are used first, shape (m (m - 1) / 2, Z), and how many.
+    squares : 1/d² of the lines that are axes in 1/Å², shape (m,).
+    cross, zones : cross terms of the zones of each pair of lines, shape (m (m - 1) / 2, Z), and their number.
     """
     kept, scores = np.empty((keep, 6), np.float32), np.empty(keep, np.float32)
     count = np.zeros(1, np.int64)
@@ -297,7 +298,9 @@ def screen_zones(
                             det[cells] = _metric_determinant(a, b, c, d, e, f)
                             cells += (det[cells] > limits[0, 6]) & (det[cells] < limits[1, 6])
                             if cells == BLOCK:
-                                _judge(x, det, cells, design, table, scale, chance, worth, first, kept, scores, count)
+                                _keep_best(
+                                    x, det, cells, design, table, scale, chance, worth, first, kept, scores, count
+                                )
                                 cells = 0
-    _judge(x, det, cells, design, table, scale, chance, worth, first, kept, scores, count)
+    _keep_best(x, det, cells, design, table, scale, chance, worth, first, kept, scores, count)
     return kept, scores, count[0]

@@ -1,9 +1,9 @@
-"""Search cells whose lines are the observed ones: screen millions, refine thousands, hand on a few.
+"""Search the Bravais lattices for cells that explain the lines: screen millions, refine thousands, keep a few.
 
-Each Bravais lattice is screened around a few zero shifts (:mod:`screen_cells`); the best cells are pulled onto the
-lines, zero shift free, and scored by the log-likelihood ratio "at a calculated position" against "there by chance
-among so many calculated lines" (:mod:`refine_cells`). Lattices of high symmetry come first, and the search ends as
-soon as a cell is clearly right. How much is searched is a matter of work (:mod:`effort`), never of time.
+Each lattice is screened for a few zero shifts (:mod:`screen_cells`). The best cells are refined on the lines together
+with the zero shift, and scored by the log-likelihood ratio of two hypotheses: the lines are at calculated positions, or
+at random ones (:mod:`refine_cells`). Lattices of high symmetry come first, and the search ends as soon as a cell is
+clearly right. How much is searched depends on the settings (:mod:`effort`), not on the time that it takes.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ from alphadiffract_plugin.records import CRYSTAL_SYSTEMS, Peaks
 from alphadiffract_plugin.settings import SearchSettings
 
 _RIGHT = 40.0
-"""Score in nats from which a cell is clearly right. Chance gives it to one of N cells with a probability below
-N exp(-40), 1e-9 for the millions tried; wrong cells that resemble the true one reached 33 on measured patterns."""
+"""Score in nats from which a cell is clearly right. Of N random cells one reaches it with a probability below
+N exp(-40), 4e-10 for 1e8 cells. Wrong cells that resemble the true one reached 33 on measured patterns."""
 _CENTRED = 40
-"""So many of the best cells of a level are tried with other centrings."""
+"""Number of the best cells of a level that are tried with other centrings; chosen by hand."""
 _AXES: dict[tuple[str, str], tuple[Floats, ...]] = {
     ("orthorhombic", "C"): (np.eye(3), np.eye(3)[[1, 2, 0]], np.eye(3)[[2, 0, 1]]),
     ("monoclinic", "C"): (
@@ -48,25 +48,25 @@ _AXES: dict[tuple[str, str], tuple[Floats, ...]] = {
         np.array([[1.0, 0, 1], [0, 1, 0], [1, 0, 0]]),
     ),
 }
-"""Changes of the reciprocal axes (rows) that bring a centring to the letter of the lattice; others need none."""
+"""Changes of the reciprocal axes, as rows, after which a centring has the letter of the lattice; others need none."""
 _SYMMETRISED = 20
-"""So many of the best triclinic cells are tried with the symmetry that they nearly have."""
+"""Number of the best triclinic cells that are tried with the symmetry that they nearly have; chosen by hand."""
 _NEARLY = 0.01
-"""Fraction by which their lattice points may move for it."""
+"""Relative tolerance of that symmetry."""
 _SAME_NORM = 6e-3
-"""Lattices whose squared lengths differ by less than this fraction are the same."""
+"""Lattices are the same if their squared lengths differ by less than this fraction."""
 
 
 @dataclass(frozen=True)
 class Found:
-    """What a search found."""
+    """The result of a search, or of one of its levels."""
 
     trials: list[TrialCell]
     """Refined cells, best score first."""
     searched: tuple[Lattice, ...] = ()
-    """Lattices that were searched; others may be among the trials where a cell of these was doubled."""
+    """Lattices that were searched. Trials may also be of other lattices, if a cell of one of these was doubled."""
     left_out: tuple[Lattice, ...] = ()
-    """Lattices that were not searched since the limit in seconds was reached."""
+    """Lattices that were not searched because the limit in seconds was reached."""
 
 
 def search_cells(
@@ -74,8 +74,15 @@ def search_cells(
 ) -> Found:
     """Cells of the Bravais lattices that explain the first lines.
 
-    The levels of :func:`search_levels` are gone through until a cell is clearly right: its score is 40 nats and no more
-    than ``settings.impurities`` lines that are likely the sample's own stay unexplained.
+    The levels of :func:`search_levels` are searched until a cell is clearly right: it has a score of at least 40 nats,
+    and of the lines that are probably not spurious it leaves at most ``settings.impurities`` unexplained.
+
+    Parameters
+    ----------
+    peaks : the observed lines.
+    settings : of the search.
+    device : of torch; "cpu" for the compiled loops.
+    crystal_system_probability : see :func:`search_levels`.
     """
     observed = observed_from_peaks(peaks, settings.lines)
     found = Found([])
@@ -88,9 +95,9 @@ def search_cells(
 
 
 def clearly_right(observed: Observed, found: Found, settings: SearchSettings) -> bool:
-    """Whether the best of these trials leaves no reason to search lattices of lower symmetry.
+    """Whether the best cell is clearly right, so that lattices of lower symmetry need not be searched.
 
-    It must be of a lattice that was searched: a doubled cell of lower symmetry may be twice the true one.
+    Its lattice must be one of those searched: a doubled cell of lower symmetry may be twice the true one.
     """
     best = found.trials[0] if found.trials else None
     if best is None or best.score < _RIGHT or best.lattice not in found.searched:
@@ -102,15 +109,15 @@ def clearly_right(observed: Observed, found: Found, settings: SearchSettings) ->
 def search_levels(
     observed: Observed, settings: SearchSettings, device: str = "cpu", crystal_system_probability: Floats | None = None
 ) -> Iterator[Found]:
-    """What each level of the search adds: lattices of high symmetry, monoclinic ones, triclinic ones.
+    """The results of the levels of the search: lattices of high symmetry, monoclinic lattices, the triclinic lattice.
 
-    In each the best primitive cells are tried with each centring of their axes, the best triclinic ones with the
-    symmetry that their shape nearly has, and the best of all levels so far with twice their volume.
+    In each level the best primitive cells are also tried with each centring of their axes, the best triclinic cells
+    with the symmetry that they nearly have, and the best cells of all levels so far with twice their volume.
 
     Parameters
     ----------
-    crystal_system_probability : shape (7,): within a level the lattices of the more probable systems are begun first,
-        which matters where ``settings.seconds`` sets a limit, after which no further lattice is begun.
+    crystal_system_probability : shape (7,). In each level the lattices of the more probable systems are searched first.
+        This matters only if ``settings.seconds`` sets a limit, after which no further lattice is begun.
     """
     effort = EFFORTS[settings.effort]
     began, seconds = monotonic(), settings.seconds
@@ -143,7 +150,7 @@ def search_levels(
 def _each(
     search: Callable[[Lattice], list[TrialCell] | None], lattices: list[Lattice], number: int
 ) -> list[list[TrialCell] | None]:
-    """The answers for all lattices in their order, on so many threads; compiled code runs on several at once."""
+    """The results for all lattices, in their order, on so many threads; compiled code runs on several at once."""
     if number == 1:
         return [search(lattice) for lattice in lattices]
     with ThreadPoolExecutor(number) as pool:
@@ -151,7 +158,7 @@ def _each(
 
 
 def _in_order(crystal_system_probability: Floats | None) -> list[Lattice]:
-    """The fourteen lattices, those of the more probable crystal systems first; trigonal ones count as hexagonal."""
+    """The fourteen lattices, those of the more probable crystal systems first; trigonal counts as hexagonal."""
     if crystal_system_probability is None:
         return list(LATTICES)
     probability = dict(zip(CRYSTAL_SYSTEMS, crystal_system_probability, strict=True))
@@ -160,7 +167,7 @@ def _in_order(crystal_system_probability: Floats | None) -> list[Lattice]:
 
 
 def _centred_versions(observed: Observed, trials: list[TrialCell]) -> list[TrialCell]:
-    """Primitive cells again with each centring of their lattice, on every choice of axes that may carry it."""
+    """Primitive cells with each centring of their family, on every choice of axes on which that is possible."""
     starts: dict[Lattice, list[Floats]] = {}
     for trial in trials:
         if trial.lattice.centring != "P":
@@ -176,7 +183,7 @@ def _centred_versions(observed: Observed, trials: list[TrialCell]) -> list[Trial
 
 
 def _symmetrised(observed: Observed, trials: list[TrialCell]) -> list[TrialCell]:
-    """Triclinic cells as those of the Bravais lattice that they nearly are; none of those that are triclinic."""
+    """Triclinic cells that nearly have more symmetry, refined with this symmetry."""
     starts: dict[Lattice, list[Floats]] = {}
     for trial in trials:
         found = bravais_from_basis(primitive_basis(cell_from_metric(trial.metric), "P"), _NEARLY)
@@ -188,14 +195,14 @@ def _symmetrised(observed: Observed, trials: list[TrialCell]) -> list[TrialCell]
 
 
 def _pulled(observed: Observed, starts: dict[Lattice, list[Floats]]) -> list[TrialCell]:
-    """Free parameters and zero shifts of some lattices, pulled onto the lines."""
+    """Cells of several lattices, given by free parameters and zero shift, refined on the lines."""
     return [
         t for lattice, start in starts.items() for t in pull_onto_lines(observed, lattice, np.array(start), "search")
     ]
 
 
 def doubled(observed: Observed, trials: list[TrialCell], settings: SearchSettings, effort: Effort) -> list[TrialCell]:
-    """The best lattices again with twice their volume in each of seven ways, as symmetric as they then are."""
+    """The best lattices with twice their volume, in each of the seven ways; see :mod:`doubling`."""
     starts: dict[Lattice, list[Floats]] = {}
     for trial in distinct_lattices(trials, effort.doubled):
         for lattice, metric in doubled_cells(trial.lattice, trial.metric):
@@ -207,10 +214,10 @@ def doubled(observed: Observed, trials: list[TrialCell], settings: SearchSetting
 
 
 def distinct_lattices(trials: list[TrialCell], keep: int) -> list[TrialCell]:
-    """The best ``keep`` trials whose lattices differ, on standard axes (monoclinic and triclinic ones reduced).
+    """The first ``keep`` trials whose lattices differ, monoclinic and triclinic ones on reduced axes.
 
-    Two trials are the same lattice if the seven norms of their reduced vectors (:mod:`distinct_kernels`) agree within
-    0.6 %, which is 0.3 % in length; the better scored one stays.
+    Two trials have the same lattice if their seven squared lengths (:mod:`distinct_kernels`) agree within 0.6 %, which
+    is 0.3 % in length. The first of them is kept.
     """
     if not trials:
         return []
@@ -224,11 +231,12 @@ def distinct_lattices(trials: list[TrialCell], keep: int) -> list[TrialCell]:
 
 @functools.cache
 def _primitive_axes(centring: str) -> Floats:
-    """Rows: primitive axes in terms of conventional ones."""
+    """Primitive axes in terms of conventional ones, as rows, shape (3, 3)."""
     return primitive_basis((1.0, 1.0, 1.0, 90.0, 90.0, 90.0), centring)
 
 
 def _on_standard_axes(trial: TrialCell) -> TrialCell:
+    """The trial on reduced axes if it is triclinic or monoclinic, else as it is."""
     if trial.lattice.family not in ("triclinic", "monoclinic"):
         return trial
     import spglib
