@@ -7,7 +7,6 @@ wavelength, is taken from the paper. An ensemble is a folder whose subfolders ``
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import hashlib
 import json
@@ -47,8 +46,24 @@ class Model:
     """The name of its folder."""
     architecture: str
     """One of ``ARCHITECTURES``."""
-    network: Network | CompactForward
-    """In evaluation mode, float32, on the CPU; evaluated by torch or by numpy."""
+    network: Network
+    """In evaluation mode, float32, on the CPU."""
+    grid: Grid
+    """Where its input lies."""
+    normalisation: Normalisation
+    """How its input is scaled."""
+    config: dict[str, Any]
+    """``config.json`` as it stands."""
+
+
+@dataclass(frozen=True)
+class ForwardModel:
+    """A trained compact network that numpy evaluates, with all that is needed to use it."""
+
+    architecture: str
+    """``compact``."""
+    network: CompactForward
+    """Its equations with its weights."""
     grid: Grid
     """Where its input lies."""
     normalisation: Normalisation
@@ -137,16 +152,14 @@ def members(folder: Path) -> tuple[Path, ...]:
     return tuple(sorted(path for path in Path(folder).glob("member-*") if path.is_dir())) or (Path(folder),)
 
 
-def load_members(folder: Path, *, without_torch: bool = False) -> tuple[Model, ...]:
+def load_members(folder: Path) -> tuple[Model, ...]:
     """The model of a folder, or the models of an ensemble, all of which take the same input.
-
-    ``without_torch`` asks for networks that numpy evaluates, where that is possible; see :func:`load_without_torch`.
 
     Raises
     ------
     ModelError : one does not load, see :func:`load`, or differs from the first in architecture, grid or normalisation.
     """
-    models = tuple((load_without_torch if without_torch else load)(member) for member in members(folder))
+    models = tuple(load(member) for member in members(folder))
     for member, model in zip(members(folder)[1:], models[1:], strict=True):
         for name in ("architecture", "grid", "normalisation"):
             if getattr(model, name) != getattr(models[0], name):
@@ -202,32 +215,42 @@ def load(folder: Path) -> Model:
     return Model(folder.name, parsed.architecture, network.eval(), parsed.grid, parsed.normalisation, config)
 
 
-def load_without_torch(folder: Path) -> Model:
-    """The model of a folder with a network that numpy evaluates, if it is a compact one; else as :func:`load`.
+def load_without_torch(folder: Path) -> tuple[ForwardModel, ...]:
+    """The members of a model folder as numpy evaluates them; none if one is not compact or not as it should be.
 
-    Raises
-    ------
-    ModelError : as :func:`load`, which looks again at whatever is not as it should be.
+    Then :func:`load_members` loads them with torch, or says what is wrong.
     """
+    models = tuple(_forward_model(member) for member in members(folder))
+    whole = tuple(model for model in models if model is not None)
+    first = whole[0] if whole else None
+    alike = all((model.grid, model.normalisation) == (first.grid, first.normalisation) for model in whole if first)
+    return whole if alike and len(whole) == len(models) else ()
+
+
+def _forward_model(folder: Path) -> ForwardModel | None:
     from safetensors import SafetensorError
     from safetensors.numpy import load_file
 
     from .compact_config import CompactConfig
     from .compact_forward import CompactForward, weight_shapes
 
-    folder = Path(folder)
-    with contextlib.suppress(SafetensorError, OSError, TypeError, ValueError):
+    try:
         config = read_config(folder)
         weights = {name: array.astype(np.float32) for name, array in load_file(folder / "model.safetensors").items()}
         parsed = parse_config(config, weights, folder)
-        if parsed.architecture == "compact":
-            sizes = CompactConfig(**{k: tuple(v) if isinstance(v, list) else v for k, v in parsed.network.items()})
-            whole = {name: array.shape for name, array in weights.items()} == weight_shapes(sizes)
-            finite = all(np.isfinite(array).all() for array in weights.values())
-            if whole and finite and sizes.input_length == parsed.grid.length:
-                network = CompactForward(sizes, weights)
-                return Model(folder.name, "compact", network, parsed.grid, parsed.normalisation, config)
-    return load(folder)
+        if parsed.architecture != "compact":
+            return None
+        fields: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in parsed.network.items()
+        }
+        sizes = CompactConfig(**fields)
+        if {name: array.shape for name, array in weights.items()} != weight_shapes(sizes):
+            return None
+    except (ModelError, SafetensorError, OSError, TypeError, ValueError, LookupError, AttributeError, ArithmeticError):
+        return None
+    if sizes.input_length != parsed.grid.length or not all(np.isfinite(array).all() for array in weights.values()):
+        return None
+    return ForwardModel("compact", CompactForward(sizes, weights), parsed.grid, parsed.normalisation, config)
 
 
 def weights_sha256(folder: Path) -> str:

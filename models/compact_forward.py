@@ -55,9 +55,11 @@ class CompactForward:
                 y = y + self._added(y, f"body.{at}")
                 at += 1
         y = self._normalised(y, "norm")
-        y = y.reshape(len(y), self.config.segments, -1, y.shape[-1]).mean(2).reshape(len(y), -1)
+        segments: Singles = y.reshape(len(y), self.config.segments, -1, y.shape[-1]).mean(2)
+        y = segments.reshape(len(y), -1)
         y = hardswish(self._linear(y, "gather"))
-        mean, log_sigma = np.moveaxis(self._linear(y, "lattice").reshape(len(y), -1, 2, 6), 2, 0)
+        lattices = self._linear(y, "lattice").reshape(len(y), -1, 2, 6)
+        mean, log_sigma = lattices[:, :, 0], lattices[:, :, 1]
         return Output(
             space_group_logits=self._linear(y, "space_group"),
             lattice_mean=self.weights["lattice_offset"] + self.weights["lattice_scale"] * mean,
@@ -71,7 +73,7 @@ class CompactForward:
         total = np.pad(np.cumsum(x, axis=-1, dtype=np.float64).astype(np.float32), ((0, 0), (0, 0), (1, 0)))
         below, above = total[..., left], total[..., left + 1]
         upto = below + part.astype(np.float32) * (above - below)
-        warped: Singles = np.diff(upto) / width.astype(np.float32)
+        warped: Singles = (upto[..., 1:] - upto[..., :-1]) / width.astype(np.float32)
         return warped
 
     def _stem(self, x: Singles) -> Singles:

@@ -54,6 +54,8 @@ def on_structures(
     InputError : no structure is in that split.
     SettingsError : there is no such split or device.
     """
+    import torch
+
     from alphadiffract_plugin.models.checkpoint import load_members
     from alphadiffract_plugin.models.structures.columns import SPLITS
     from alphadiffract_plugin.models.structures.table import read
@@ -64,7 +66,7 @@ def on_structures(
 
     if split not in SPLITS:
         raise SettingsError(f"there is no split {split!r}", fix=f"choose one of {', '.join(SPLITS)}")
-    chosen = choose_device(device)
+    chosen = torch.device(choose_device(device))
     members = load_members(model)
     structures = read(files)
     which = stratified(structures, split, each, seed)
@@ -90,6 +92,8 @@ def on_random(model: Path, settings: RunSettings, *, each: int, seed: int, devic
     ModelError : the model does not load.
     SettingsError : there is no such device, or the prior cannot be read.
     """
+    import torch
+
     from alphadiffract_plugin.models.checkpoint import load_members
     from alphadiffract_plugin.models.training.data import random_source
     from alphadiffract_plugin.models.training.figures import by_system
@@ -98,7 +102,7 @@ def on_random(model: Path, settings: RunSettings, *, each: int, seed: int, devic
     from alphadiffract_plugin.prediction.predict import choose_device
     from alphadiffract_plugin.progress import track
 
-    chosen = choose_device(device)
+    chosen = torch.device(choose_device(device))
     members = load_members(model)
     grid, normalisation, effects = members[0].grid, members[0].normalisation, settings.effects
     source = random_source(settings, chosen, shards=1)

@@ -17,7 +17,7 @@ from alphadiffract_plugin.prediction.prepare import prepare
 from alphadiffract_plugin.records import CRYSTAL_SYSTEMS, Cell, Histogram, LatticeProposal, Prediction
 
 if TYPE_CHECKING:
-    from alphadiffract_plugin.models.checkpoint import Model
+    from alphadiffract_plugin.models.checkpoint import ForwardModel, Model
     from alphadiffract_plugin.models.compact_forward import CompactForward
     from alphadiffract_plugin.models.grid import Grid, Normalisation
     from alphadiffract_plugin.settings import Settings
@@ -74,15 +74,16 @@ def predict_many(histograms: Sequence[Histogram], settings: Settings) -> list[Pr
     ]
 
 
-def _outputs(models: Sequence[Model], device: str, inputs: Singles) -> dict[str, np.ndarray]:
+def _outputs(models: Sequence[Model | ForwardModel], device: str, inputs: Singles) -> dict[str, np.ndarray]:
     """The outputs of all members for inputs (N, 2, L), by name, each of shape (members, N, ...)."""
-    from alphadiffract_plugin.models.compact_forward import CompactForward
+    from alphadiffract_plugin.models.checkpoint import ForwardModel, Model
 
     batches = [inputs[i : i + BATCH] for i in range(0, len(inputs), BATCH)]
-    if all(isinstance(model.network, CompactForward) for model in models):
-        parts = [[_forward_output(model.network, batch) for model in models] for batch in batches]
+    by_numpy = [model for model in models if isinstance(model, ForwardModel)]
+    if by_numpy:
+        parts = [[_forward_output(model.network, batch) for model in by_numpy] for batch in batches]
     else:
-        parts = _outputs_of_torch(models, device, batches)
+        parts = _outputs_of_torch([model for model in models if isinstance(model, Model)], device, batches)
     return {
         key: np.concatenate([np.stack([output[key] for output in part]) for part in parts], axis=1)
         for key in parts[0][0]
@@ -109,15 +110,17 @@ def tempered(probability: np.ndarray, temperature: float) -> Floats:
 
 
 @functools.lru_cache(maxsize=4)
-def loaded(folder: Path, changed: tuple[int, ...], device: str) -> tuple[tuple[Model, ...], str]:
+def loaded(folder: Path, changed: tuple[int, ...], device: str) -> tuple[tuple[Model | ForwardModel, ...], str]:
     """The members of a model folder and their device, kept for the next call as long as ``changed`` is the same."""
     from alphadiffract_plugin.models import checkpoint
 
     chosen = choose_device(device)
-    models = checkpoint.load_members(folder, without_torch=chosen == "cpu")
-    if chosen != "cpu":
-        for model in models:
-            model.network.to(chosen)
+    by_numpy = checkpoint.load_without_torch(folder) if chosen == "cpu" else ()
+    if by_numpy:
+        return by_numpy, chosen
+    models = checkpoint.load_members(folder)
+    for model in models:
+        model.network.to(chosen)
     return models, chosen
 
 
