@@ -70,10 +70,11 @@ class CompactForward:
         """Patterns on equal steps of the network's axis: means over its intervals, (N, 2, L) to (N, 2, L')."""
         config = self.config
         left, part, width = intervals(config.input_length, config.two_theta, config.warped_length, config.axis)
-        total = np.pad(np.cumsum(x, axis=-1, dtype=np.float64).astype(np.float32), ((0, 0), (0, 0), (1, 0)))
+        total: Singles = np.pad(np.cumsum(x, axis=-1, dtype=np.float64).astype(np.float32), ((0, 0), (0, 0), (1, 0)))
         below, above = total[..., left], total[..., left + 1]
-        upto = below + part.astype(np.float32) * (above - below)
-        warped: Singles = (upto[..., 1:] - upto[..., :-1]) / width.astype(np.float32)
+        upto: Singles = below + part.astype(np.float32) * (above - below)
+        steps: Singles = upto[..., 1:] - upto[..., :-1]
+        warped: Singles = np.divide(steps, width.astype(np.float32))
         return warped
 
     def _stem(self, x: Singles) -> Singles:
