@@ -22,7 +22,17 @@ VOCABULARY |= {"settings_file", "threads", "toml_file"}
 """The modules of the top level that everything but the crystallography may use."""
 ORDER = (
     *(GROUND, {"crystal"}, VOCABULARY, {"hooks"}, {"recipes"}, {"readers"}, {"load"}, {"benchmark_index"}),
-    *({"peaks"}, {"indexing"}, {"whole_pattern"}, {"models"}, {"prediction"}, {"seeding"}, {"rank"}, {"report"}),
+    *(
+        {"peaks"},
+        {"indexing"},
+        {"whole_pattern"},
+        {"models"},
+        {"prediction"},
+        {"rank"},
+        {"limits"},
+        {"seeding"},
+        {"report"},
+    ),
     *({"pipeline"}, {"evaluation"}, {"gsasii"}, {"registry"}, {"cli"}, {"plugin"}, {"__main__"}),
 )
 """From the ground up: a package imports those before it and itself, none that stand later."""

@@ -8,6 +8,7 @@ import pytest
 from alphadiffract_plugin import pipeline
 from alphadiffract_plugin.errors import PeaksError
 from alphadiffract_plugin.indexing import Found
+from alphadiffract_plugin.limits import distinct_within_limits
 from alphadiffract_plugin.pipeline import index_histogram
 from alphadiffract_plugin.prediction.alone import index_by_network
 from alphadiffract_plugin.records import Histogram, IndexingResult
@@ -120,8 +121,41 @@ def test_where_no_cell_is_good_a_note_says_that_the_group_is_the_network_s(angle
     monkeypatch.setattr(pipeline, "gather_evidence", lambda histogram, settings: replace(anglesite, fits=[]))
     result = index_histogram(pbso4_xray, Settings())
     assert not result.candidates[0].has_cell
-    assert any(note.startswith("No cell explains this pattern well") for note in result.notes)
+    assert any("none of the cells is right (probability 1.00)" in note for note in result.notes)
     assert IndexingResult.from_json(result.to_json()).candidates[0].space_group == result.candidates[0].space_group
+
+
+@pytest.mark.parametrize(
+    ("changes", "kept"),
+    [
+        ({"search.volume_max": 200}, lambda one: one.volume <= 200),
+        ({"search.length_max": 5}, lambda one: max(one.cell[:3]) <= 5),
+        ({"search.volume_min": 400}, lambda one: one.volume >= 400),
+    ],
+    ids=["volume_max", "length_max", "volume_min"],
+)
+def test_every_answer_keeps_a_limit_that_is_set(pbso4_xray, changes, kept):
+    """The cell of anglesite, 8.480, 5.398, 6.958 Å and 318.6 Å³, is beyond each of them."""
+    settings = Settings().changed(changes | {"search.effort": "quick"})
+    result = index_histogram(pbso4_xray, settings)
+    cells = [candidate for candidate in result.candidates if candidate.has_cell]
+    assert cells
+    assert all(kept(candidate) for candidate in cells)
+
+
+def test_a_note_says_how_many_better_cells_a_limit_left_out(anglesite):
+    trials = [fit.trial for fit in anglesite.fits]
+    best = replace(trials[0], score=50.0)
+    half = replace(best, metric=best.metric * 4.0, score=20.0)  # all edges half as long
+    for changes, note in (
+        ({"search.volume_max": 100}, ["1 cell that explains the lines better than every cell in this answer was left"]),
+        ({"search.volume_max": 400}, []),
+        ({}, []),
+    ):
+        notes = []
+        kept = distinct_within_limits([best, half], Settings().changed(changes).search, notes)
+        assert len(kept) == 2 - len(note)
+        assert [one[: len(note[0])] if note else one for one in notes] == note
 
 
 def test_a_pattern_without_lines_is_refused_before_anything_is_searched(monkeypatch):

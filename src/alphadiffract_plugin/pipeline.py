@@ -7,15 +7,16 @@ groups, and refine the ranked answers.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from alphadiffract_plugin.indexing.search_cells import distinct_lattices, search_cells
+from alphadiffract_plugin.indexing.search_cells import search_cells
+from alphadiffract_plugin.limits import candidates_within_limits, distinct_within_limits
 from alphadiffract_plugin.peaks.doubt_wavelength import doubts_about_wavelength
 from alphadiffract_plugin.peaks.find_peaks import PeakFit, fit_peaks
 from alphadiffract_plugin.prediction.propose import trials_from_prediction
 from alphadiffract_plugin.provenance import timed, versions
-from alphadiffract_plugin.rank import rank
-from alphadiffract_plugin.records import Candidate, Histogram, IndexingResult, Prediction
+from alphadiffract_plugin.rank import no_cell_probability, rank
+from alphadiffract_plugin.records import Histogram, IndexingResult, Prediction
 from alphadiffract_plugin.settings import Settings
 from alphadiffract_plugin.whole_pattern.fit_pattern import FittedClass, fit_pattern
 from alphadiffract_plugin.whole_pattern.refine_pattern import refine_pattern
@@ -57,20 +58,22 @@ def index_histogram(histogram: Histogram, settings: Settings) -> IndexingResult:
     timings = dict(known.timings)
     with timed(timings, "rank"):
         candidates = rank(known.fits, known.peak_fit, known.prediction, settings.rank)
+        candidates = candidates_within_limits(candidates, settings.search)
     with timed(timings, "refine_pattern"):
         candidates = refine_pattern(histogram, known.peak_fit, candidates)
-    return IndexingResult(
+    result = IndexingResult(
         histogram=histogram.name,
         indexer="alphadiffract",
         wavelength=histogram.wavelength,
         candidates=candidates,
         peaks=known.peak_fit.peaks,
         prediction=known.prediction,
-        notes=(*known.notes, *_remarks(candidates)),
+        notes=known.notes,
         settings=settings.to_dict(),
         versions=versions(),
         timings=timings,
     )
+    return replace(result, notes=(*known.notes, *_remarks(result)))
 
 
 def gather_evidence(histogram: Histogram, settings: Settings, prediction: Prediction | None = None) -> GatheredEvidence:
@@ -99,7 +102,7 @@ def gather_evidence(histogram: Histogram, settings: Settings, prediction: Predic
         trials = found.trials
         if prediction is not None:
             trials += trials_from_prediction(prediction, peak_fit.peaks, settings)
-        trials = distinct_lattices(sorted(trials, key=lambda trial: -trial.score), settings.search.keep)
+        trials = distinct_within_limits(sorted(trials, key=lambda trial: -trial.score), settings.search, notes)
     if found.left_out:
         names = ", ".join(f"{lattice.family} {lattice.centring}" for lattice in found.left_out)
         notes.append(
@@ -123,14 +126,18 @@ def _prediction(histogram: Histogram, settings: Settings, notes: list[str]) -> P
         return None
 
 
-def _remarks(candidates: tuple[Candidate, ...]) -> Iterator[str]:
+def _remarks(result: IndexingResult) -> Iterator[str]:
     """Sentences that a reader of the first answer should know."""
-    if not candidates:
+    if not result.candidates:
         yield "No cell explains the lines found, or every cell that does has too many reflections to be fitted."
         return
-    first = candidates[0]
+    first = result.candidates[0]
     if not first.has_cell:
-        yield "No cell explains this pattern well: the first answer is the network's space group, without a cell."
+        yield (
+            f"It is most likely that none of the cells is right (probability {no_cell_probability(result):.2f}). "
+            "The first answer is therefore a space group without a cell: the network's probability of each group is "
+            "multiplied by how often cells of its crystal system are missed."
+        )
         return
     if abs(first.zero_shift) + abs(first.displacement) > _LARGE_SHIFT:
         yield (

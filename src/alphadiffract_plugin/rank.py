@@ -22,7 +22,7 @@ from alphadiffract_plugin.crystal.cells import cells_from_direct_metrics
 from alphadiffract_plugin.crystal.extinction import Setting, standard_extinction_symbol
 from alphadiffract_plugin.indexing.merit import merit_of_lines
 from alphadiffract_plugin.peaks.find_peaks import PeakFit
-from alphadiffract_plugin.records import Candidate, Cell, Prediction
+from alphadiffract_plugin.records import Candidate, Cell, IndexingResult, Prediction
 from alphadiffract_plugin.settings import RankSettings
 from alphadiffract_plugin.whole_pattern.fit_pattern import Evidence, FittedClass
 
@@ -158,6 +158,20 @@ def opinion_without_cell(space_group_probability: Floats, weights: Weights) -> F
         [weights.missed[crystal.CRYSTAL_SYSTEMS.index(name)] for name in systems]
     )
     return np.asarray(share / share.sum())
+
+
+def no_cell_probability(result: IndexingResult) -> float:
+    """Probability that none of the cells is right, where groups without a cell are listed; p₀ of :class:`Weights`.
+
+    The list has only the first few of the groups that share p₀, so their sum is divided by their part of it. Without a
+    prediction that part is unknown, and the sum itself is returned.
+    """
+    listed = [candidate for candidate in result.candidates if not candidate.has_cell]
+    total = sum(candidate.probability for candidate in listed)
+    if result.prediction is None or not listed:
+        return total
+    share = opinion_without_cell(result.prediction.space_group_probability, weights())
+    return min(1.0, total / float(sum(share[candidate.space_group - 1] for candidate in listed)))
 
 
 def term_table(

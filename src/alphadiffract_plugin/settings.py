@@ -50,19 +50,21 @@ class SearchSettings(StepSettings, section="search"):
     """How cells are searched."""
 
     lines: int = setting(20, least=5, most=30)
-    """Number of lines at the lowest angles that cells are compared with. Fewer than five determine no cell; the
-    screening keeps the lines that a cell explains as bits of a 32-bit number."""
+    """Number of lines at the lowest angles that cells are compared with. Fewer than five determine no cell."""
     impurities: int = setting(3, least=0)
-    """Lines among them that may stay unexplained. The indexer ``gsasii`` drops cells with more; the default indexer
-    gives each such line a penalty instead."""
+    """A cell ends the search early only if it leaves at most so many of these lines unexplained. It drops no cell of
+    the default indexer, where each unexplained line has a penalty instead. The indexer ``gsasii`` drops cells that
+    leave more."""
     volume_min: float = setting(20.0, unit="Å³", above=0)
-    """Smallest volume of the primitive cell."""
+    """Smallest volume of the primitive cell. Changed from its default, it holds for every answer; the default bounds
+    only what the search tries."""
     volume_max: float | None = setting(None, unit="Å³", above=0)
-    """Largest volume of the conventional cell, 1.5 times that for centred cells. It must be larger than
-    ``volume_min``. If it is none, it is 3000 Å³, or 20000 Å³ where ``effort`` is ``thorough``. Cells that the network
-    proposes are not bounded by it."""
+    """Largest volume of the conventional cell in the answers; it must be larger than ``volume_min``. If it is none, the
+    search tries cells up to 3000 Å³ (20000 Å³ where ``effort`` is ``thorough``), centred ones up to 1.5 times that, and
+    cells that the network proposes may be larger."""
     length_max: float = setting(40.0, unit="Å", above=0)
-    """Longest cell edge."""
+    """Longest cell edge. Changed from its default, it holds for every answer; the default bounds only what the search
+    tries."""
     effort: str = setting("normal", choices=("quick", "normal", "thorough"))
     """How much is searched. ``quick`` takes fewer of the first lines and no triclinic lattice, ``thorough`` takes more
     of everything and larger cells. The search ends earlier if a cell is clearly right. The answer depends on the

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from alphadiffract_plugin import __version__, crystal
 from alphadiffract_plugin.errors import InputError
+from alphadiffract_plugin.rank import no_cell_probability
 from alphadiffract_plugin.recipes.recipe_records import (
     FoundLines,
     SeedAnswer,
@@ -53,11 +54,11 @@ def doubts(result: IndexingResult) -> tuple[str, ...]:
     """A warning, if the first entry of an answer has no cell, so that only cells below it can be seeded."""
     if not result.candidates or result.candidates[0].has_cell:
         return ()
-    without = sum(candidate.probability for candidate in result.candidates if not candidate.has_cell)
     rank, best = next((rank, one) for rank, one in enumerate(result.candidates, start=1) if _is_sound(one))
     first = result.candidates[0].space_group_symbol
     return (
-        f"The answer says that no cell is right (probability {without:.2f}): its first entry, {first}, has none. "
+        f"The answer says that no cell is right (probability {no_cell_probability(result):.2f}): its first entry, "
+        f"{first}, has none. "
         f"The cells below it were seeded, from rank {rank} on. Their probabilities are {best.probability:.3f} and "
         "less; do not trust them without other evidence.",
     )
