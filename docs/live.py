@@ -62,10 +62,7 @@ def rows_of(kind: type) -> tuple[list[str], list[list[str]]]:
     from alphadiffract_plugin.setting_fields import settings_of
 
     if any("allowed" in field.metadata for field in dataclasses.fields(kind)):
-        rows = [
-            [f"``{info.key}``", f"``{json.dumps(info.default)}``", info.wanted, info.meaning]
-            for info in settings_of(kind)
-        ]
+        rows = [[f"``{info.key}``", info.default_in_words, info.wanted, info.meaning] for info in settings_of(kind)]
         return ["setting", "default", "allowed", "meaning"], rows
     comments = ModuleAnalyzer.for_module(kind.__module__).find_attr_docs()
     fields = dataclasses.fields(kind)

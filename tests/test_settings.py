@@ -50,8 +50,16 @@ def test_settings_from_a_file_give_way_to_the_command_line(resolved, tmp_path):
     [
         ("search.volum_max=500", "there is no setting 'search.volum_max'", "did you mean search.volume_max (a number"),
         ("volume_max=500", "there is no setting 'volume_max'", "did you mean search.volume_max"),
+        ("search.crystal_system=cubic", "there is no setting 'search.crystal_system'", "cannot be chosen yet"),
+        ("search.lattices=cF", "there is no setting 'search.lattices'", "cannot be chosen yet"),
+        (
+            "search.excluded_lines=5",
+            "there is no setting 'search.excluded_lines'",
+            "fix: 'alphadiffract-plugin settings' lists",
+        ),
+        ("search.max_volum=5", "there is no setting 'search.max_volum'", "did you mean search.volume_max (a"),
         ("nonsense=1", "there is no setting 'nonsense'", "'alphadiffract-plugin settings' lists them all"),
-        ("search.volume_max=-3", "search.volume_max is -3.0", "above 0 Å³, or none (the default is None)"),
+        ("search.volume_max=-3", "search.volume_max is -3.0", "or none (the default is none (3000 Å³ in the search"),
         ("search.volume_max=big", "search.volume_max is 'big'", "give a number above 0 Å³"),
         ("search.lines=20.5", "search.lines is '20.5'", "give a whole number from 5 to 30"),
         ("network.device=gpu", "network.device is 'gpu'", "give auto, cpu or cuda"),
@@ -102,6 +110,10 @@ def test_a_section_may_be_a_dictionary_and_anything_else_is_refused():
     assert Settings(search={"volume_max": 800}).search == SearchSettings(volume_max=800.0)
     with pytest.raises(SettingsError, match=r"there is no setting 'search.volum_max'"):
         Settings(search={"volum_max": 800})
+    with pytest.raises(
+        SettingsError, match=r"there is no setting 'search.volum_max'\n.*did you mean search.volume_max"
+    ):
+        SearchSettings(volum_max=800)
     with pytest.raises(SettingsError, match=r"search is 3\n  How to fix it: give SearchSettings"):
         Settings(search=3)
     assert Settings().changed({"search.volume_min": 4000, "search.volume_max": 5000}).search.volume_min == 4000

@@ -35,6 +35,8 @@ class Allowed:
     """The largest value allowed."""
     choices: tuple[str, ...] = ()
     """The texts allowed; any text where this is empty."""
+    none: str = ""
+    """What None means, for a setting that may be None."""
 
     def holds(self, value: float) -> bool:
         """Whether a number lies in the range."""
@@ -63,9 +65,10 @@ def setting(
     above: float | None = None,
     most: float | None = None,
     choices: tuple[str, ...] = (),
+    none: str = "",
 ) -> Value:
     """A field of a settings record: its default, and the values that it may have (see :class:`Allowed`)."""
-    return field(default=default, metadata={"allowed": Allowed(unit, least, above, most, choices)})
+    return field(default=default, metadata={"allowed": Allowed(unit, least, above, most, choices, none)})
 
 
 @dataclass(frozen=True)
@@ -92,6 +95,13 @@ class SettingInfo:
         return docstrings.get(self.key.rpartition(".")[2], "")
 
     @property
+    def default_in_words(self) -> str:
+        """The default as it is written on the command line, with its meaning if it is none: ``none (no limit)``."""
+        if self.default is None:
+            return f"none ({self.allowed.none})"
+        return str(self.default).lower() if self.kind is bool else str(self.default)
+
+    @property
     def wanted(self) -> str:
         """The type and the range in words: ``a whole number from 5 to 30``."""
         if self.allowed.choices:
@@ -116,7 +126,9 @@ class SettingInfo:
         if right and self.kind in (int, float):
             right = self.allowed.holds(typing.cast(float, value))
         if not right or (self.allowed.choices and value not in self.allowed.choices):
-            raise SettingsError(f"{self.key} is {value!r}", fix=f"give {self.wanted} (the default is {self.default!r})")
+            raise SettingsError(
+                f"{self.key} is {value!r}", fix=f"give {self.wanted} (the default is {self.default_in_words})"
+            )
         return self.kind(value)
 
 

@@ -12,17 +12,39 @@ import functools
 import typing
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from alphadiffract_plugin.errors import SettingsError
 from alphadiffract_plugin.setting_fields import SettingInfo, StepSettings, setting, settings_of
 
+Kind = TypeVar("Kind", bound=StepSettings)
 LISTED = "'alphadiffract-plugin settings' lists them all"
 """Where a user finds every setting."""
+_NEAR = 0.65
+"""A key is suggested in place of an unknown one if difflib's ratio of the two is at least this: a slip of the keys
+gives 0.9."""
+_NOT_YET = {"crystal_system", "crystal_systems", "lattice", "lattices"}
+"""Names that users try in vain: all crystal systems and lattices are searched."""
 _LARGEST_VOLUMES = {"quick": 3000.0, "normal": 3000.0, "thorough": 20000.0}
 """Largest volumes in Å³ where none is set: most inorganic cells are smaller than 3000."""
 
 
+def _refuses_unknown_names(record: type[Kind]) -> type[Kind]:
+    """Let a record refuse an unknown name with the message that a wrong key has, in place of Python's TypeError."""
+    made = record.__init__
+    known = {f.name for f in dataclasses.fields(record)}
+    prefix = f"{record._section}." if record._section else ""
+
+    @functools.wraps(made)
+    def init(self: Kind, *values: Any, **named: Any) -> None:
+        check_keys(f"{prefix}{name}" for name in named if name not in known)
+        made(self, *values, **named)
+
+    record.__init__ = init  # type: ignore[method-assign, assignment]  # a dataclass has just made the one that it replaces
+    return record
+
+
+@_refuses_unknown_names
 @dataclass(frozen=True, eq=False)
 class NetworkSettings(StepSettings, section="network"):
     """How the network is used."""
@@ -35,6 +57,7 @@ class NetworkSettings(StepSettings, section="network"):
     """The network's answers to so many slightly shifted and noisy copies of the pattern are averaged."""
 
 
+@_refuses_unknown_names
 @dataclass(frozen=True, eq=False)
 class PeakSettings(StepSettings, section="peaks"):
     """How lines are found."""
@@ -45,6 +68,7 @@ class PeakSettings(StepSettings, section="peaks"):
     """At most so many lines are kept, those at the lowest angles."""
 
 
+@_refuses_unknown_names
 @dataclass(frozen=True, eq=False)
 class SearchSettings(StepSettings, section="search"):
     """How cells are searched."""
@@ -58,7 +82,9 @@ class SearchSettings(StepSettings, section="search"):
     volume_min: float = setting(20.0, unit="Å³", above=0)
     """Smallest volume of the primitive cell. Changed from its default, it holds for every answer; the default bounds
     only what the search tries."""
-    volume_max: float | None = setting(None, unit="Å³", above=0)
+    volume_max: float | None = setting(
+        None, unit="Å³", above=0, none="3000 Å³ in the search, 20000 Å³ where effort is thorough"
+    )
     """Largest volume of the conventional cell in the answers; it must be larger than ``volume_min``. If it is none, the
     search tries cells up to 3000 Å³ (20000 Å³ where ``effort`` is ``thorough``), centred ones up to 1.5 times that, and
     cells that the network proposes may be larger."""
@@ -69,7 +95,7 @@ class SearchSettings(StepSettings, section="search"):
     """How much is searched. ``quick`` takes fewer of the first lines and no triclinic lattice, ``thorough`` takes more
     of everything and larger cells. The search ends earlier if a cell is clearly right. The answer depends on the
     work allowed, never on the speed of the machine."""
-    seconds: float | None = setting(None, unit="s", above=0)
+    seconds: float | None = setting(None, unit="s", above=0, none="no limit")
     """After this time no further lattice is begun, and a note names those that were not searched. If it is none, there
     is no limit; the indexer ``gsasii``, whose search has no other end, then stops after 60 s."""
     keep: int = setting(40, least=1)
@@ -89,6 +115,7 @@ class SearchSettings(StepSettings, section="search"):
         return _LARGEST_VOLUMES[self.effort] if self.volume_max is None else self.volume_max
 
 
+@_refuses_unknown_names
 @dataclass(frozen=True, eq=False)
 class RankSettings(StepSettings, section="rank"):
     """How answers are ranked."""
@@ -97,6 +124,7 @@ class RankSettings(StepSettings, section="rank"):
     """Number of ranked answers in the result."""
 
 
+@_refuses_unknown_names
 @dataclass(frozen=True, eq=False)
 class SeedSettings(StepSettings, section="seed"):
     """How a refinement is seeded."""
@@ -107,6 +135,7 @@ class SeedSettings(StepSettings, section="seed"):
     """Least-squares cycles in each step of the Le Bail fit."""
 
 
+@_refuses_unknown_names
 @dataclass(frozen=True, eq=False)
 class Settings(StepSettings):
     """All settings of one run; the resolved values are written beside every result.
@@ -186,12 +215,20 @@ def check_keys(keys: Iterable[str]) -> None:
 def _nearest(key: str, known: Mapping[str, SettingInfo]) -> str:
     """The setting that was probably meant: one of this name in any section, or one spelt alike."""
     name = key.rpartition(".")[2]
-    same_name = [other for other in known if other.rpartition(".")[2] == name]
-    near = same_name or difflib.get_close_matches(key, known, n=1, cutoff=0.5)
-    if not near:
-        names = difflib.get_close_matches(name, [other.rpartition(".")[2] for other in known], n=1, cutoff=0.5)
-        near = [other for other in known if other.rpartition(".")[2] in names]
+    if name in _NOT_YET:
+        return "crystal systems and lattices cannot be chosen yet, all are searched; "
+    words: dict[str, list[str]] = {}
+    for other in known:
+        words.setdefault(_sorted_words(other), []).append(other)
+    near = [
+        k for found in difflib.get_close_matches(_sorted_words(key), words, n=1, cutoff=_NEAR) for k in words[found]
+    ]
     if not near:
         return ""
-    meant = " or ".join(f"{other} ({known[other].wanted}, default {known[other].default})" for other in near)
+    meant = " or ".join(f"{other} ({known[other].wanted}, default {known[other].default_in_words})" for other in near)
     return f"did you mean {meant}? "
+
+
+def _sorted_words(key: str) -> str:
+    """The words of a key without its section in alphabetical order, so that ``max_volume`` is near ``volume_max``."""
+    return " ".join(sorted(key.rpartition(".")[2].split("_")))

@@ -29,5 +29,5 @@ def settings_report() -> Iterator[RenderableType]:
     for column in ("key", "values", "default", "meaning"):
         table.add_column(column, no_wrap=column == "key")
     for info in every_setting().values():
-        table.add_row(info.key, info.wanted, f"{info.default}", info.meaning.replace("``", ""))
+        table.add_row(info.key, info.wanted, info.default_in_words, info.meaning.replace("``", ""))
     yield table
