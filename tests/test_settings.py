@@ -55,7 +55,7 @@ def test_settings_from_a_file_give_way_to_the_command_line(resolved, tmp_path):
         (
             "search.excluded_lines=5",
             "there is no setting 'search.excluded_lines'",
-            "fix: 'alphadiffract-plugin settings' lists",
+            "fix it: 'alphadiffract-plugin settings' lists",
         ),
         ("search.max_volum=5", "there is no setting 'search.max_volum'", "did you mean search.volume_max (a"),
         ("nonsense=1", "there is no setting 'nonsense'", "'alphadiffract-plugin settings' lists them all"),

@@ -72,6 +72,7 @@ def index_histogram(histogram: Histogram, settings: Settings) -> IndexingResult:
         settings=settings.to_dict(),
         versions=versions(),
         timings=timings,
+        wavelengths=histogram.wavelengths,
     )
     return replace(result, notes=(*known.notes, *_remarks(result)))
 

@@ -234,6 +234,8 @@ class IndexingResult(Record):
     """Versions of this package and of the libraries that it used."""
     timings: dict[str, float] = field(default_factory=dict)
     """Seconds spent in each step."""
+    wavelengths: tuple[float, ...] = ()
+    """``Histogram.wavelengths``: one wavelength in Å, or Kα1 and Kα2; empty if the indexer does not say."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -20,7 +20,7 @@ from alphadiffract_plugin.setting_fields import SettingInfo, StepSettings, setti
 Kind = TypeVar("Kind", bound=StepSettings)
 LISTED = "'alphadiffract-plugin settings' lists them all"
 """Where a user finds every setting."""
-_NEAR = 0.65
+_NEAR = 0.7
 """A key is suggested in place of an unknown one if difflib's ratio of the two is at least this: a slip of the keys
 gives 0.9."""
 _NOT_YET = {"crystal_system", "crystal_systems", "lattice", "lattices"}

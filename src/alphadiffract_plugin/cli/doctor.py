@@ -85,7 +85,7 @@ def _guarded(what: str, look: Callable[[], Iterator[Finding]], fix: str) -> Iter
 def _torch() -> Iterator[Finding]:
     import torch
 
-    yield Finding("torch", "ok", f"{torch.__version__}, {torch.get_num_threads()} CPU threads")
+    yield Finding("torch", "ok", torch.__version__)
     if torch.cuda.is_available():
         yield Finding("CUDA", "ok", f"{torch.version.cuda}: {torch.cuda.get_device_name(0)}")
     elif torch.version.cuda is None:

@@ -60,7 +60,9 @@ def index(
     overwrite: OverwriteOption = False,
     jobs: Annotated[
         int | None,
-        typer.Option(min=1, metavar="N", help="Processes that share several patterns; all cores if not given."),
+        typer.Option(
+            min=1, metavar="N", help="Patterns indexed at the same time, a core each; all cores if not given."
+        ),
     ] = None,
     number_of_threads: Annotated[
         int | None,
@@ -68,7 +70,8 @@ def index(
             "--threads",
             min=1,
             metavar="N",
-            help="Lattices that a process searches at a time; 1 if neither this nor OMP_NUM_THREADS is given.",
+            help="Cores for one pattern: its lattices are searched at the same time. That saves a few per cent of the "
+            "time; for many patterns use --jobs. OMP_NUM_THREADS if not given, else 1.",
         ),
     ] = None,
 ) -> None:

@@ -47,7 +47,7 @@ SetOption = Annotated[
     typer.Option(
         "--set",
         metavar="KEY=VALUE",
-        help="Change one setting, such as search.volume_max=800; may be repeated, and goes before --config. The "
+        help="Change one setting, such as search.volume_max=800; may be repeated, and overrides --config. The "
         "command 'settings' lists all.",
     ),
 ]

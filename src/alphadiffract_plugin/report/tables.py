@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 SHOWN = 10
 """Number of candidates in the table."""
+_ANGLES_SHOWN = 5
+"""Number of unexplained lines whose angles stand below the table."""
 WIDE = 132
 """Width of the terminal in characters from which each of the six cell parameters has a column of its own."""
 
@@ -54,14 +56,33 @@ def result_report(result: IndexingResult, width: int) -> Iterator[RenderableType
         if len(result.candidates) > SHOWN:
             yield f"{len(result.candidates) - SHOWN} more in the JSON output."
         yield from _alike(result.candidates[0])
+        yield from _unexplained(result)
     else:
         yield f"{result.histogram}: no cell explains the lines of this pattern."
     yield from (f"note: {note}" for note in result.notes)
 
 
+def _wavelengths(result: IndexingResult) -> str:
+    """The wavelength, or both of a doublet: ``Kα1 1.54059 + Kα2 1.54443 Å``."""
+    if len(result.wavelengths) == 2:
+        return "Kα1 {:.6g} + Kα2 {:.6g} Å".format(*result.wavelengths)
+    return f"{result.wavelength:.6g} Å"
+
+
+def _unexplained(result: IndexingResult) -> Iterator[str]:
+    """How many of the lines found the first cell does not explain, and where the first few of them are."""
+    first = result.candidates[0]
+    if not first.has_cell or result.peaks is None:
+        return
+    where = ", ".join(f"{angle:.2f}" for angle in first.unindexed[:_ANGLES_SHOWN])
+    if len(first.unindexed) > _ANGLES_SHOWN:
+        where += " ..."
+    yield f"Lines that the first cell does not explain: {f'{len(first.unindexed)} (at {where}°)' if where else 'none'}."
+
+
 def _ranked(result: IndexingResult, width: int, candidates: Sequence[Candidate]) -> Table:
     wide = width >= WIDE
-    table = styled_table(f"{result.histogram}  ({result.indexer}, {result.wavelength:.6g} Å)")
+    table = styled_table(f"{result.histogram}  ({result.indexer}, {_wavelengths(result)})")
     table.add_column("rank", justify="right")
     if wide:
         table.add_column("crystal system")
@@ -95,10 +116,12 @@ def _alike(first: Candidate) -> Iterator[str]:
 
 def overview(results: Sequence[tuple[str, IndexingResult]]) -> Table:
     """The first answer of each of several patterns, one row a pattern."""
-    table = styled_table(f"first answers of {len(results)} patterns")
+    table = styled_table(
+        "first answer of 1 pattern" if len(results) == 1 else f"first answers of {len(results)} patterns"
+    )
     for name in ("pattern", "space group", "a", "b", "c", "alpha", "beta", "gamma"):
         table.add_column(name)
-    for name in ("M20", "Rwp %", "probability"):
+    for name in ("M20", "Rwp %", "unexplained", "probability"):
         table.add_column(name, justify="right")
     for name, result in results:
         if not result.candidates:
@@ -106,7 +129,8 @@ def overview(results: Sequence[tuple[str, IndexingResult]]) -> Table:
             continue
         first = result.candidates[0]
         group = f"{first.space_group_symbol} ({first.space_group})"
-        figures = (number(first.m20, 1), number(first.rwp, 2), number(first.probability, 3))
+        unexplained = str(len(first.unindexed)) if first.has_cell else "-"
+        figures = (number(first.m20, 1), number(first.rwp, 2), unexplained, number(first.probability, 3))
         table.add_row(name, group, *cell_parameters(first), *figures)
     return table
 
