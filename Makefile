@@ -5,7 +5,8 @@
 #   make types   mypy alone
 #   make docs    the documentation as a site in site/; a warning or a broken link fails
 # Another Python: make test PYTHON=python3.12. Without make's environment: pip install -e '.[test]'
-# A smaller download on Linux, torch without CUDA: PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make test
+# A smaller download on Linux: into a new .venv, install torch with the command that pytorch.org ("Get started, locally")
+# shows for Pip and CPU, then run make test.
 
 PYTHON ?= python3
 VENV ?= .venv

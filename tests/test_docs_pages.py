@@ -79,7 +79,7 @@ def test_the_pages_name_only_commands_and_options_that_exist(live):
     helps = {command: live.help_text(*command) for command in commands()}
     named = re.compile(r"alphadiffract-plugin ([a-z][a-z-]*)(?: ([a-z][a-z-]*))?([^\n`]*)")
     for page in PAGES:
-        for first, second, rest in named.findall(read(page)):
+        for first, second, rest in named.findall(read(page).replace("\\\n", " ")):
             command = (first, second) if (first, second) in helps else (first,)
             if command not in helps and first in ("import", "is", "on"):
                 continue  # a sentence about the package
