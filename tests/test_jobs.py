@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import functools
+import importlib
 import json
+import multiprocessing
 import pickle
 import shutil
+from pathlib import Path
 
 import pytest
 
+from alphadiffract_plugin.cli.jobs import outcomes_of_processes
+from alphadiffract_plugin.cli.options import pattern_from_options
+from alphadiffract_plugin.cli.task import Outputs, Task
 from alphadiffract_plugin.errors import InputError
+from alphadiffract_plugin.hooks import Indexer
+from alphadiffract_plugin.settings import Settings
+
+PLUGINS = Path(__file__).parent / "plugins"
 
 
 @pytest.fixture
@@ -23,6 +34,11 @@ def patterns(data, tmp_path):
     return make
 
 
+def into(folder):
+    """Options that write into a folder, with the seeder that needs no GSAS-II."""
+    return "-o", folder, "--seed", "bundle"
+
+
 def index(cli, paths, *more, indexer="instant"):
     return cli(
         "index", *paths, "--wavelength", "CuKa", "--indexer", indexer, *more, plugins=("instant", "crashing", "mortal")
@@ -32,7 +48,7 @@ def index(cli, paths, *more, indexer="instant"):
 def test_two_processes_write_what_one_writes_in_the_order_of_the_files(cli, patterns, tmp_path):
     paths = patterns("c", "a", "b")
     for jobs in (1, 2):
-        shown = index(cli, paths, "--jobs", jobs, "--jsonl", tmp_path / f"{jobs}.jsonl", "-o", tmp_path / f"out{jobs}")
+        shown = index(cli, paths, "--jobs", jobs, "--jsonl", tmp_path / f"{jobs}.jsonl", *into(tmp_path / f"out{jobs}"))
         assert shown.code == 0
     one, two = ((tmp_path / f"{jobs}.jsonl").read_text() for jobs in (1, 2))
     assert one == two
@@ -53,12 +69,26 @@ def test_a_file_that_fails_in_a_process_is_named_and_stops_no_other(cli, pattern
     assert "a.xye" in shown.out and "b.xye" in shown.out
 
 
-def test_a_process_that_dies_leaves_the_answers_that_were_there_and_says_which_are_not(cli, patterns):
-    paths = patterns("a", "dies", "b")
-    shown = index(cli, paths, "--jobs", 2, indexer="mortal")
+def test_a_process_that_dies_loses_its_own_file_alone(cli, patterns, tmp_path):
+    paths = patterns("a", "dies", "b", "c")
+    shown = index(cli, paths, "--jobs", 2, *into(tmp_path / "out"), indexer="mortal")
     assert shown.code == 2
-    assert "dies.xye: was not indexed, since a process died" in shown.err
+    assert "dies.xye: was not indexed, because its process died twice" in shown.err
+    assert "1 of 4 patterns failed" in shown.err
+    assert all(name in shown.out for name in ("a.xye", "b.xye", "c.xye"))
+    assert {"a.json", "b.json", "c.json"} <= {path.name for path in (tmp_path / "out").iterdir()}
     assert "Traceback" not in shown.err
+
+
+def test_work_that_is_given_up_ends_at_once_and_leaves_no_process(patterns, monkeypatch):
+    monkeypatch.syspath_prepend(str(PLUGINS))
+    mortal = importlib.import_module("mortal")
+    load = functools.partial(pattern_from_options, wavelength="CuKa", radiation=None)
+    task = Task(Indexer("mortal", "", mortal.index), load, Settings(), Outputs())
+    outcomes = outcomes_of_processes(task, patterns("a", "sleeps", "b"), 2)
+    assert next(outcomes).path.stem == "a"
+    outcomes.close()  # as Ctrl-C does; the pattern 'sleeps' takes an hour
+    assert not multiprocessing.active_children()
 
 
 def test_an_indexer_that_no_other_process_can_have_is_refused_or_works_in_one(cli, patterns):

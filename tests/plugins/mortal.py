@@ -1,6 +1,7 @@
-"""An indexer whose process dies on one pattern and fails oddly on another; processes know it by its module."""
+"""An indexer that dies, sleeps or fails oddly by the name of the pattern; processes know it by its module."""
 
 import os
+import time
 
 import instant
 
@@ -22,6 +23,8 @@ def rietveld_indexers():
 def index(histogram, settings):
     if histogram.name.startswith("dies"):
         os._exit(9)
+    if histogram.name.startswith("sleeps"):
+        time.sleep(3600)
     if histogram.name.startswith("odd"):
         raise OddError("this", "that")
     return instant.index(histogram, settings)
