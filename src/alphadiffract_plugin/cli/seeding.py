@@ -8,7 +8,7 @@ from pathlib import Path
 
 from alphadiffract_plugin.errors import InputError, SettingsError
 from alphadiffract_plugin.hooks import Seeder
-from alphadiffract_plugin.output import check_absent, check_folder, emptied, make_folder, write_text
+from alphadiffract_plugin.output import check_absent, check_folder, emptied, make_folder, remove_leftovers, write_text
 from alphadiffract_plugin.records import Histogram, IndexingResult, SeedReport
 from alphadiffract_plugin.registry import as_plugin_error, check_answer
 from alphadiffract_plugin.settings import Settings
@@ -24,6 +24,7 @@ def check_seeds(folder: Path, name: str, seeders: Sequence[Seeder], *, overwrite
     check_folder(folder)
     for seeder in seeders:
         target = folder / name / seeder.name
+        remove_leftovers(target.parent, target.name)
         check_absent([target, target.with_name(f"{seeder.name}.json")], overwrite=overwrite)
 
 
@@ -50,6 +51,7 @@ def seed_into(
     """
     target = folder / name / seeder.name
     report_file = target.with_name(f"{seeder.name}.json")
+    remove_leftovers(target.parent, target.name)
     check_absent([target, report_file], overwrite=overwrite)
     make_folder(target.parent)
     try:

@@ -75,37 +75,6 @@ def fit_by_lebail(
         return _whole_fit(LeBailFit(project, histogram, phase, refine, cycles, profile), zero_shift, lines)
 
 
-def extend_fit(
-    project: Any,
-    histogram: Any,
-    phase: Any,
-    refine: Callable[..., Any],
-    limits: list[float],
-    *,
-    random_seed: int,
-    lines: FoundLines | None,
-) -> str:
-    """Extend a fit that ended early to the whole pattern, with cell and widths fixed; returns a sentence on its Rwp.
-
-    The background starts again, see :func:`set_background`.
-
-    Parameters
-    ----------
-    project, histogram, phase, refine, random_seed, lines : as in :func:`fit_by_lebail`.
-    limits : of the histogram, in degrees.
-    """
-    with seeded(random_seed):
-        histogram.data["Limits"][1] = list(limits)
-        fit = LeBailFit(project, histogram, phase, refine, 0, "instrument")
-        set_background(fit, lines)
-        fit.make_reflections()
-        fit.intensities()
-    return (
-        f"The histogram keeps its limits. From {limits[0]:.2f} to {limits[1]:.2f} degrees, with all "
-        f"{len(fit.reflections())} reflections and with this cell and these widths, Rwp is {fit.steps[-1][1]:.1f} %."
-    )
-
-
 @contextlib.contextmanager
 def seeded(random_seed: int) -> Iterator[None]:
     """Seed Python's random numbers, which GSAS-II uses, and restore their state afterwards."""
