@@ -174,7 +174,7 @@ class _ShortFit:
             return 100.0
         fit.keep()
         least = fit.line_rwp(self.lines)[0]
-        for what in ("W", "cell", "displacement" if "Shift" in fit.sample else "zero"):
+        for what in ("W", "cell", fit.shift):
             if fit.step(what, worse=FAR):
                 least = min(least, fit.line_rwp(self.lines)[0])
         return min(least, 100.0)

@@ -150,8 +150,10 @@ def take_over(fitted: Any, fitted_phase: Any, histogram: Any, phase: Any) -> Non
     """Copy the fitted values of a scratch project into the user's project, where nothing else refines the histogram."""
     own, coupling = histogram.data, phase.data["Histograms"][histogram.name]
     number, linked = own["data"][0].get("hId"), coupling.get("hId")
+    background_peaks = own["Background"][1]
     for key in FITTED:
         own[key] = fitted.data[key]
+    own["Background"][1] = background_peaks  # held in the fit; their flags are the user's
     own["Reflection Lists"][phase.name] = fitted.data["Reflection Lists"][phase.name]
     own["data"][0]["hId"] = number
     phase.data["General"]["Cell"] = fitted_phase.data["General"]["Cell"]

@@ -174,7 +174,7 @@ def _refine_cell(fit: LeBailFit) -> bool:
     have not settled, it would sink, the intensities would take up what it leaves, and so on without end.
     """
     refined = fit.step("cell", worse=FAR)
-    fit.step("displacement" if "Shift" in fit.sample else "zero", worse=FAR)
+    fit.step(fit.shift, worse=FAR)
     return refined or fit.step("cell", worse=FAR)
 
 

@@ -61,6 +61,17 @@ class LeBailFit:
         """Remember cell and widths, from which the drifts are measured."""
         self.first_cell, self.first_widths = self.cell(), self.widths()
 
+    @property
+    def bragg_brentano(self) -> bool:
+        """Whether GSAS-II shifts the lines of this histogram by a displaced sample; it keeps the key ``Shift`` of older
+        projects in Debye-Scherrer geometry too, and ignores it there."""
+        return self.sample.get("Type") == "Bragg-Brentano"
+
+    @property
+    def shift(self) -> str:
+        """The step that refines a shift of the lines."""
+        return "displacement" if self.bragg_brentano else "zero"
+
     def make_reflections(self) -> None:
         """Let GSAS-II list the reflections of the cell within the limits, with random intensities."""
         self.advance("start", cycles=0, rebuild=True)
