@@ -77,9 +77,9 @@ def seed(
 ) -> list[Any]:
     """Add an answer to an open project: lines, index list, unit cells, one phase per kept candidate, a notebook entry.
 
-    Phases and lists of the user stay. Only the first new phase is in use, and none if another phase of the project is in
-    use on this histogram, so that a refinement of the user goes on as before; call :func:`refine` to fit it. The notebook
-    shows the candidates beside random cells. If the first entry of the answer says that no cell is right, the cells
+    Phases and lists of the user stay. Only the first new phase is in use, and none if another phase is in use on this
+    histogram, so that a refinement of the user goes on as before; call :func:`refine` to fit it. The notebook shows the
+    candidates beside random cells. If the first entry of the answer says that no cell is right, the cells
     below it are seeded all the same, with a warning.
 
     Parameters
@@ -298,8 +298,8 @@ def _accept(
         if others:
             transactions.take_over_phase(scratch.histogram, scratch.phase, histogram, phase)
             note = (
-                f"{' and '.join(others)} is refined with this histogram too: its background, profile, scale, limits and flags "
-                f"stay. Only the cell and the widths of {phase.name} were replaced, and it is not in use. Rwp here is "
+                f"{' and '.join(others)} is refined with this histogram too: its background, profile, scale, limits "
+                f"and flags stay. Only the cell and the widths of {phase.name} were replaced, and it is not in use. Rwp here is "
                 "that of a fit in a copy."
             )
             fit = dataclasses.replace(fit, notes=(*fit.notes, note[0].upper() + note[1:]))

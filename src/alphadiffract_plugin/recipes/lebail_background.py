@@ -30,6 +30,9 @@ OFF_LEAST = 0.1
 BLOCK_LEAST = 3
 """A block with fewer such points gets its level from its neighbours."""
 
+PUSHES = 15
+"""Number of fits in which a background that is below zero somewhere is pushed up there."""
+
 INTERPOLATED = ("lin interpolate", "inv interpolate", "log interpolate")
 """GSAS-II's background functions that are straight between nodes; their coefficients are the values at the nodes."""
 
@@ -191,30 +194,50 @@ def _off_lines(x: Floats, y: Floats, esd: Floats, off: np.ndarray, last: float, 
 def anchored(function: BackgroundFunction, levels: Levels, least: Floats | None = None) -> list[float]:
     """Coefficients of a function fitted to levels, nowhere below ``least`` (zero) between the ends of the range.
 
-    If the fit with all coefficients is below, the last ones are set to zero, one after the other. The nodes of an
+    If no such fit is found with all coefficients, the last ones are set to zero, one after the other. The nodes of an
     interpolated function are set to the levels there instead.
     """
     grid = np.linspace(function.first, function.last, 241)
     floor = np.zeros(len(grid)) if least is None else np.interp(grid, levels.x, least)
-    weight = np.sqrt(levels.points) / levels.esd
     for terms in range(min(function.terms, len(levels.x)), 0, -1):
-        fewer = function.with_terms(terms)
-        columns = fewer.columns(levels.x)
-        scale = np.sqrt((columns**2).sum(axis=0)) + 1e-300  # powers of Q differ by orders of magnitude
-        solution = np.linalg.lstsq(columns / scale * weight[:, None], levels.level * weight, rcond=None)[0] / scale
-        drawn = fewer.columns(grid) @ solution
-        if (drawn >= floor).all():
+        solution = _fitted_above(function.with_terms(terms), levels, grid, floor)
+        if solution is not None:
             return [*map(float, solution), *[0.0] * (function.terms - terms)]
         if function.kind in INTERPOLATED:
-            nodes = function.nodes()
-            return [float(value) for value in np.interp(nodes, levels.x, levels.level)]
-    highest = max(float(np.max(floor)), float(np.average(levels.level, weights=weight**2)))
+            return [float(value) for value in np.interp(function.nodes(), levels.x, levels.level)]
+    highest = max(float(np.max(floor)), float(np.mean(levels.level)))
     return [highest, *[0.0] * (function.terms - 1)]
+
+
+def _fitted_above(function: BackgroundFunction, levels: Levels, grid: Floats, floor: Floats) -> Floats | None:
+    """Coefficients fitted to levels with growing weight on the floor where the fit is below it; None if it stays below.
+
+    What is left below the floor in the end, if less than half the noise of a point, lifts the whole function.
+    """
+    weight = np.sqrt(levels.points) / levels.esd
+    columns, at_grid = function.columns(levels.x), function.columns(grid)
+    scale = np.sqrt((columns**2).sum(axis=0)) + 1e-300  # powers of Q differ by orders of magnitude
+    penalty = np.zeros(len(grid))
+    for _ in range(PUSHES):
+        rows = np.concatenate([columns * weight[:, None], at_grid * penalty[:, None]]) / scale
+        wanted = np.concatenate([levels.level * weight, floor * penalty])
+        solution = np.linalg.lstsq(rows, wanted, rcond=None)[0] / scale
+        below = floor - at_grid @ solution
+        if below.max() <= 0:
+            return np.asarray(solution)
+        penalty += np.where(below > 0, weight.max(), 0.0)
+    lift = below.max() * (1 + 1e-6)
+    if lift > 0.5 * np.median(levels.esd):
+        return None
+    solution[slice(None) if function.kind in INTERPOLATED else 0] += lift
+    return np.asarray(solution)
 
 
 def _blocks(x: Floats) -> np.ndarray:
     """The number of the block that each point belongs to."""
-    return np.minimum(np.arange(len(x)) * BLOCKS // max(len(x), 1), len(x) - 1) if len(x) > BLOCKS else np.arange(len(x))
+    return (
+        np.minimum(np.arange(len(x)) * BLOCKS // max(len(x), 1), len(x) - 1) if len(x) > BLOCKS else np.arange(len(x))
+    )
 
 
 def _filled(x: Floats, level: Floats, points: Floats, esd: Floats, most: Floats) -> Levels:
