@@ -299,8 +299,8 @@ def _accept(
             transactions.take_over_phase(scratch.histogram, scratch.phase, histogram, phase)
             note = (
                 f"{' and '.join(others)} is refined with this histogram too: its background, profile, scale, limits "
-                f"and flags stay. Only the cell and the widths of {phase.name} were replaced, and it is not in use. Rwp here is "
-                "that of a fit in a copy."
+                f"and flags stay. Only the cell and the widths of {phase.name} were replaced, and it is not in use. "
+                "Rwp here is that of a fit in a copy."
             )
             fit = dataclasses.replace(fit, notes=(*fit.notes, note[0].upper() + note[1:]))
         else:

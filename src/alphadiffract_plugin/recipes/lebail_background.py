@@ -66,8 +66,9 @@ class BackgroundFunction:
         if self.kind == "cosine":
             return np.asarray(np.cos(np.pi * x[:, None] * order / self.last))
         if self.kind in INTERPOLATED:
-            nodes = self.nodes()
-            return np.stack([np.interp(x, nodes, one) for one in np.eye(self.terms)], axis=1)
+            ascending = np.argsort(self.nodes())
+            nodes, values = self.nodes()[ascending], np.eye(self.terms)[:, ascending]
+            return np.stack([np.interp(x, nodes, one) for one in values], axis=1)
         factorial = np.array([math.factorial(int(number)) for number in order], dtype=float)
         square = (4 * math.pi * np.sin(np.radians(x / 2)) / self.wavelength)[:, None] ** 2  # Q² in Å⁻²
         if self.kind == "Q^2 power series":
@@ -77,9 +78,13 @@ class BackgroundFunction:
         raise ValueError(f"GSAS-II's background function {self.kind} is not known")
 
     def nodes(self) -> Floats:
-        """two_theta in degrees of the nodes of an interpolated function."""
+        """two_theta in degrees of the nodes of an interpolated function, in GSAS-II's order.
+
+        For ``inv interpolate`` that is the lower end, the inner nodes from high to low angles, and the upper end.
+        """
         if self.kind == "inv interpolate":
-            return np.asarray(1 / np.linspace(1 / self.first, 1 / self.last, self.terms))
+            inner = 1 / np.linspace(1 / self.last, 1 / self.first, self.terms)[1:-1]
+            return np.array([self.first, *inner, self.last][: self.terms])
         if self.kind == "log interpolate":
             return np.asarray(np.exp(np.linspace(math.log(self.first), math.log(self.last), self.terms)))
         return np.linspace(self.first, self.last, self.terms)
@@ -198,7 +203,9 @@ def anchored(function: BackgroundFunction, levels: Levels, least: Floats | None 
     interpolated function are set to the levels there instead.
     """
     grid = np.linspace(function.first, function.last, 241)
-    floor = np.zeros(len(grid)) if least is None else np.interp(grid, levels.x, least)
+    floor = np.full(len(grid), 0.01 * float(np.median(levels.esd)))  # the grid is not every point
+    if least is not None:
+        floor += np.interp(grid, levels.x, least)
     for terms in range(min(function.terms, len(levels.x)), 0, -1):
         solution = _fitted_above(function.with_terms(terms), levels, grid, floor)
         if solution is not None:
