@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from alphadiffract_plugin.errors import InputError, SettingsError
@@ -12,6 +12,20 @@ from alphadiffract_plugin.output import check_absent, check_folder, emptied, mak
 from alphadiffract_plugin.records import Histogram, IndexingResult, SeedReport
 from alphadiffract_plugin.registry import as_plugin_error, check_answer
 from alphadiffract_plugin.settings import Settings
+
+
+def check_able(seeders: Iterable[Seeder]) -> None:
+    """Refuse, before any work, seeders that say that they cannot work here.
+
+    Raises
+    ------
+    AlphaDiffractError : as the seeder says it.
+    PluginError : the check of another package failed in a way of its own.
+    """
+    for seeder in seeders:
+        if seeder.check is not None:
+            with as_plugin_error("seeder", seeder.name, seeder.check):
+                seeder.check()
 
 
 def check_seeds(folder: Path, name: str, seeders: Sequence[Seeder], *, overwrite: bool) -> None:
