@@ -258,9 +258,7 @@ def test_a_background_taken_back_leaves_file_and_report_saying_the_same(lab6_lab
     assert histogram.data["Background"][0][1] is False, "held where it started"
 
 
-def test_a_fit_that_ends_early_says_where_and_leaves_no_reflections_behind_that_it_did_not_fit(
-    lab6_lab, lab6_project, monkeypatch
-):
+def test_a_fit_that_ends_early_says_where_and_leaves_no_other_reflections(lab6_lab, lab6_project, monkeypatch):
     monkeypatch.setattr(lebail_recipe, "REFLECTIONS", 12)
     project, histogram = lab6_project
     project.data["Phases"].pop("mine")

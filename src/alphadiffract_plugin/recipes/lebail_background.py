@@ -202,7 +202,7 @@ def anchored(function: BackgroundFunction, levels: Levels, least: Floats | None 
     If no such fit is found with all coefficients, the last ones are set to zero, one after the other. The nodes of an
     interpolated function are set to the levels there instead.
     """
-    grid = np.linspace(function.first, function.last, 241)
+    grid = np.linspace(function.first, function.last, 601)
     floor = np.full(len(grid), 0.01 * float(np.median(levels.esd)))  # the grid is not every point
     if least is not None:
         floor += np.interp(grid, levels.x, least)
@@ -217,7 +217,9 @@ def anchored(function: BackgroundFunction, levels: Levels, least: Floats | None 
 
 
 def _fitted_above(function: BackgroundFunction, levels: Levels, grid: Floats, floor: Floats) -> Floats | None:
-    """Coefficients fitted to levels with growing weight on the floor where the fit is below it; None if it stays below.
+    """Coefficients fitted to levels with growing weight on the floor where the fit is below it.
+
+    None if the fit stays below, or rises over twice the highest level.
 
     What is left below the floor in the end, if less than half the noise of a point, lifts the whole function.
     """
@@ -225,11 +227,15 @@ def _fitted_above(function: BackgroundFunction, levels: Levels, grid: Floats, fl
     columns, at_grid = function.columns(levels.x), function.columns(grid)
     scale = np.sqrt((columns**2).sum(axis=0)) + 1e-300  # powers of Q differ by orders of magnitude
     penalty = np.zeros(len(grid))
+    highest = 2 * levels.level.max() + 3 * np.median(levels.esd)
     for _ in range(PUSHES):
         rows = np.concatenate([columns * weight[:, None], at_grid * penalty[:, None]]) / scale
         wanted = np.concatenate([levels.level * weight, floor * penalty])
         solution = np.linalg.lstsq(rows, wanted, rcond=None)[0] / scale
-        below = floor - at_grid @ solution
+        drawn = at_grid @ solution
+        below = floor - drawn
+        if drawn.max() > highest:
+            return None
         if below.max() <= 0:
             return np.asarray(solution)
         penalty += np.where(below > 0, weight.max(), 0.0)
