@@ -218,6 +218,7 @@ def test_debye_scherrer_data_with_the_key_shift_of_older_builds_are_refined_with
         assert "Shift" not in histogram.data["Sample Parameters"]
         if old:
             histogram.data["Sample Parameters"]["Shift"] = [0.0, False]
+            histogram.data["Background"][1]["background PWDR"] = ["", 1.0]
         result = answer(histogram, 62, ANGLESITE)
         (phase,) = gsasii.seed(project, histogram, result, control=good(result))
         report = gsasii.refine(project, histogram, phase, result, cycles=2, control=good(result))

@@ -61,10 +61,11 @@ def _start_broadening(fit: LeBailFit, lines: FoundLines) -> None:
 
 def _hold_background_peaks(more: dict[str, Any]) -> None:
     """Clear the refinement flags of background peaks, Debye terms and the scale of a subtracted pattern."""
-    for name, values in (("peaksList", 4), ("debyeTerms", 3)):
-        for row in more.get(name) or ():
-            row[1 : 2 * values : 2] = [False] * values
-    if more.get("background PWDR"):
+    for name in ("peaksList", "debyeTerms"):
+        for row in more.get(name) or ():  # value, flag, value, flag, ...
+            for place in range(1, len(row), 2):
+                row[place] = False
+    if len(more.get("background PWDR") or ()) > 2:  # older projects have two values, and no flag
         more["background PWDR"][2] = False
 
 
