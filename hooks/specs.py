@@ -48,6 +48,9 @@ class Seeder:
     seed: Callable[[Histogram, IndexingResult, Path, Settings], SeedReport]
     """Function that the host calls with an empty folder to write into; it must not leave incomplete files. The host
     clears the folder before, and restores it if the seeder fails."""
+    check: Callable[[], None] | None = None
+    """Function that the host calls before it indexes anything, if the user chose this seeder by name. Where the seeder
+    cannot work, it raises an error that says how to fix it. None if it always can."""
 
 
 @hookspec

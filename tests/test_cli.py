@@ -94,6 +94,14 @@ def test_without_gsasii_asking_for_it_by_name_is_an_error_with_the_way_to_get_it
     assert not (tmp_path / "lab6_lab").exists()
 
 
+def test_without_gsasii_nothing_is_indexed_for_it(cli, lab6, tmp_path, monkeypatch):
+    monkeypatch.setattr("alphadiffract_plugin.gsasii.installation.find", lambda: None)
+    shown = cli("index", *lab6, "--indexer", "crashing", "-o", tmp_path, "--seed", "gsasii")
+    assert shown.code == 2
+    assert "error: GSAS-II is not importable" in shown.err
+    assert "crash" not in shown.err, "the indexer was not called"
+
+
 def test_where_gsasii_fails_unasked_the_bundle_is_there_and_it_is_no_error(cli, lab6, tmp_path, monkeypatch):
     monkeypatch.setattr("alphadiffract_plugin.gsasii.installation.find", lambda: "somewhere")
 

@@ -21,8 +21,13 @@ from alphadiffract_plugin import gsasii
 from alphadiffract_plugin.gsasii.importer import NAME, install
 from alphadiffract_plugin.records import Candidate, IndexingResult
 
-if gsasii.find() is None or importlib.util.find_spec("wx") is None or shutil.which("xvfb-run") is None:
-    pytest.skip("GSAS-II, wxPython or Xvfb is missing: its window is not driven", allow_module_level=True)
+MISSING = [
+    *(["GSAS-II"] if gsasii.find() is None else []),
+    *(["wxPython"] if importlib.util.find_spec("wx") is None else []),
+    *(["Xvfb"] if shutil.which("xvfb-run") is None else []),
+]
+if MISSING:
+    pytest.skip(f"{', '.join(MISSING)} missing: GSAS-II's window is not driven", allow_module_level=True)
 
 SCREEN = "-screen 0 1280x1024x24 -noreset"
 

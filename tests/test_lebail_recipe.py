@@ -6,7 +6,13 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from alphadiffract_plugin.recipes.lebail_start import lower_envelope, start_background
+from alphadiffract_plugin.recipes import lebail_recipe
+from alphadiffract_plugin.recipes.lebail_background import (
+    BackgroundFunction,
+    anchored,
+    lower_envelope,
+    start_background,
+)
 from alphadiffract_plugin.recipes.lebail_steps import LeBailFit
 from alphadiffract_plugin.recipes.recipe_records import lines_from_json
 
@@ -25,13 +31,16 @@ def pattern(lines, counts=60.0):
     return intensity, np.sqrt(np.maximum(intensity, 1.0)), mean, lines_from_json(found)
 
 
+FUNCTION = BackgroundFunction("chebyschev-1", 6, 10.0, TWO_THETA[-1], 1.5406)
+
+
 def drawn(terms):
     return np.polynomial.chebyshev.chebval(2 * (TWO_THETA - 10) / (TWO_THETA[-1] - 10) - 1, terms)
 
 
 def test_the_background_starts_at_the_mean_level_away_from_the_lines():
     intensity, esd, _, found = pattern(np.arange(15.0, 90.0, 2.5))
-    started = drawn(start_background(TWO_THETA, intensity, esd, 6, found))
+    started = drawn(start_background(TWO_THETA, intensity, esd, FUNCTION, found))
     # a noise of 4 counts leaves the mean of 3000 points within 0.1; weights of counts pull it down by a count
     assert np.abs(started - LEVEL).max() < 2.5
     assert abs(np.mean(started - LEVEL)) < 1.5
@@ -42,7 +51,7 @@ def test_behind_the_last_found_line_the_background_follows_the_low_values():
     intensity, esd, _, found = pattern(lines, counts=300.0)
     columns = ("two_theta", "two_theta_esd", "area", "fwhm")
     few = dataclasses.replace(found, **{name: getattr(found, name)[:14] for name in columns})
-    started = drawn(start_background(TWO_THETA, intensity, esd, 6, few))
+    started = drawn(start_background(TWO_THETA, intensity, esd, FUNCTION, few))
     crowded = TWO_THETA > 55
     assert np.mean(intensity[crowded]) > LEVEL[crowded].mean() + 80
     assert np.mean((started - LEVEL)[crowded]) < 12
@@ -51,9 +60,71 @@ def test_behind_the_last_found_line_the_background_follows_the_low_values():
 @pytest.mark.parametrize("lines", [[], np.arange(10.0, 90.0, 0.7)])
 def test_without_lines_or_with_lines_everywhere_the_low_values_tell(lines):
     intensity, esd, _, found = pattern(lines)
-    low = lower_envelope(TWO_THETA, intensity, esd, 6)
-    assert start_background(TWO_THETA, intensity, esd, 6, found) == low
-    assert start_background(TWO_THETA, intensity, esd, 6, None) == low
+    low = anchored(FUNCTION, lower_envelope(TWO_THETA, intensity, esd))
+    assert start_background(TWO_THETA, intensity, esd, FUNCTION, found) == low
+    assert start_background(TWO_THETA, intensity, esd, FUNCTION, None) == low
+
+
+KINDS = ("chebyschev", "chebyschev-1", "cosine", "Q^2 power series", "Q^-2 power series")
+INTERPOLATED = ("lin interpolate", "inv interpolate", "log interpolate")
+
+
+@pytest.mark.parametrize("kind", [*KINDS, *INTERPOLATED])
+@pytest.mark.parametrize("gap", [(10.0, 30.0), (30.0, 60.0), (60.0, 90.0)])
+def test_no_background_runs_away_where_lines_cover_the_pattern(kind, gap):
+    lines = np.concatenate([np.arange(12.0, 90.0, 4.0), np.arange(gap[0] + 0.2, gap[1], 0.35)])
+    intensity, esd, _, found = pattern(np.sort(lines), counts=400.0)
+    function = dataclasses.replace(FUNCTION, kind=kind)
+    started = function.columns(TWO_THETA) @ np.array(start_background(TWO_THETA, intensity, esd, function, found))
+    assert started.min() > 0
+    assert started.max() < 60, "the lines in the gap have 400 counts"
+
+
+@pytest.mark.parametrize("level", [0.0, 0.5])
+def test_a_background_that_was_subtracted_starts_at_zero_and_not_below(level):
+    rng = np.random.default_rng(7)
+    esd = np.full(len(TWO_THETA), 4.0)
+    intensity = level + rng.normal(0, 4, len(TWO_THETA))
+    _, _, _, found = pattern(np.arange(15.0, 90.0, 2.5))
+    started = drawn(start_background(TWO_THETA, intensity, esd, FUNCTION, found))
+    assert started.min() >= 0
+    assert started.max() < 3
+
+
+class Alternating:
+    """A fit whose whole steps go from one side of the minimum to the other without end, as Le Bail fits can."""
+
+    def __init__(self, path):
+        self.place, self.rwp, self.best = [1.0], 8.79, str(path / "best")
+        self.project = SimpleNamespace(filename=str(path / "fit.gpx"))
+        self.wholes = 0
+        (path / "best").write_text("")
+
+    def refined_values(self):
+        return [(self.place, 0)]
+
+    def measure(self):
+        self.rwp = 8.63 + 0.1 * abs(self.place[0]) + (0.06 if self.place[0] > 0.2 else 0.0)
+
+    def step(self, what, worse):
+        self.place[0] *= -0.99
+        self.wholes += 1
+        self.measure()
+        return True
+
+    def half_way_back(self, before):
+        self.place[0] = (self.place[0] + before[0]) / 2
+        self.measure()
+
+    def go_back(self, path):
+        raise AssertionError("a fit that settled stays where it is")
+
+
+def test_a_fit_that_alternates_between_two_values_is_settled_by_half_steps(tmp_path):
+    fit = Alternating(tmp_path)
+    assert lebail_recipe._rounds(fit)
+    assert abs(fit.place[0]) < 0.02
+    assert fit.wholes < 8
 
 
 def test_noise_gathered_between_the_lines_does_not_count_against_a_cell():

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import os
+import platform
+import re
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -51,6 +55,81 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> Path:
 def write_text(path: Path, text: str) -> Path:
     """Write a text file, whole or not at all; see :func:`write_whole`."""
     return write_whole(path, lambda scratch: scratch.write_text(text, encoding="utf-8"))
+
+
+@contextlib.contextmanager
+def scratch_beside(folder: Path, label: str) -> Iterator[Path]:
+    """A hidden scratch folder ``.LABEL-...`` in a folder; those of processes that were killed are removed first."""
+    remove_leftovers(folder, label)
+    scratch = _make_scratch(folder, label)
+    try:
+        yield scratch
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def remove_leftovers(folder: Path, label: str) -> None:
+    """Remove the scratch folders that a killed process left in a folder.
+
+    Where it was killed inside :func:`emptied`, the files that it had moved aside come back first: none is lost.
+    """
+    if not folder.is_dir():
+        return
+    for left in folder.glob(f".{glob.escape(label)}-*"):
+        if not _is_abandoned(left, label):
+            continue
+        with contextlib.suppress(OSError):
+            if (left / _ASIDE).is_dir():
+                home = folder / label
+                home.mkdir(exist_ok=True)
+                for path in (left / _ASIDE).iterdir():
+                    os.replace(path, home / path.name)
+            shutil.rmtree(left, ignore_errors=True)
+
+
+_ASIDE = "before"
+"""Folder within a scratch folder that holds files of the user."""
+
+_DAY = 86400.0
+"""Seconds after which a scratch folder is abandoned, if it can't be asked whether its process still runs."""
+
+
+def _make_scratch(folder: Path, label: str) -> Path:
+    """A new scratch folder whose name tells the process that it belongs to."""
+    return Path(tempfile.mkdtemp(dir=folder, prefix=f".{label}-{os.getpid()}.{_machine()}-"))
+
+
+def _machine() -> str:
+    return re.sub(r"[^A-Za-z0-9]", "", platform.node()) or "machine"
+
+
+def _is_abandoned(path: Path, label: str) -> bool:
+    """Whether a folder is a scratch folder of a process that no longer runs."""
+    made = re.fullmatch(rf"\.{re.escape(label)}-(?:(\d+)\.([A-Za-z0-9]+)-)?[a-z0-9_]{{8}}", path.name)
+    if not made or path.is_symlink() or not path.is_dir():
+        return False
+    if made[1] and made[2] == _machine() and os.name == "posix":
+        try:
+            os.kill(int(made[1]), 0)
+        except ProcessLookupError:
+            return True
+        except OSError:
+            return False
+        return False
+    return time.time() - path.stat().st_mtime > _DAY
+
+
+def check_unprotected(path: Path) -> None:
+    """Refuse to replace a file that its owner protected against writing.
+
+    Raises
+    ------
+    OutputError : names the file.
+    """
+    if path.exists() and not (os.access(path, os.W_OK) and path.stat().st_mode & 0o222):
+        raise OutputError(
+            "this file is write-protected", fix="save under another name, or allow writing to it", where=path
+        )
 
 
 def check_folder(folder: Path) -> None:
@@ -125,8 +204,8 @@ def emptied(folder: Path, *, made_before: Iterable[str | Path] = ()) -> Iterator
     """
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        aside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-"))
-        before = aside / "before"
+        aside = _make_scratch(folder.parent, folder.name)
+        before = aside / _ASIDE
         os.replace(folder, before)
         folder.mkdir()
     try:

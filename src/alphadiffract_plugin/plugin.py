@@ -27,7 +27,7 @@ def rietveld_indexers() -> Iterator[Indexer]:
 def rietveld_seeders() -> Iterator[Seeder]:
     """The seeders: a bundle of plain files, and a GSAS-II project."""
     yield Seeder("bundle", "pattern, instrument, CIFs and a GSAS-II script; needs no GSAS-II", _bundle)
-    yield Seeder("gsasii", "a .gpx project with a converged Le Bail fit; needs GSAS-II", _gsasii_project)
+    yield Seeder("gsasii", "a .gpx project with a converged Le Bail fit; needs GSAS-II", _gsasii_project, _check_gsasii)
 
 
 @hookimpl
@@ -53,6 +53,13 @@ def rietveld_commands(app: typer.Typer) -> None:
     from alphadiffract_plugin.cli.gsasii import gsasii
 
     app.add_typer(gsasii, name="gsasii")
+
+
+def _check_gsasii() -> None:
+    from alphadiffract_plugin.gsasii import installation
+
+    if installation.find() is None:
+        raise installation.missing()
 
 
 def _whole_flow(histogram: Histogram, settings: Settings) -> IndexingResult:

@@ -32,12 +32,20 @@ def seed(
     overwrite: OverwriteOption = False,
 ) -> None:
     """Start a refinement from an answer that 'index' wrote earlier."""
-    from alphadiffract_plugin.cli.seeding import answer_from_file, check_belongs, check_seeds, seed_into, seed_line
+    from alphadiffract_plugin.cli.seeding import (
+        answer_from_file,
+        check_able,
+        check_belongs,
+        check_seeds,
+        seed_into,
+        seed_line,
+    )
 
     settings = settings_from_options(config, assignments)
     seeder = registry.plugins().seeder(seed)
     answer = answer_from_file(result)
     name = pattern.stem
+    check_able([seeder])
     check_seeds(output, name, [seeder], overwrite=overwrite)
     histogram = pattern_from_options(pattern, wavelength, radiation)
     check_belongs(answer, histogram, result)

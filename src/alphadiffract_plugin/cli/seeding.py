@@ -3,15 +3,29 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from alphadiffract_plugin.errors import InputError, SettingsError
 from alphadiffract_plugin.hooks import Seeder
-from alphadiffract_plugin.output import check_absent, check_folder, emptied, make_folder, write_text
+from alphadiffract_plugin.output import check_absent, check_folder, emptied, make_folder, remove_leftovers, write_text
 from alphadiffract_plugin.records import Histogram, IndexingResult, SeedReport
 from alphadiffract_plugin.registry import as_plugin_error, check_answer
 from alphadiffract_plugin.settings import Settings
+
+
+def check_able(seeders: Iterable[Seeder]) -> None:
+    """Refuse, before any work, seeders that say that they cannot work here.
+
+    Raises
+    ------
+    AlphaDiffractError : as the seeder says it.
+    PluginError : the check of another package failed in a way of its own.
+    """
+    for seeder in seeders:
+        if seeder.check is not None:
+            with as_plugin_error("seeder", seeder.name, seeder.check):
+                seeder.check()
 
 
 def check_seeds(folder: Path, name: str, seeders: Sequence[Seeder], *, overwrite: bool) -> None:
@@ -24,6 +38,7 @@ def check_seeds(folder: Path, name: str, seeders: Sequence[Seeder], *, overwrite
     check_folder(folder)
     for seeder in seeders:
         target = folder / name / seeder.name
+        remove_leftovers(target.parent, target.name)
         check_absent([target, target.with_name(f"{seeder.name}.json")], overwrite=overwrite)
 
 
@@ -50,6 +65,7 @@ def seed_into(
     """
     target = folder / name / seeder.name
     report_file = target.with_name(f"{seeder.name}.json")
+    remove_leftovers(target.parent, target.name)
     check_absent([target, report_file], overwrite=overwrite)
     make_folder(target.parent)
     try:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from alphadiffract_plugin.cli.seeding import check_seeds, seed_into, seed_line
+from alphadiffract_plugin.cli.seeding import check_able, check_seeds, seed_into, seed_line
 from alphadiffract_plugin.errors import AlphaDiffractError, OutputError, SettingsError
 from alphadiffract_plugin.hooks import Indexer, Seeder
 from alphadiffract_plugin.output import (
@@ -66,6 +66,7 @@ class Outputs:
                 where=self.folder,
             )
         check_folder(self.folder)
+        check_able(seeder for seeder in self.seeders if seeder.name not in self.optional)
         for name in names:
             wanted = [self.folder / f"{name}.json", self.folder / f"{name}.png"]
             check_absent(wanted, overwrite=self.overwrite)

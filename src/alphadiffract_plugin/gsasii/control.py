@@ -33,7 +33,7 @@ from alphadiffract_plugin.recipes.lebail_start import prepare
 from alphadiffract_plugin.recipes.lebail_steps import FitFailed, LeBailFit
 from alphadiffract_plugin.recipes.recipe_records import cell_from_numbers
 from alphadiffract_plugin.records import Candidate, Cell, ControlFit, IndexingResult, RandomCellControl
-from alphadiffract_plugin.seeding.answer import recipe_lines
+from alphadiffract_plugin.seeding.answer import doubts_of_candidate, recipe_lines
 
 LINES = 30
 """The fits end behind this number of found lines ..."""
@@ -80,7 +80,7 @@ def random_cell_control(histogram: Any, result: IndexingResult, keep: int, rando
     fits = tuple(short_fit.of_cell(f"candidate {rank}", one) for rank, one in enumerate(candidates, start=1))
     random_fits = tuple(short_fit.of_cell(f"random cell {number}", one) for number, one in enumerate(drawn, start=1))
     control = RandomCellControl(fits, random_fits, limits, short_fit.background, short_fit.noise, ())
-    return dataclasses.replace(control, verdict=tuple(_verdict(control)))
+    return dataclasses.replace(control, verdict=tuple(_verdict(control, doubts_of_candidate(first, result))))
 
 
 def another_cell(cell: Cell, generator: np.random.Generator) -> Cell:
@@ -174,24 +174,29 @@ class _ShortFit:
             return 100.0
         fit.keep()
         least = fit.line_rwp(self.lines)[0]
-        for what in ("W", "cell", "displacement" if "Shift" in fit.sample else "zero"):
+        for what in ("W", "cell", fit.shift):
             if fit.step(what, worse=FAR):
                 least = min(least, fit.line_rwp(self.lines)[0])
         return min(least, 100.0)
 
 
-def _verdict(control: RandomCellControl) -> list[str]:
+def _verdict(control: RandomCellControl, doubtful: tuple[str, ...]) -> list[str]:
     """What follows for the first candidate, by itself and beside the others, in sentences."""
     first, *others = control.candidates
-    return [_against_chance(control), *_beside_others(first, others)]
+    return [_against_chance(control, doubtful), *_beside_others(first, others)]
 
 
-def _against_chance(control: RandomCellControl) -> str:
-    """Whether the first candidate fits better than the random cells."""
+def _against_chance(control: RandomCellControl, doubtful: tuple[str, ...]) -> str:
+    """Whether the first candidate fits better than the random cells, and what speaks against it all the same."""
     first = control.candidates[0]
     random_rwp = [fit.rwp for fit in control.random_cells if not math.isnan(fit.rwp)]
     best = f"the best of {len(random_rwp)} random cells of its kind {min(random_rwp):.1f} %, " if random_rwp else ""
     figures = f"Its Rwp is {first.rwp:.1f} %, {best}that of the background alone {control.background_rwp:.1f} %."
+    if control.beats_random and doubtful:
+        return (
+            f"{first.name} fits better than chance, but {' and '.join(doubtful)}: do not trust its cell because of "
+            f"this fit. {figures}"
+        )
     if control.beats_random:
         return f"{first.name} fits far better than chance, as a right cell must and a wrong one may. {figures}"
     return f"{first.name} does NOT fit clearly better than chance; do not trust its cell because of this fit. {figures}"

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from alphadiffract_plugin.errors import GSASIIError
+from alphadiffract_plugin.errors import GSASIIError, InputError
 from alphadiffract_plugin.gsasii import transactions
 from alphadiffract_plugin.gsasii.installation import quiet, refine_function, scriptable, translated_errors
 from alphadiffract_plugin.gsasii.outcome import fit_entry, interpreted, is_by_chance, report_from_fit
 from alphadiffract_plugin.gsasii.trust import check_gpx
-from alphadiffract_plugin.recipes.lebail_recipe import extend_fit, fit_by_lebail
+from alphadiffract_plugin.recipes.lebail_recipe import fit_by_lebail
 from alphadiffract_plugin.recipes.project_recipe import label_lines, phase_names, seed_project
 from alphadiffract_plugin.recipes.recipe_records import FoundLines, LeBailResult
 from alphadiffract_plugin.records import Candidate, IndexingResult, RandomCellControl, SeedReport
@@ -77,8 +77,9 @@ def seed(
 ) -> list[Any]:
     """Add an answer to an open project: lines, index list, unit cells, one phase per kept candidate, a notebook entry.
 
-    Phases and lists of the user stay. Only the first new phase is in use; call :func:`refine` to fit it. The notebook
-    shows the candidates beside random cells. If the first entry of the answer says that no cell is right, the cells
+    Phases and lists of the user stay. Only the first new phase is in use, and none if another phase is in use on this
+    histogram, so that a refinement of the user goes on as before; call :func:`refine` to fit it. The notebook shows the
+    candidates beside random cells. If the first entry of the answer says that no cell is right, the cells
     below it are seeded all the same, with a warning.
 
     Parameters
@@ -133,9 +134,14 @@ def refine(
     """Fit one phase of an open project to one histogram by Le Bail, in a scratch project.
 
     Background, cell, zero or displacement, and widths of the histogram and the phase are replaced by the fitted ones,
-    with their refinement flags, so that ``project.refine()`` continues from there. Nothing is replaced if the fit
-    diverged, failed or is no better than chance. Where the phase has very many reflections, the fit ends before the
-    pattern does; the histogram keeps its limits, and a note gives Rwp within them.
+    with their refinement flags, so that ``project.refine()`` continues from there. Where no other phase of the project
+    is in use, the covariance is replaced too, so that GSAS-II shows the esds. Nothing is replaced if the fit diverged,
+    failed or is no better than chance. Where the phase has very many reflections, the fit ends before the pattern
+    does, and the histogram's upper limit is set there.
+
+    Where another phase is in use on this histogram, or a constraint names it, only the cell and the widths of the phase
+    are replaced, and the phase is not in use: background, profile, limits, flags and scale stay as that refinement
+    needs them. A note says so.
 
     Parameters
     ----------
@@ -156,9 +162,11 @@ def refine(
 
     Raises
     ------
+    InputError : the phase has atoms; a Le Bail fit would end its Rietveld refinement.
     GSASIIError : GSAS-II is not there, or fails outside of a step; the project is as it was.
     """
     scriptable()
+    _check_no_atoms(phase)
     lines, candidate = recipe_lines(result), _candidate_of(phase, result)
     control = _control_of(candidate, histogram, result, control, random_seed)
     failing = translated_errors("GSAS-II could not fit the phase", "check whether the phase is linked to the histogram")
@@ -180,8 +188,7 @@ def refine(
         if by_chance:
             fit = dataclasses.replace(fit, cell=None, cell_esd=None)
         if fit.cell is not None:
-            fit = _with_all_reflections(scratch, histogram, fit, lines, random_seed)
-            _accept(scratch, project, histogram, phase, fit, lines)
+            fit = _accept(scratch, project, histogram, phase, fit, lines)
     return report_from_fit(fit, target=str(project.filename), phases=(phase.name,), control=control)
 
 
@@ -270,31 +277,49 @@ def _scratch(folder: Path, histogram: Any, phase: Any) -> _Scratch:
     return _Scratch(project, copied, project.phase(phase.name))
 
 
-def _with_all_reflections(
-    scratch: _Scratch, histogram: Any, fit: LeBailResult, lines: FoundLines | None, random_seed: int
-) -> LeBailResult:
-    """Extend a fit that ended early to the limits of the user's histogram, with a note on its Rwp there."""
-    limits = list(histogram.data["Limits"][1])
-    if scratch.histogram.data["Limits"][1] == limits:
-        return fit
-    note = extend_fit(
-        scratch.project,
-        scratch.histogram,
-        scratch.phase,
-        refine_function(),
-        limits,
-        random_seed=random_seed,
-        lines=lines,
-    )
-    return dataclasses.replace(fit, notes=(*fit.notes, note))
+def _check_no_atoms(phase: Any) -> None:
+    """Refuse a phase with atoms."""
+    if phase.data["Atoms"]:
+        raise InputError(
+            f"phase {phase.name} has atoms, and a Le Bail fit would end its Rietveld refinement",
+            fix="refine a phase that `seed` made, or this one by `project.refine()`",
+        )
 
 
 def _accept(
     scratch: _Scratch, project: Any, histogram: Any, phase: Any, fit: LeBailResult, lines: FoundLines | None
-) -> None:
-    """Bring the fitted values into the user's project, with labels of the lines and an entry in the notebook."""
+) -> LeBailResult:
+    """Bring the fitted values into the user's project, with labels of the lines and an entry in the notebook.
+
+    Returns the fit with notes on what was not taken over.
+    """
     with transactions.whole_or_not_at_all(project):
-        transactions.take_over(scratch.histogram, scratch.phase, histogram, phase)
+        others = transactions.refined_with(project, histogram, phase)
+        if others:
+            transactions.take_over_phase(scratch.histogram, scratch.phase, histogram, phase)
+            note = (
+                f"{' and '.join(others)} is refined with this histogram too: its background, profile, scale, limits "
+                f"and flags stay. Only the cell and the widths of {phase.name} were replaced, and it is not in use. "
+                "Rwp here is that of a fit in a copy."
+            )
+            fit = dataclasses.replace(fit, notes=(*fit.notes, note[0].upper() + note[1:]))
+        else:
+            fit = _with_note_on_limits(fit, histogram.data["Limits"][1], scratch.histogram.data["Limits"][1])
+            transactions.take_over(scratch.histogram, scratch.phase, histogram, phase)
+            if transactions.only_in_use(project, phase):
+                transactions.take_over_covariance(scratch.project, project, histogram, phase)
         if lines is not None:
             label_lines(histogram, phase, lines)
         project.data["Notebook"]["data"].append(fit_entry(phase.name, fit))
+    return fit
+
+
+def _with_note_on_limits(fit: LeBailResult, before: list[float], after: list[float]) -> LeBailResult:
+    """The fit with a note, if it ended before the histogram's upper limit."""
+    if list(before) == list(after):
+        return fit
+    note = (
+        f"The upper limit of the histogram was {before[1]:.2f} degrees and is {after[1]:.2f} degrees now. To fit the "
+        "whole pattern, set it back in GSAS-II."
+    )
+    return dataclasses.replace(fit, notes=(*fit.notes, note))

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from alphadiffract_plugin.output import writing
+from alphadiffract_plugin.output import check_unprotected, scratch_beside, writing
 
 FITTED = ("data", "Limits", "Background", "Instrument Parameters", "Sample Parameters")
 """Parts of a histogram that a fit changes."""
@@ -74,12 +74,86 @@ def scratch_copy(scratch: Any, histogram: Any, phase: Any = None) -> Any:
     return scratch.histogram(histogram.name)
 
 
+def refined_with(project: Any, histogram: Any, phase: Any) -> tuple[str, ...]:
+    """What else refines this histogram's background and profile: other phases in use, and constraints, in words.
+
+    Empty if only ``phase`` does, so that a fit of it may replace them.
+    """
+    others = phases_in_use(project, histogram)
+    reasons = tuple(f"phase {name}" for name in others if name != phase.name)
+    identity = histogram.data["data"][0]["ranId"]
+    for kind in ("Hist", "Global"):
+        for constraint in project.data["Constraints"]["data"].get(kind, ()):
+            if any(getattr(term[1], "histogram", None) in (identity, "*") for term in _terms(constraint)):
+                return (*reasons, "a constraint")
+    return reasons
+
+
+def phases_in_use(project: Any, histogram: Any) -> tuple[str, ...]:
+    """Names of the phases that GSAS-II refines on a histogram."""
+    linked = ((one.name, one.data["Histograms"].get(histogram.name)) for one in project.phases())
+    return tuple(name for name, coupling in linked if coupling is not None and coupling.get("Use", True))
+
+
+def only_in_use(project: Any, phase: Any) -> bool:
+    """Whether no phase but this one is in use on any histogram."""
+    return not any(set(phases_in_use(project, one)) - {phase.name} for one in project.histograms())
+
+
+def _terms(constraint: Any) -> Iterator[Any]:
+    """The pairs (multiplier, variable) of a constraint in GSAS-II's list."""
+    return (term for term in constraint if isinstance(term, (list, tuple)) and len(term) == 2)
+
+
+def take_over_phase(fitted_histogram: Any, fitted_phase: Any, histogram: Any, phase: Any) -> None:
+    """Copy only what belongs to the phase: its cell, its widths, and its reflections. It is not in use afterwards.
+
+    Everything that another phase refines stays to the byte. No refinement flag of the phase is set, so that none acts
+    unseen when the user takes the phase into use.
+    """
+    name = histogram.name
+    phase.data["General"]["Cell"] = [False, *fitted_phase.data["General"]["Cell"][1:]]
+    coupling, fitted = phase.data["Histograms"][name], fitted_phase.data["Histograms"][name]
+    for width in ("Size", "Mustrain"):
+        coupling[width] = copy.deepcopy(fitted[width])
+        coupling[width][2] = [False] * len(coupling[width][2])
+    coupling["Use"], coupling["LeBail"] = False, True
+    histogram.data["Reflection Lists"][phase.name] = fitted_histogram.data["Reflection Lists"][phase.name]
+
+
+def take_over_covariance(scratch: Any, project: Any, histogram: Any, phase: Any) -> None:
+    """Copy the covariance of a scratch project's fit, so that GSAS-II shows esds of the cell right after it.
+
+    GSAS-II numbers phases and histograms within a project, and names its variables by these numbers.
+    """
+    numbers = (str(phase.data["pId"]), str(histogram.data["data"][0]["hId"]))
+
+    def renamed(name: Any) -> Any:
+        parts = name.split(":", 2) if isinstance(name, str) else ()
+        if len(parts) < 3 or {*parts[:2]} - {"", "0"}:
+            return name
+        return ":".join([*(number if part else "" for part, number in zip(parts, numbers, strict=False)), parts[2]])
+
+    def translated(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {renamed(key): translated(item) for key, item in value.items()}
+        if isinstance(value, (list, tuple)):
+            return type(value)(map(translated, value))
+        return renamed(value)
+
+    covariance = translated(scratch.data["Covariance"]["data"])
+    covariance["title"] = str(project.filename)
+    project.data["Covariance"]["data"] = covariance
+
+
 def take_over(fitted: Any, fitted_phase: Any, histogram: Any, phase: Any) -> None:
-    """Copy the fitted values of a scratch project into the user's project."""
+    """Copy the fitted values of a scratch project into the user's project, where nothing else refines the histogram."""
     own, coupling = histogram.data, phase.data["Histograms"][histogram.name]
     number, linked = own["data"][0].get("hId"), coupling.get("hId")
+    background_peaks = own["Background"][1]
     for key in FITTED:
         own[key] = fitted.data[key]
+    own["Background"][1] = background_peaks  # held in the fit; their flags are the user's
     own["Reflection Lists"][phase.name] = fitted.data["Reflection Lists"][phase.name]
     own["data"][0]["hId"] = number
     phase.data["General"]["Cell"] = fitted_phase.data["General"]["Cell"]
@@ -92,7 +166,8 @@ def save(project: Any, path: str | Path | None = None) -> Path:
 
     ``G2Project.save`` writes into the file itself, so that a process killed meanwhile leaves half a project. Here a
     file in a hidden folder beside it is written, flushed to the disk, given the old permissions, and then moved into
-    place (for a link, in place of its target). A process killed meanwhile leaves that folder, ``.saving-...``.
+    place (for a link, in place of its target). A process killed meanwhile leaves that folder, ``.saving-...``; the next
+    call removes it.
 
     Parameters
     ----------
@@ -101,14 +176,15 @@ def save(project: Any, path: str | Path | None = None) -> Path:
 
     Raises
     ------
-    OutputError : the folder cannot be written to; the project's file is as it was.
+    OutputError : the file is write-protected, or the folder cannot be written to; the project's file is as it was.
     """
     final = Path(path or project.filename).expanduser().resolve()
+    check_unprotected(final)
     own, controls = project.filename, project.data["Controls"]["data"]
     saved_as, done = controls.get("LastSavedAs"), False
     try:
-        with writing(final), tempfile.TemporaryDirectory(dir=final.parent, prefix=".saving-") as folder:
-            whole = Path(folder) / "whole.gpx"
+        with writing(final), scratch_beside(final.parent, "saving") as folder:
+            whole = folder / "whole.gpx"
             project.filename, controls["LastSavedAs"] = str(whole), str(final)
             project.save()
             with whole.open("rb+") as file:

@@ -36,6 +36,12 @@ FAR = 1.25
 SLACK = 1.15
 """In the rounds Rwp may be above the lowest one so far by this factor."""
 
+NO_BETTER = 0.95
+"""A fit whose Rwp is not below this fraction of that of the background alone explains nothing."""
+
+OSCILLATION = 0.5
+"""Rwp oscillates if it changes its direction, and returns to within this fraction of the change."""
+
 CELL_NAMES = ("length_a", "length_b", "length_c", "angle_alpha", "angle_beta", "angle_gamma")
 """Keys of the cell parameters in what ``G2Phase.get_cell`` returns."""
 
@@ -75,37 +81,6 @@ def fit_by_lebail(
         return _whole_fit(LeBailFit(project, histogram, phase, refine, cycles, profile), zero_shift, lines)
 
 
-def extend_fit(
-    project: Any,
-    histogram: Any,
-    phase: Any,
-    refine: Callable[..., Any],
-    limits: list[float],
-    *,
-    random_seed: int,
-    lines: FoundLines | None,
-) -> str:
-    """Extend a fit that ended early to the whole pattern, with cell and widths fixed; returns a sentence on its Rwp.
-
-    The background starts again, see :func:`set_background`.
-
-    Parameters
-    ----------
-    project, histogram, phase, refine, random_seed, lines : as in :func:`fit_by_lebail`.
-    limits : of the histogram, in degrees.
-    """
-    with seeded(random_seed):
-        histogram.data["Limits"][1] = list(limits)
-        fit = LeBailFit(project, histogram, phase, refine, 0, "instrument")
-        set_background(fit, lines)
-        fit.make_reflections()
-        fit.intensities()
-    return (
-        f"The histogram keeps its limits. From {limits[0]:.2f} to {limits[1]:.2f} degrees, with all "
-        f"{len(fit.reflections())} reflections and with this cell and these widths, Rwp is {fit.steps[-1][1]:.1f} %."
-    )
-
-
 @contextlib.contextmanager
 def seeded(random_seed: int) -> Iterator[None]:
     """Seed Python's random numbers, which GSAS-II uses, and restore their state afterwards."""
@@ -124,6 +99,11 @@ def _whole_fit(fit: LeBailFit, zero_shift: float, lines: FoundLines | None) -> L
     shutil.copyfile(fit.project.filename, before)
     prepare(fit, zero_shift, lines)
     cell_refined, settled = _run_stages(fit, lines)
+    if cell_refined and not fit.rwp < NO_BETTER * fit.background_alone:
+        fit.notes.append(
+            f"The fit is no better than the background alone (Rwp {fit.rwp:.1f} and {fit.background_alone:.1f} %)."
+        )
+        cell_refined = False
     if not cell_refined:
         fit.notes.append("The cell could not be refined by Le Bail; the project keeps the cell as it was indexed.")
         fit.go_back(before)
@@ -194,6 +174,7 @@ def _start(fit: LeBailFit, lines: FoundLines | None) -> None:
             f"The fit ends at {positions[REFLECTIONS]:.2f} degrees, where {REFLECTIONS} reflections are reached."
         )
         fit.make_reflections()
+    fit.background_alone = fit.background_rwp()
     fit.intensities()
     fit.keep()
 
@@ -205,7 +186,7 @@ def _refine_cell(fit: LeBailFit) -> bool:
     have not settled, it would sink, the intensities would take up what it leaves, and so on without end.
     """
     refined = fit.step("cell", worse=FAR)
-    fit.step("displacement" if "Shift" in fit.sample else "zero", worse=FAR)
+    fit.step(fit.shift, worse=FAR)
     return refined or fit.step("cell", worse=FAR)
 
 
@@ -214,20 +195,30 @@ def _rounds(fit: LeBailFit) -> bool:
 
     Le Bail intensities minimise nothing, so Rwp may settle a little above the lowest value that a step reached. If it
     does not settle, the state of the lowest Rwp is kept: tails of lines and background can feed each other without end.
+
+    Rwp can also alternate between two values without end, in GSAS-II's own refinement too, where a step changes the
+    parameters too far and the intensities follow. Once it does, every step is gone half way only. It is settled when a
+    whole step from there changes nothing, so that the esds are those of the state that is kept.
     """
     least, slack, kept = fit.rwp, SLACK, f"{fit.project.filename}.least"
     shutil.copyfile(fit.best, kept)
-    settled = False
+    settled = damped = False
+    history = [fit.rwp]
     for _ in range(ROUNDS):
-        before = fit.rwp
+        before, values = fit.rwp, [place[index] for place, index in fit.refined_values()]
         if not fit.step("all", worse=slack * least / before):
             if not _fix_widths(fit):
                 break
-            slack = SLACK**2
-        elif abs(before - fit.rwp) < max(0.05, SETTLED * before):
-            settled = True
+            slack, history = SLACK**2, [fit.rwp]
+            continue
+        settled = _alike(before, fit.rwp)
+        if settled:
             break
-        elif fit.rwp < least:
+        if damped:
+            fit.half_way_back(values)
+        history.append(fit.rwp)
+        damped = damped or _oscillates(history)
+        if fit.rwp < least:
             least = fit.rwp
             shutil.copyfile(fit.best, kept)
     if not settled and fit.rwp > least:
@@ -235,6 +226,19 @@ def _rounds(fit: LeBailFit) -> bool:
         fit.go_back(kept)
     os.remove(kept)
     return settled
+
+
+def _alike(one: float, other: float) -> bool:
+    """Whether two Rwp in per cent, one after the other, are settled."""
+    return abs(one - other) < max(0.05, SETTLED * one)
+
+
+def _oscillates(history: list[float]) -> bool:
+    """Whether Rwp went up and down, or down and up, and came back to where it was."""
+    if len(history) < 3:
+        return False
+    first, second, third = history[-3:]
+    return (second - first) * (third - second) < 0 and abs(third - first) < OSCILLATION * abs(second - first)
 
 
 def _free_background(fit: LeBailFit) -> None:

@@ -25,6 +25,9 @@ CELL_DRIFT = 0.015
 WIDTH_DRIFT = 3.0
 """A step that changes the median line width by more than this factor has lost the profile."""
 
+SHIFT_DRIFT = 0.5
+"""A step that moves the lines at low angles by more than this number of degrees has lost them."""
+
 FEW_REFLECTIONS = 12
 """With fewer reflections U, V and Y are not refined: too few angles to tell them from W and X."""
 
@@ -55,11 +58,24 @@ class LeBailFit:
         self.by_sample = profile == "sample"
         self.steps: list[tuple[str, float]] = []
         self.notes: list[str] = []
-        self.rwp, self.rebuilt = math.inf, False
+        self.rwp, self.rebuilt, self.background_alone = math.inf, False, math.inf
 
     def begin(self) -> None:
-        """Remember cell and widths, from which the drifts are measured."""
-        self.first_cell, self.first_widths = self.cell(), self.widths()
+        """Remember cell, widths and shift, from which the drifts are measured."""
+        self.first_cell, self.first_widths, self.first_shift = self.cell(), self.widths(), self.low_angle_shift()
+
+    @property
+    def bragg_brentano(self) -> bool:
+        """Whether GSAS-II shifts the lines of this histogram by a displaced sample.
+
+        The key ``Shift`` says nothing: older projects have it in Debye-Scherrer geometry too, and GSAS-II ignores it.
+        """
+        return "Bragg" in str(self.sample.get("Type", ""))
+
+    @property
+    def shift(self) -> str:
+        """The step that refines a shift of the lines."""
+        return "displacement" if self.bragg_brentano else "zero"
 
     def make_reflections(self) -> None:
         """Let GSAS-II list the reflections of the cell within the limits, with random intensities."""
@@ -122,8 +138,22 @@ class LeBailFit:
         drift = np.abs(np.array(self.cell()[:3]) / self.first_cell[:3] - 1).max()
         if not drift <= CELL_DRIFT:
             raise FitFailed(f"a cell edge changed by {100 * drift:.1f} %")
+        shift = self.low_angle_shift() - self.first_shift
+        if not abs(shift) <= SHIFT_DRIFT:
+            raise FitFailed(f"the lines moved by {shift:.2f} degrees")
+        self.check_background()
         if self.rebuilt:  # before that, wide lines make up for positions that are not right yet
             self.check_widths()
+
+    def check_background(self) -> None:
+        """Raise FitFailed if a background that is being refined fell below zero by more than the noise of a point."""
+        if not self.histogram.data["Background"][0][1]:
+            return
+        x, _, weight, _, background = (filled(column) for column in self.histogram.data["data"][1][:5])
+        low, high = self.histogram.data["Limits"][1]
+        counts = (x >= low) & (x <= high) & (weight > 0)
+        if not (background[counts] >= -(np.median(weight[counts]) ** -0.5)).all():
+            raise FitFailed("the background fell below zero")
 
     def check_widths(self) -> None:
         """Raise FitFailed if the last step lost the widths."""
@@ -160,6 +190,32 @@ class LeBailFit:
         rwp = float(self.histogram.residuals["wR"])
         values = self.project.data["Covariance"]["data"].get("Rvals") or {}
         return rwp if rwp < 100 else float(values.get("Rwp", rwp))
+
+    def background_rwp(self) -> float:
+        """Rwp in per cent of the present background alone, without any reflection."""
+        x, y, weight, _, background = (filled(column) for column in self.histogram.data["data"][1][:5])
+        low, high = self.histogram.data["Limits"][1]
+        counts = (x >= low) & (x <= high) & (weight > 0)
+        return 100 * math.sqrt(np.sum((weight * (y - background) ** 2)[counts]) / np.sum((weight * y**2)[counts]))
+
+    def refined_values(self) -> list[tuple[list[Any], int]]:
+        """Where the values of the parameters stand that are being refined: GSAS-II's list, and the place in it."""
+        background, cell = self.histogram.data["Background"][0], self.phase.data["General"]["Cell"]
+        places = [(background, place) for place in range(3, len(background)) if background[1]]
+        places += [(cell, place) for place in range(1, 7) if cell[0]]
+        if self.bragg_brentano and self.sample["Shift"][1]:
+            places.append((self.sample["Shift"], 0))
+        places += [(self.instrument[name], 1) for name in ("Zero", *"UVWXY") if self.instrument[name][2]]
+        places += [(self.coupling[name][1], 0) for name in ("Size", "Mustrain") if self.coupling[name][2][0]]
+        return places
+
+    def half_way_back(self, before: list[float]) -> None:
+        """Set the refined parameters half way between their values ``before`` the last step and the present ones."""
+        for (place, index), earlier in zip(self.refined_values(), before, strict=True):
+            place[index] = (place[index] + earlier) / 2
+        self.intensities()
+        self.rwp = self.steps[-1][1]
+        self.keep()
 
     def line_rwp(self, lines: FoundLines | None) -> tuple[float, float]:
         """Rwp in per cent of the points within a line width of the found lines, and that of the noise alone there.
@@ -203,6 +259,13 @@ class LeBailFit:
     def wavelength(self) -> float:
         """Wavelength in Å; that of Kα1 if there are two."""
         return float(self.instrument.get("Lam", self.instrument.get("Lam1"))[1])
+
+    def low_angle_shift(self) -> float:
+        """Shift of the lines at low angles in degrees, by the zero and by a displaced sample (see ``GetReflPos``)."""
+        zero = float(self.instrument["Zero"][1])
+        if not self.bragg_brentano:
+            return zero
+        return zero - 0.36 * float(self.sample["Shift"][0]) / (math.pi * float(self.sample["Gonio. radius"]))
 
     def widths(self) -> Floats:
         """Full width at half maximum in degrees at twenty angles across the limits, from the present parameters.

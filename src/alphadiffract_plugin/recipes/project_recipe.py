@@ -39,8 +39,11 @@ def seed_project(project: Any, histogram: Any, answer: SeedAnswer, *, keep: int,
 
     Returns
     -------
-    The new G2Phase objects. Only the first is in use.
+    The new G2Phase objects. Only the first is in use, and none if a phase of the project is in use on this histogram:
+    it would take part in the next refinement of that phase.
     """
+    linked = [phase.data["Histograms"].get(histogram.name) for phase in project.phases()]
+    taken = any(coupling is not None and coupling.get("Use", True) for coupling in linked)
     candidates = answer.candidates[:keep]
     if answer.lines is not None:
         _add_lines(histogram, answer.lines)
@@ -55,7 +58,7 @@ def seed_project(project: Any, histogram: Any, answer: SeedAnswer, *, keep: int,
             cell=list(candidate.cell),
             histograms=[histogram],
         )
-        phase.data["Histograms"][histogram.name]["Use"] = rank == 1
+        phase.data["Histograms"][histogram.name]["Use"] = rank == 1 and not taken
         phases.append(phase)
     project.data["Notebook"]["data"].append(note)
     return phases

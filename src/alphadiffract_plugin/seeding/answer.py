@@ -64,6 +64,24 @@ def doubts(result: IndexingResult) -> tuple[str, ...]:
     )
 
 
+UNLIKELY = 0.05
+"""A candidate of a lower probability is doubted, whatever its fit."""
+
+UNEXPLAINED = 0.2
+"""A candidate that leaves more than this fraction of the found lines unexplained, and at least three, is doubted."""
+
+
+def doubts_of_candidate(candidate: Candidate, result: IndexingResult) -> tuple[str, ...]:
+    """Why a candidate is doubted already before any fit, each as a clause; empty if nothing speaks against it."""
+    reasons = []
+    if candidate.probability < UNLIKELY:
+        reasons.append(f"its probability is {candidate.probability:.3f}")
+    lines = len(result.peaks) if result.peaks is not None else 0
+    if len(candidate.unindexed) > max(2, UNEXPLAINED * lines):
+        reasons.append(f"{len(candidate.unindexed)} of {lines} found lines are unexplained")
+    return tuple(reasons)
+
+
 def notebook_entry(
     result: IndexingResult, keep: int, *, names: Sequence[str] | None = None, control: RandomCellControl | None = None
 ) -> str:

@@ -14,7 +14,10 @@ from alphadiffract_plugin.seeding.instprm import instprm_from_histogram, knows_w
 from alphadiffract_plugin.seeding.staging import file_name, staged, with_esd
 from alphadiffract_plugin.settings import Settings
 
-RECIPES = ("recipe_records.py", "project_recipe.py", "lebail_recipe.py", "lebail_steps.py", "lebail_start.py")
+RECIPES = (
+    *("recipe_records.py", "project_recipe.py", "lebail_recipe.py", "lebail_steps.py", "lebail_start.py"),
+    "lebail_background.py",
+)
 """Modules of :mod:`recipes` that the script uses; they are copied beside it and need numpy alone."""
 
 SCRIPT = '''"""python make_project.py: make {name}.gpx from the files here, with its first candidate fitted by Le Bail.

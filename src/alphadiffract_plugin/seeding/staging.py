@@ -6,14 +6,12 @@ import contextlib
 import dataclasses
 import os
 import re
-import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
-from alphadiffract_plugin.output import check_absent, writing
+from alphadiffract_plugin.output import check_absent, scratch_beside, writing
 from alphadiffract_plugin.peaks.background import background_of, noise_of
 from alphadiffract_plugin.records import Histogram
 
@@ -29,13 +27,10 @@ def staged(target: Path) -> Iterator[Path]:
     check_absent([target], overwrite=False)
     with writing(target):
         target.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}-"))
-        try:
+        with scratch_beside(target.parent, target.name) as scratch:
             yield scratch
             for path in sorted(scratch.iterdir()):
                 os.replace(path, target / path.name)
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
 
 
 def with_esd(histogram: Histogram) -> Histogram:
