@@ -92,9 +92,13 @@ def to_rietveld(
 
 def report_from_rietveld(fit: RietveldResult, *, target: str, phases: tuple[str, ...]) -> SeedReport:
     """The report of a Rietveld refinement, with what atoms could reach at best as its last note."""
-    compared = () if fit.free_rwp != fit.free_rwp else (
-        f"Rwp is {fit.start_rwp:.1f} % with the atoms as given and the scale alone refined, {fit.rwp:.1f} % at the end, "
-        f"and {fit.free_rwp:.1f} % with free intensities.",
+    compared = (
+        ()
+        if fit.free_rwp != fit.free_rwp
+        else (
+            f"Rwp is {fit.start_rwp:.1f} % with the atoms as given and the scale alone refined, {fit.rwp:.1f} % at the end, "
+            f"and {fit.free_rwp:.1f} % with free intensities.",
+        )
     )
     return SeedReport(
         seeder="gsasii",

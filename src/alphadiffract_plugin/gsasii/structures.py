@@ -129,7 +129,9 @@ def with_symmetry(structure: Structure) -> Structure:
 def _cell_from_lattice(lattice: np.ndarray) -> tuple[float, float, float, float, float, float]:
     """Cell in Å and degrees of edges in rows."""
     lengths = np.linalg.norm(lattice, axis=1)
-    cosines = [lattice[one] @ lattice[other] / (lengths[one] * lengths[other]) for one, other in ((1, 2), (0, 2), (0, 1))]
+    cosines = [
+        lattice[one] @ lattice[other] / (lengths[one] * lengths[other]) for one, other in ((1, 2), (0, 2), (0, 1))
+    ]
     return cell_from_numbers((*lengths, *np.degrees(np.arccos(cosines))))
 
 

@@ -106,7 +106,9 @@ def at_special_position(atom: Atom, group: Group) -> Atom:
     here = np.array(atom.xyz)
     images = group.rotations @ here + group.shifts
     images -= np.round(images - here)
-    return dataclasses.replace(atom, xyz=_numbers(images[step_lengths(images - here, group) < SPECIAL].mean(axis=0) % 1))
+    return dataclasses.replace(
+        atom, xyz=_numbers(images[step_lengths(images - here, group) < SPECIAL].mean(axis=0) % 1)
+    )
 
 
 def one_per_orbit(atoms: Sequence[Atom], group: Group) -> list[Atom]:
