@@ -7,6 +7,7 @@ memory, or not at all.
 from __future__ import annotations
 
 import copy
+import math
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -86,20 +87,19 @@ def to_rietveld(
             with transactions.whole_or_not_at_all(project):
                 transactions.take_over(fitted, fitted_phase, histogram, phase)
                 _take_over_atoms(scratch, fitted_phase, project, phase)
+                _take_over_covariance(scratch, project, histogram, phase)
                 project.data["Notebook"]["data"].append(fit_entry(phase.name, fit, "Rietveld refinement"))
     return report_from_rietveld(fit, target=str(project.filename), phases=(phase.name,))
 
 
 def report_from_rietveld(fit: RietveldResult, *, target: str, phases: tuple[str, ...]) -> SeedReport:
     """The report of a Rietveld refinement, with what atoms could reach at best as its last note."""
-    compared = (
-        ()
-        if fit.free_rwp != fit.free_rwp
-        else (
-            f"Rwp is {fit.start_rwp:.1f} % with the atoms as given and the scale alone refined, {fit.rwp:.1f} % at the end, "
-            f"and {fit.free_rwp:.1f} % with free intensities.",
+    notes = fit.notes
+    if math.isfinite(fit.free_rwp):
+        notes += (
+            f"Rwp is {fit.start_rwp:.1f} % with the atoms as given and the scale alone refined, {fit.rwp:.1f} % at the "
+            f"end, and {fit.free_rwp:.1f} % with free intensities.",
         )
-    )
     return SeedReport(
         seeder="gsasii",
         target=target,
@@ -112,7 +112,7 @@ def report_from_rietveld(fit: RietveldResult, *, target: str, phases: tuple[str,
         cell=fit.cell,
         cell_esd=fit.cell_esd,
         steps=fit.steps,
-        notes=(*fit.notes, *compared),
+        notes=notes,
     )
 
 
@@ -153,3 +153,18 @@ def _take_over_atoms(scratch: Any, fitted_phase: Any, project: Any, phase: Any) 
     held = copy.deepcopy(scratch.data["Constraints"]["data"].get("Phase", []))
     if held or len(kept) < len(before):
         constraints["Phase"] = [*kept, *held]
+
+
+def _take_over_covariance(scratch: Any, project: Any, histogram: Any, phase: Any) -> None:
+    """Copy the covariance, from which GSAS-II computes esds, if the project refines nothing but this phase.
+
+    Its names of parameters hold the numbers of phase and histogram, which must be those of the scratch project.
+    """
+    alone = len(project.histograms()) == 1 and not any(
+        link.get("Use")
+        for other in project.phases()
+        if other.name != phase.name
+        for link in other.data["Histograms"].values()
+    )
+    if alone and phase.id == 0 and histogram.id == 0:
+        project.data["Covariance"]["data"] = scratch.data["Covariance"]["data"]

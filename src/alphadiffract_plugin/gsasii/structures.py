@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from alphadiffract_plugin import crystal
 from alphadiffract_plugin.errors import InputError
 from alphadiffract_plugin.recipes.recipe_records import Atom, cell_from_numbers
 from alphadiffract_plugin.recipes.structure_recipe import (
+    LARGEST_U,
+    USUAL_U,
     Group,
     OtherCrystal,
     at_special_position,
@@ -20,18 +23,13 @@ from alphadiffract_plugin.recipes.structure_recipe import (
     one_per_orbit,
     unique_labels,
 )
+from alphadiffract_plugin.records import Candidate, Cell
 
 if TYPE_CHECKING:
     import gemmi
 
 SYMMETRIC = 0.01
 """Atoms of a CIF without symmetry are equivalent if an operation brings them within this distance in Å."""
-
-USUAL_U = 0.01
-"""U in Å² of an atom for which a file gives none, or none between 0 and ``LARGEST_U``."""
-
-LARGEST_U = 0.1
-"""A larger U in Å² is not taken from a file."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,6 +70,35 @@ def atoms_for_phase(source: str | Path | Sequence[Atom], phase: Any) -> tuple[At
         ) from difference
 
 
+def rank_of_structure(structure: Structure, candidates: Sequence[Candidate], path: str | Path) -> int:
+    """Place, counted from 0, of the first candidate that has the cell and the space group of a structure.
+
+    Raises
+    ------
+    InputError : there is none; it says in what the first candidate differs.
+    """
+    differences = []
+    for rank, candidate in enumerate(candidates):
+        try:
+            atoms_in_setting(structure.atoms, structure.group, group_of_candidate(candidate))
+        except OtherCrystal as difference:
+            differences.append(str(difference))
+        else:
+            return rank
+    raise InputError(
+        f"is the crystal of none of the {len(candidates)} candidates that become phases; of the first one "
+        f"{differences[0].replace('the phase has', 'the candidate has')}",
+        fix="seed without it and look at the candidates, or keep more of them with --set seed.keep=20",
+        where=path,
+    )
+
+
+def group_of_candidate(candidate: Candidate) -> Group:
+    """Cell and space group of a candidate."""
+    rotations, shifts = crystal.operations_from_space_group(candidate.space_group)
+    return Group(candidate.cell, rotations.astype(float), shifts / 24, candidate.space_group_symbol)
+
+
 def structure_from_cif(path: Path) -> Structure:
     """The first structure with atoms in a CIF; one that is written without symmetry gets its symmetry from its atoms.
 
@@ -107,11 +134,11 @@ def with_symmetry(structure: Structure) -> Structure:
 
     kinds = [(atom.element, atom.occupancy) for atom in structure.atoms]
     numbers = [sorted(set(kinds)).index(kind) + 1 for kind in kinds]
-    lattice = np.linalg.cholesky(structure.group.metric)
+    lattice = np.linalg.cholesky(structure.group.metric).tolist()
     found = spglib.get_symmetry_dataset((lattice, [atom.xyz for atom in structure.atoms], numbers), symprec=SYMMETRIC)
     if found is None or found.number == 1:
         return structure
-    operations = spglib.get_symmetry_from_database(found.hall_number)
+    operations = spglib.get_symmetry_from_database(found.hall_number) or {}
     group = Group(
         _cell_from_lattice(found.std_lattice),
         operations["rotations"].astype(float),
@@ -119,14 +146,14 @@ def with_symmetry(structure: Structure) -> Structure:
         f"{found.international} (found from atoms in P 1)",
     )
     names = sorted(set(kinds))
-    atoms = tuple(
-        Atom(f"{names[number - 1][0]}{place}", names[number - 1][0], tuple(map(float, xyz)), names[number - 1][1])
-        for place, (number, xyz) in enumerate(zip(found.std_types, found.std_positions, strict=True), start=1)
-    )
-    return Structure(group, atoms)
+    atoms = []
+    for place, (number, (x, y, z)) in enumerate(zip(found.std_types, found.std_positions, strict=True), start=1):
+        element, occupancy = names[number - 1]
+        atoms.append(Atom(f"{element}{place}", element, (float(x), float(y), float(z)), occupancy))
+    return Structure(group, tuple(atoms))
 
 
-def _cell_from_lattice(lattice: np.ndarray) -> tuple[float, float, float, float, float, float]:
+def _cell_from_lattice(lattice: np.ndarray) -> Cell:
     """Cell in Å and degrees of edges in rows."""
     lengths = np.linalg.norm(lattice, axis=1)
     cosines = [

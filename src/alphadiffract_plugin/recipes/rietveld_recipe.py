@@ -123,8 +123,8 @@ def _result(fit: RietveldFit, settled: bool, start: float, free: float) -> Rietv
     if math.isfinite(free) and not explained:
         fit.notes.insert(
             0,
-            f"The atoms do not explain the intensities: Rwp is {fit.rwp:.1f} %, and with free intensities {free:.1f} %, "
-            "all else being the same. Check elements, coordinates and occupancies, and whether another phase is there.",
+            f"The atoms do not explain the intensities: Rwp is {fit.rwp:.1f} %, and with free intensities it would be "
+            f"{free:.1f} %. Check elements, coordinates and occupancies, and whether another phase is there.",
         )
     fit.notes += fit.remarks()
     values = fit.project.data["Covariance"]["data"].get("Rvals") or {}

@@ -28,6 +28,13 @@ ORIGINS = 24
 multiples of 1/8 or 1/6."""
 
 
+USUAL_U = 0.01
+"""U in Å² of an atom for which a file gives none, or none between 0 and ``LARGEST_U``."""
+
+LARGEST_U = 0.1
+"""A larger U in Å² is not taken from a file."""
+
+
 class OtherCrystal(Exception):
     """A structure and a phase are not the same crystal; the text says what differs."""
 
@@ -50,7 +57,7 @@ class Group:
         """Dot products of the edges in Å², shape (3, 3)."""
         edges, cosines = np.array(self.cell[:3]), np.cos(np.radians(self.cell[3:]))
         angles = np.array([[1, cosines[2], cosines[1]], [cosines[2], 1, cosines[0]], [cosines[1], cosines[0], 1]])
-        return edges[:, None] * angles * edges
+        return np.asarray(edges[:, None] * angles * edges)
 
     @property
     def centring(self) -> Floats:
@@ -68,6 +75,17 @@ def group_of_phase(phase: Any) -> Group:
     general = phase.data["General"]
     a, b, c, alpha, beta, gamma = (float(value) for value in general["Cell"][1:7])
     return Group((a, b, c, alpha, beta, gamma), *operations_from_sgdata(general["SGData"]), general["SGData"]["SpGrp"])
+
+
+def atoms_of_phase(phase: Any) -> tuple[Atom, ...]:
+    """The atoms of a G2Phase; of anisotropic displacements the mean counts."""
+    atoms = []
+    for row in phase.atoms():
+        x, y, z = (float(value) for value in row.coordinates)
+        u = float(row.uiso) if row.adp_flag == "I" else float(np.mean(row.ADP[:3]))
+        u = u if 0 < u <= LARGEST_U else USUAL_U
+        atoms.append(Atom(row.label, row.type, (x, y, z), float(row.occupancy), u))
+    return tuple(atoms)
 
 
 def operations_from_sgdata(group: dict[str, Any]) -> tuple[Floats, Floats]:
@@ -153,7 +171,7 @@ def unique_labels(atoms: Sequence[Atom]) -> list[Atom]:
 def _change_of_setting(theirs: Group, ours: Group) -> tuple[Floats, Floats] | None:
     """Matrix and shift that bring coordinates into our setting, x' = turn x + origin; None if there are none."""
     for axes in _axes(theirs, ours):
-        turn = np.linalg.inv(axes)
+        turn = np.asarray(np.linalg.inv(axes), dtype=np.float64)
         rotations = turn @ theirs.rotations @ axes
         whole = np.round(rotations)
         if np.abs(rotations - whole).max() < 1e-6:
@@ -197,8 +215,7 @@ def _origin(rotations: Floats, shifts: Floats, ours: Group) -> Floats | None:
     """The shift of the origin that makes these operations ours, the shortest one; None if there is none."""
     grid = np.stack(np.meshgrid(*[np.arange(ORIGINS)] * 3, indexing="ij"), axis=-1).reshape(-1, 3) / ORIGINS
     grid = grid[np.argsort(np.square(grid - np.round(grid)).sum(axis=1), kind="stable")]
-    wanted = {tuple(rotation.ravel().astype(int)): shift for rotation, shift in zip(ours.rotations, ours.shifts)}
-    given = {tuple(rotation.ravel().astype(int)): shift for rotation, shift in zip(rotations, shifts)}
+    wanted, given = _shift_of_rotation(ours.rotations, ours.shifts), _shift_of_rotation(rotations, shifts)
     if wanted.keys() != given.keys():
         return None
     for rotation, shift in given.items():
@@ -207,7 +224,13 @@ def _origin(rotations: Floats, shifts: Floats, ours: Group) -> Floats | None:
         grid = grid[(np.abs(left - np.round(left)).max(axis=2) < 1e-3).any(axis=1)]
         if len(grid) == 0:
             return None
-    return grid[0]
+    return np.asarray(grid[0])
+
+
+def _shift_of_rotation(rotations: Floats, shifts: Floats) -> dict[tuple[int, ...], Floats]:
+    """One of the translations that go with each rotation."""
+    flat = rotations.reshape(-1, 9).round().astype(int).tolist()
+    return {tuple(rotation): shift for rotation, shift in zip(flat, shifts, strict=True)}
 
 
 def _difference(theirs: Group, ours: Group) -> str:
