@@ -8,6 +8,7 @@ from pathlib import Path
 from alphadiffract_plugin import recipes
 from alphadiffract_plugin.load import write_xye
 from alphadiffract_plugin.records import Histogram, IndexingResult, SeedReport
+from alphadiffract_plugin.seeding import rietveld_script
 from alphadiffract_plugin.seeding.answer import doubts, notebook_entry, seedable
 from alphadiffract_plugin.seeding.cif import cif_from_candidate
 from alphadiffract_plugin.seeding.instprm import instprm_from_histogram, knows_widths
@@ -92,74 +93,6 @@ print("cell", *(f"{{value:.5f}}" for value in fit.cell or first.cell))
 print("wrote", TARGET)
 '''
 
-RIETVELD_SCRIPT = '''"""python make_rietveld.py MODEL.cif: go on from {name}.gpx to {name}_rietveld.gpx, a Rietveld refinement.
-
-The atoms of the CIF are added to the first phase of the project that make_project.py made, and refined. It needs only
-GSAS-II. You may change it.
-"""
-
-import shutil
-import sys
-import tempfile
-from pathlib import Path
-
-try:
-    from GSASII import GSASIIscriptable, GSASIIstrMain
-except ImportError:
-    try:
-        import GSASIIscriptable
-        import GSASIIstrMain
-    except ImportError:
-        sys.exit("GSAS-II is not importable. Run this with the Python that GSAS-II is installed in.")
-
-FOLDER = Path(__file__).resolve().parent
-sys.path.insert(0, str(FOLDER))
-sys.dont_write_bytecode = True
-
-from rietveld_recipe import fit_by_rietveld  # noqa: E402
-from structure_recipe import OtherCrystal, atoms_in_setting, atoms_of_phase, group_of_phase  # noqa: E402
-
-PROJECT = FOLDER / "{name}.gpx"
-TARGET = FOLDER / "{name}_rietveld.gpx"
-CYCLES = {cycles}
-RANDOM_SEED = {random_seed}
-
-if len(sys.argv) != 2:
-    sys.exit(__doc__)
-model = Path(sys.argv[1]).resolve()
-if not PROJECT.exists():
-    sys.exit(f"{{PROJECT}} is not there. Run make_project.py first.")
-if TARGET.exists():
-    sys.exit(f"{{TARGET}} is already there. Move it away first.")
-with tempfile.TemporaryDirectory() as work:
-    structures = GSASIIscriptable.G2Project(newgpx=str(Path(work) / "model.gpx"))
-    structure = structures.add_phase(str(model), phasename="model", fmthint="CIF")
-    project = GSASIIscriptable.G2Project(gpxfile=shutil.copy(PROJECT, work))
-    histogram, phase = project.histograms()[0], project.phases()[0]
-    try:
-        atoms = atoms_in_setting(atoms_of_phase(structure), group_of_phase(structure), group_of_phase(phase))
-    except OtherCrystal as difference:
-        sys.exit(
-            f"{{model.name}} is not the crystal of phase {{phase.name}}: {{difference}}. If it is another candidate, "
-            f"move that one to the first place in result.json, move {{PROJECT.name}} away, and run make_project.py again."
-        )
-    fit = fit_by_rietveld(
-        project, histogram, phase, GSASIIstrMain.Refine, atoms, cycles=CYCLES, random_seed=RANDOM_SEED
-    )
-    project.data["Notebook"]["data"].append(f"Rietveld refinement of {{phase.name}} with the atoms of {{model.name}}")
-    project.save()
-    if fit.converged:
-        shutil.copyfile(project.filename, TARGET)
-for what, rwp in fit.steps:
-    print(f"  {{what:<12}} Rwp {{rwp:6.2f}} %")
-for note in fit.notes:
-    print("note:", note)
-print("Rietveld", "converged" if fit.converged else "did not converge", f"at Rwp {{fit.rwp:.2f}} %")
-if not fit.converged:
-    sys.exit("Nothing was written.")
-print("wrote", TARGET)
-'''
-
 
 def seed(histogram: Histogram, result: IndexingResult, target: Path, settings: Settings) -> SeedReport:
     """Write pattern.xye, instrument.instprm, candidate_1.cif ..., result.json make_project.py and make_rietveld.py.
@@ -203,7 +136,7 @@ def _recipe(name: str) -> str:
 
 
 def _rietveld_script(histogram: Histogram, settings: Settings) -> str:
-    return RIETVELD_SCRIPT.format(
+    return rietveld_script.SCRIPT.format(
         name=file_name(histogram.name), cycles=settings.seed.cycles, random_seed=settings.random_seed
     )
 
