@@ -56,8 +56,7 @@ def atoms_for_phase(source: str | Path | Sequence[Atom], phase: Any) -> tuple[At
     """
     ours = group_of_phase(phase)
     if not isinstance(source, (str, Path)):
-        if not source:
-            raise InputError("there are no atoms to refine", fix="give at least one atom")
+        _check_atoms(source)
         return tuple(unique_labels(one_per_orbit([at_special_position(atom, ours) for atom in source], ours)))
     structure = structure_from_cif(Path(source))
     try:
@@ -68,6 +67,24 @@ def atoms_for_phase(source: str | Path | Sequence[Atom], phase: Any) -> tuple[At
             fix="give the structure of this phase, or take the phase of another candidate",
             where=source,
         ) from difference
+
+
+def _check_atoms(atoms: Sequence[Atom]) -> None:
+    """Refuse an empty list of atoms, an unknown element, which GSAS-II would take for nothing, and coordinates of NaN.
+
+    Raises
+    ------
+    InputError : names the atom.
+    """
+    import gemmi
+
+    if not atoms:
+        raise InputError("there are no atoms to refine", fix="give at least one atom")
+    for atom in atoms:
+        if gemmi.Element(atom.element.rstrip("+-0123456789")).atomic_number == 0:
+            raise InputError(f"{atom.element!r} of atom {atom.label} is not an element", fix="give a chemical symbol")
+        if not np.isfinite(atom.xyz).all():
+            raise InputError(f"the coordinates of atom {atom.label} are not numbers", fix="give three numbers")
 
 
 def rank_of_structure(structure: Structure, candidates: Sequence[Candidate], path: str | Path) -> int:
