@@ -25,38 +25,6 @@ from alphadiffract_plugin.settings import SeedSettings, Settings
 
 pytestmark = pytest.mark.gsasii
 
-ANGLESITE = """data_anglesite
-# atoms: calculated from first principles, WURM database (Caracas & Bobocioiu, Am. Mineral. 96 (2011) 437), in P b n m;
-# cell: Miyake, Minato, Morikawa & Iwai, Am. Mineral. 63 (1978) 506
-_cell_length_a 6.959
-_cell_length_b 8.482
-_cell_length_c 5.398
-_cell_angle_alpha 90
-_cell_angle_beta 90
-_cell_angle_gamma 90
-_symmetry_space_group_name_H-M 'P b n m'
-loop_
-_space_group_symop_operation_xyz
-'x,y,z'
-'-x,-y,1/2+z'
-'1/2+x,1/2-y,-z'
-'1/2-x,1/2+y,1/2-z'
-'-x,-y,-z'
-'x,y,1/2-z'
-'1/2-x,1/2+y,z'
-'1/2+x,1/2-y,1/2+z'
-loop_
-_atom_site_label
-_atom_site_type_symbol
-_atom_site_fract_x
-_atom_site_fract_y
-_atom_site_fract_z
-Pb {lead} 0.1653 0.1879 0.25
-S {sulfur} 0.1826 0.4351 0.75
-O1 O 0.0901 0.5936 0.75
-O2 O 0.0401 0.3017 0.75
-O3 O 0.3088 0.4188 0.9765
-"""
 CELLS = {
     "pbso4_xray": (62, (8.4786, 5.3976, 6.9590, 90.0, 90.0, 90.0)),
     "pbso4_neutron": (62, (8.4647, 5.3884, 6.9467, 90.0, 90.0, 90.0)),
@@ -137,11 +105,12 @@ def up_to(pattern, two_theta):
 
 
 @pytest.fixture(scope="module")
-def cifs(tmp_path_factory):
-    """CIF of anglesite, and one with lead and sulfur exchanged."""
+def cifs(examples, tmp_path_factory):
+    """CIF of anglesite, on the axes of P b n m, and one with lead and sulfur exchanged."""
     folder = tmp_path_factory.mktemp("cifs")
-    for name, lead, sulfur in (("anglesite", "Pb", "S"), ("exchanged", "S", "Pb")):
-        (folder / f"{name}.cif").write_text(ANGLESITE.format(lead=lead, sulfur=sulfur))
+    text = (examples / "anglesite.cif").read_text()
+    (folder / "anglesite.cif").write_text(text)
+    (folder / "exchanged.cif").write_text(text.replace("\nPb Pb", "\nPb S").replace("\nS S", "\nS Pb"))
     return folder
 
 

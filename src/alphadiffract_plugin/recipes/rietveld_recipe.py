@@ -94,9 +94,9 @@ def _run_steps(fit: RietveldFit) -> bool:
     fit.step("background")
     fit.step("displacement" if fit.by_displacement else "zero")
     fit.step("cell")
-    fit.step("coordinates")
-    if not fit.step("U"):
-        fit.step("U of the heaviest atoms")
+    for what in ("coordinates", "U"):
+        if not fit.step(what):  # light atoms may be invisible beside heavy ones
+            fit.step(f"{what} of the heaviest atoms")
     for what in ("strain", "size") if fit.by_sample else ("W", "U, V", "X, Y"):
         fit.step(what)
     return _rounds(fit)

@@ -35,6 +35,15 @@ SMALLEST_U = -0.02
 """Somewhat below 0, since roughness, absorption and a wrong background lower all U of a pattern together."""
 
 
+OF_ATOMS = {
+    "coordinates": ("X", False),
+    "coordinates of the heaviest atoms": ("X", True),
+    "U": ("U", False),
+    "U of the heaviest atoms": ("U", True),
+}
+"""Steps that refine atoms: GSAS-II's flag, and whether only atoms of the heaviest element are meant."""
+
+
 class RietveldFit(LeBailFit):
     """A Rietveld refinement in progress: the steps of a Le Bail fit, with a scale and atoms in place of intensities."""
 
@@ -84,32 +93,31 @@ class RietveldFit(LeBailFit):
 
     def flags(self, what: str) -> list[tuple[list[Any], int]]:
         """As in a Le Bail fit; those of atoms are set by :meth:`free`."""
-        return [] if what in ("coordinates", "U", "U of the heaviest atoms") else super().flags(what)
+        return [] if what in OF_ATOMS else super().flags(what)
 
     def free(self, what: str) -> None:
         """Set the refinement flags of a step."""
         super().free(what)
-        if what == "coordinates":
-            self._free_coordinates()
-        elif what in ("U", "U of the heaviest atoms"):
-            masses = self._masses()
-            for row, mass in zip(self.phase.atoms(), masses, strict=True):
-                if what == "U" or mass == max(masses):
-                    row.refinement_flags += "U"
+        if what not in OF_ATOMS:
+            return
+        flag, heaviest_alone = OF_ATOMS[what]
+        masses = self._masses()
+        for number, row in enumerate(self.phase.atoms()):
+            refined = flag in row.refinement_flags or (heaviest_alone and masses[number] < max(masses))
+            if not refined and (flag == "U" or self._may_move(number)):
+                row.refinement_flags += flag
 
-    def _free_coordinates(self) -> None:
-        """Free the coordinates that no operation fixes; where the origin is free, the heaviest atom keeps it."""
-        masses, polar = self._masses(), polar_axes(self.group)
-        holder = masses.index(max(masses)) if polar else None
-        for number, (row, atom) in enumerate(zip(self.phase.atoms(), self.atoms, strict=True)):
-            moves = free_coordinates(atom, self.group)
-            if number == holder:
-                moves[polar] = 0
-            if np.abs(moves).max() > 0.01:
-                row.refinement_flags += "X"
-                if number == holder:
-                    names = [f"{self.phase.id}::dA{'xyz'[axis]}:{number}" for axis in polar]
-                    self.project.add_HoldConstr(names)
+    def _may_move(self, number: int) -> bool:
+        """Whether an atom has a free coordinate to refine; where the origin is free, the heaviest atom holds it."""
+        moves, masses, polar = free_coordinates(self.atoms[number], self.group), self._masses(), polar_axes(self.group)
+        holds = bool(polar) and number == masses.index(max(masses))
+        if holds:
+            moves[polar] = 0
+        if np.abs(moves).max() < 0.01:
+            return False
+        if holds:
+            self.project.add_HoldConstr([f"{self.phase.id}::dA{'xyz'[axis]}:{number}" for axis in polar])
+        return True
 
     def _masses(self) -> list[float]:
         """Mass of each atom, in the order of the phase."""
