@@ -5,8 +5,9 @@
 Each pattern is seeded with its known cell and space group (Le Bail), and ``gsasii.to_rietveld`` goes on from there. The
 script from scratch uses no Le Bail: scale and background, cell and shift, W and X, U of the atoms, coordinates, the
 other widths, then everything until Rwp settles. Both use the same points, uncertainties and starting widths. A third
-refinement starts with two elements exchanged; it must not converge. Needs GSAS-II; the exit code is 1 if a set is more
-than 10 % above the script, or if exchanged atoms converge.
+refinement starts with two elements exchanged; it must not converge without a note that the atoms explain the intensities
+only in part. Zincite is then its own mirror image, with the same powder pattern. Needs GSAS-II; the exit code is 1 if a
+set is more than 10 % above the script, or if exchanged atoms are taken without a note.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from alphadiffract_plugin.settings import Settings
 
 ROOT = Path(__file__).parent.parent
 AGREE = 1.10
+MIRRORED = "zincite_ssrl"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -211,7 +213,8 @@ def main() -> int:
             script, script_seconds = from_scratch(case, path, placed)
             wrong, _ = from_seed(path, exchanged(placed))
         steps = dict(report.steps)
-        failed |= not report.converged or report.rwp > AGREE * script or bool(wrong.converged)
+        failed |= not report.converged or report.rwp > AGREE * script
+        failed |= bool(wrong.converged) and "only in part" not in wrong.notes[0] and name != MIRRORED
         print(
             f"| {name} | {le_bail:.2f} | {steps['scale']:.2f} | {steps['background']:.2f} | {report.rwp:.2f} "
             f"| {seconds:.0f} | {script:.2f} | {script_seconds:.0f} "

@@ -103,7 +103,8 @@ class RietveldResult:
     start_rwp: float
     """Rwp in per cent with the atoms as given and all else as it was, the scale alone refined; NaN as ``rwp``."""
     free_rwp: float
-    """Rwp in per cent with the same parameters, but free (Le Bail) intensities: the least that atoms could reach."""
+    """Rwp in per cent with free (Le Bail) intensities and all else as at the start or as at the end, whichever is less:
+    about the least that atoms could reach."""
     gof: float
     """Goodness of fit; NaN where GSAS-II gives none."""
     cell: CellNumbers | None
