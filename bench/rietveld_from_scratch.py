@@ -5,9 +5,9 @@
 Each pattern is seeded with its known cell and space group (Le Bail), and ``gsasii.to_rietveld`` goes on from there. The
 script from scratch uses no Le Bail: scale and background, cell and shift, W and X, U of the atoms, coordinates, the
 other widths, then everything until Rwp settles. Both use the same points, uncertainties and starting widths. A third
-refinement starts with two elements exchanged; it must not converge without a note that the atoms explain the intensities
-only in part. Zincite is then its own mirror image, with the same powder pattern. Needs GSAS-II; the exit code is 1 if a
-set is more than 10 % above the script, or if exchanged atoms are taken without a note.
+refinement starts with two elements exchanged; it must not converge without a note that the atoms explain the
+intensities only in part. Zincite is then its own mirror image, with the same powder pattern. Needs GSAS-II; the exit
+code is 1 if a set is more than 10 % above the script, or if exchanged atoms are taken without a note.
 """
 
 from __future__ import annotations

@@ -29,9 +29,9 @@ SETTLED = 0.002
 
 UNEXPLAINED = 2.0
 """Atoms do not explain the intensities if Rwp is more than this factor above that of free intensities. Of six right
-structures it was 0.9 to 1.3 times as high, with two elements exchanged 1.6 to 10 times."""
+structures it was 0.9 to 1.3 times as high, with two elements exchanged 1.5 times (Mg and Si) to 10 times."""
 
-PARTLY = 1.5
+PARTLY = 1.4
 """Above this factor a note says that they explain the intensities only in part."""
 
 
@@ -134,8 +134,8 @@ def _result(fit: RietveldFit, settled: bool, start: float, free: float) -> Rietv
     elif fit.rwp > PARTLY * free:
         fit.notes.insert(
             0,
-            f"The atoms explain the intensities only in part: Rwp is {fit.rwp:.1f} %, and with free intensities it would "
-            f"be {free:.1f} %. Elements, occupancies or coordinates may be wrong, or the crystallites oriented.",
+            f"The atoms explain the intensities only in part: Rwp is {fit.rwp:.1f} %, and with free intensities it "
+            f"would be {free:.1f} %. Elements, occupancies or coordinates may be wrong, or the crystallites oriented.",
         )
     fit.notes += fit.remarks()
     values = fit.project.data["Covariance"]["data"].get("Rvals") or {}
