@@ -15,7 +15,8 @@ ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 BLOCK = re.compile(r"^```(python|console|toml)\n(.*?)^```$", re.M | re.S)
 WITH_CODE = [page for page in sorted(DOCS.rglob("*.md")) if BLOCK.search(page.read_text(encoding="utf-8"))]
-WITH_CODE.remove(DOCS / "gsasii.md")  # it has a test of its own, which needs GSAS-II
+for name in ("gsasii.md", "rietveld.md"):  # these have a test of their own, which needs GSAS-II
+    WITH_CODE.remove(DOCS / name)
 RUN = ("index", "seed")
 """Commands that are run; the others install something, or take long and have tests of their own."""
 FIRST = "index examples/data/pbso4_xray.xye --wavelength CuKa --seed bundle -o out"
@@ -116,3 +117,7 @@ def test_the_gsasii_way_ends_with_a_fit(remembered, clone, cli, capsys):
     [rwp] = re.findall(r"^\d+\.\d+$", capsys.readouterr().out, re.M)
     assert float(rwp) < 12  # 9.1 % from the true cell; the expected value is 4.2 %
     assert (clone / "anglesite.gpx").is_file()
+    report = run(DOCS / "rietveld.md", cli)["report"]
+    assert report.converged and report.rwp < 10.5
+    assert (clone / "anglesite_rietveld.gpx").is_file()
+    assert "Rietveld" in (clone / "rietveld" / "pbso4_xray" / "gsasii.json").read_text(encoding="utf-8")

@@ -319,8 +319,10 @@ class SeedReport(Record):
     """Every file made, below or beside ``target``."""
     phases: tuple[str, ...]
     """Names of the phases; the fit uses the first."""
+    method: str = ""
+    """``Le Bail`` or ``Rietveld``, the last fit whose outcome was kept; empty if none was run."""
     converged: bool | None = None
-    """Whether the Le Bail fit converged; None if none was run."""
+    """Whether the fit converged; None if none was run."""
     rwp: float = math.nan
     """Rwp in per cent after the fit."""
     gof: float = math.nan

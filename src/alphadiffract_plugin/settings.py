@@ -132,7 +132,10 @@ class SeedSettings(StepSettings, section="seed"):
     keep: int = setting(5, least=1)
     """Number of candidates that become phases or CIF files; the fit uses the first one alone."""
     cycles: int = setting(3, least=1)
-    """Least-squares cycles in each step of the Le Bail fit."""
+    """Least-squares cycles in each step of the fit."""
+    rietveld: str = setting("")
+    """Path of a CIF with which the seeder ``gsasii`` goes on from the Le Bail fit to a Rietveld refinement; empty to
+    end with the Le Bail fit."""
 
 
 @_refuses_unknown_names

@@ -14,8 +14,10 @@ from alphadiffract_plugin.cli.options import (
     Device,
     OverwriteOption,
     RadiationOption,
+    RietveldOption,
     SetOption,
     WavelengthOption,
+    check_rietveld,
     pattern_from_options,
     settings_from_options,
 )
@@ -44,6 +46,7 @@ def index(
             "project where GSAS-II is installed.",
         ),
     ] = None,
+    rietveld: RietveldOption = None,
     output: Annotated[
         Path | None,
         typer.Option("-o", "--output", metavar="DIR", help="Write NAME.json, NAME.png and NAME/SEEDER/ here."),
@@ -88,7 +91,11 @@ def index(
     if seed and output is None:
         raise typer.BadParameter("a seed needs a folder: give -o DIR", param_hint="--seed")
     settings = settings_from_options(
-        config, assignments, network__model=model, network__device=device.value if device else None
+        config,
+        assignments,
+        network__model=model,
+        network__device=device.value if device else None,
+        seed__rietveld=check_rietveld(rietveld, seed),
     )
     chosen = registry.plugins().indexer(indexer)
     seeders = (registry.plugins().seeder(seed),) if seed else _usual_seeders() if output else ()

@@ -39,6 +39,14 @@ RadiationOption = Annotated[
     Radiation | None, typer.Option(help="Kind of radiation; needed for neutrons where the file does not say so.")
 ]
 OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace output that is already there.")]
+RietveldOption = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE.cif",
+        help="Go on from the Le Bail fit to a Rietveld refinement with the atoms of this structure; needs the seeder "
+        "gsasii.",
+    ),
+]
 ConfigOption = Annotated[
     Path | None, typer.Option(metavar="FILE.toml", help="Read settings from this file; see the command 'settings'.")
 ]
@@ -72,6 +80,29 @@ def settings_from_options(config: Path | None, assignments: list[str] | None, **
     changes |= changes_from_assignments(assignments or ())
     changes |= {key.replace("__", "."): value for key, value in named.items() if value is not None}
     return Settings().changed(changes)
+
+
+def check_rietveld(structure: Path | None, seeder: str | None) -> str | None:
+    """The path of ``--rietveld`` as a setting, after a look at the file; None if it was not given.
+
+    Raises
+    ------
+    SettingsError : the seeder that was chosen does not refine.
+    InputError : the file cannot be read, or has no atoms.
+    """
+    from alphadiffract_plugin.errors import SettingsError
+
+    if structure is None:
+        return None
+    if seeder != "gsasii":
+        raise SettingsError(
+            "--rietveld needs the seeder gsasii",
+            fix="add --seed gsasii; or make a bundle without it, and run its make_rietveld.py FILE.cif",
+        )
+    from alphadiffract_plugin.gsasii.structures import structure_from_cif
+
+    structure_from_cif(structure)
+    return str(structure)
 
 
 def pattern_from_options(path: Path, wavelength: str | None, radiation: Radiation | None) -> Histogram:

@@ -12,8 +12,10 @@ from alphadiffract_plugin.cli.options import (
     ConfigOption,
     OverwriteOption,
     RadiationOption,
+    RietveldOption,
     SetOption,
     WavelengthOption,
+    check_rietveld,
     pattern_from_options,
     settings_from_options,
 )
@@ -25,6 +27,7 @@ def seed(
     pattern: Annotated[Path, typer.Argument(metavar="PATTERN", help="The pattern that the result belongs to.")],
     output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Write NAME/SEEDER/ here.")],
     seed: Annotated[str, typer.Option(metavar="NAME", help="What to make; 'plugins' lists the seeders.")] = "bundle",
+    rietveld: RietveldOption = None,
     wavelength: WavelengthOption = None,
     radiation: RadiationOption = None,
     config: ConfigOption = None,
@@ -41,7 +44,7 @@ def seed(
         seed_line,
     )
 
-    settings = settings_from_options(config, assignments)
+    settings = settings_from_options(config, assignments, seed__rietveld=check_rietveld(rietveld, seed))
     seeder = registry.plugins().seeder(seed)
     answer = answer_from_file(result)
     name = pattern.stem

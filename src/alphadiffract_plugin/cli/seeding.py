@@ -130,6 +130,6 @@ def check_belongs(answer: IndexingResult, histogram: Histogram, path: Path) -> N
 
 def seed_line(report: SeedReport) -> str:
     """One line that says what a seeder made."""
-    fit = "" if report.converged is None else f", Le Bail {'converged' if report.converged else 'did not converge'}"
-    fit += "" if report.converged is None else f" at Rwp {report.rwp:.2f} %"
+    outcome = "converged" if report.converged else "did not converge"
+    fit = "" if report.converged is None else f", {report.method or 'fit'} {outcome} at Rwp {report.rwp:.2f} %"
     return f"seeded {report.target} ({report.seeder}: {len(report.phases)} phases{fit})"

@@ -4,6 +4,7 @@
 >>> result = gsasii.index(histogram)                                       # doctest: +SKIP
 >>> phases = gsasii.seed(project, histogram, result)                       # doctest: +SKIP
 >>> print(gsasii.refine(project, histogram, phases[0], result).rwp)        # doctest: +SKIP
+>>> gsasii.to_rietveld(project, histogram, phases[0], "model.cif").rwp     # doctest: +SKIP
 >>> gsasii.save(project)                                                   # doctest: +SKIP
 """
 
@@ -18,8 +19,11 @@ from alphadiffract_plugin.gsasii.installation import (
     scriptable,
 )
 from alphadiffract_plugin.gsasii.project import control_fits, index, open_project, refine, save, seed
+from alphadiffract_plugin.gsasii.rietveld import to_rietveld
+from alphadiffract_plugin.recipes.recipe_records import Atom
 
 __all__ = [
+    "Atom",
     "FOLDER_VARIABLE",
     "INSTALL",
     "Installation",
@@ -34,4 +38,5 @@ __all__ = [
     "scriptable",
     "seed",
     "control_fits",
+    "to_rietveld",
 ]

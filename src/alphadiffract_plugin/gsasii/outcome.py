@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 
-from alphadiffract_plugin.recipes.recipe_records import LeBailResult
+from alphadiffract_plugin.recipes.recipe_records import LeBailResult, RietveldResult
 from alphadiffract_plugin.records import IndexingResult, RandomCellControl, SeedReport
 from alphadiffract_plugin.seeding.answer import doubts
 
@@ -52,6 +52,7 @@ def report_from_fit(
         target=target,
         files=(),
         phases=phases,
+        method="Le Bail",
         converged=fit.converged,
         rwp=fit.rwp,
         gof=fit.gof,
@@ -63,9 +64,9 @@ def report_from_fit(
     )
 
 
-def fit_entry(name: str, fit: LeBailResult) -> str:
+def fit_entry(name: str, fit: LeBailResult | RietveldResult, method: str = "Le Bail fit") -> str:
     """What the project's notebook says of the interpreted fit of a phase."""
     steps = ", ".join(f"{what} {rwp:.2f}" for what, rwp in fit.steps)
     outcome = "converged" if fit.converged else "did not converge"
-    first = f"alphadiffract-plugin: Le Bail fit of {name} {outcome}; Rwp in % after each step: {steps}"
+    first = f"alphadiffract-plugin: {method} of {name} {outcome}; Rwp in % after each step: {steps}"
     return "\n".join([first, *(f"  {note}" for note in fit.notes)])

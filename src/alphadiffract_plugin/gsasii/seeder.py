@@ -15,6 +15,8 @@ from alphadiffract_plugin.gsasii import installation
 from alphadiffract_plugin.gsasii.outcome import fit_entry, interpreted, report_from_fit
 from alphadiffract_plugin.gsasii.project import control_fits
 from alphadiffract_plugin.gsasii.project import seed as add_candidates
+from alphadiffract_plugin.gsasii.rietveld import to_rietveld
+from alphadiffract_plugin.gsasii.structures import rank_of_structure, structure_from_cif
 from alphadiffract_plugin.load import write_xye
 from alphadiffract_plugin.recipes.lebail_recipe import cell_and_esd, fit_by_lebail
 from alphadiffract_plugin.recipes.project_recipe import keep_every_point, label_lines
@@ -28,15 +30,19 @@ from alphadiffract_plugin.settings import Settings
 def seed(histogram: Histogram, result: IndexingResult, target: Path, settings: Settings) -> SeedReport:
     """Make NAME.gpx in the folder ``target``, with the NAME.xye and NAME.instprm from which it was made.
 
-    The project is made even if its fit diverged or is no better than chance; the report says so.
+    The project is made even if its fit diverged or is no better than chance; the report says so. With a structure in
+    ``settings.seed.rietveld`` the first candidate that agrees with it becomes the first phase, and is refined by
+    Rietveld after the Le Bail fit; if that does not converge, the project stays as the Le Bail fit left it.
 
     Raises
     ------
-    InputError : the answer has no candidate with a cell.
+    InputError : the answer has no candidate with a cell, or none that the given structure agrees with.
     OutputError : the folder holds something already, or cannot be written.
     GSASIIError : GSAS-II is not there, or fails outside of the fit.
     """
     seedable(result)
+    if settings.seed.rietveld:
+        result = _with_structure_first(result, Path(settings.seed.rietveld), settings.seed.keep)
     g2 = installation.scriptable()
     name = file_name(histogram.name)
     final = target / f"{name}.gpx"
@@ -94,7 +100,35 @@ def _fill(
     fit = interpreted(fit, result, control)
     project.data["Notebook"]["data"].append(fit_entry(phases[0].name, fit))
     names = tuple(phase.name for phase in phases)
-    return report_from_fit(fit, target=str(pattern), phases=names, control=control)
+    report = report_from_fit(fit, target=str(pattern), phases=names, control=control)
+    if settings.seed.rietveld and fit.cell is not None:
+        return _go_on(project, powder, phases[0], report, settings)
+    return report
+
+
+def _with_structure_first(result: IndexingResult, path: Path, keep: int) -> IndexingResult:
+    """The answer with the first candidate that agrees with a structure before all others."""
+    candidates = list(seedable(result).candidates)
+    rank = rank_of_structure(structure_from_cif(path), candidates[:keep], path)
+    return result if rank == 0 else dataclasses.replace(result, candidates=(candidates.pop(rank), *candidates))
+
+
+def _go_on(project: Any, powder: Any, phase: Any, report: SeedReport, settings: Settings) -> SeedReport:
+    """Refine the first phase by Rietveld; the report of both fits, or that of the Le Bail fit with a note."""
+    second = to_rietveld(
+        project,
+        powder,
+        phase,
+        settings.seed.rietveld,
+        cycles=settings.seed.cycles,
+        random_seed=settings.random_seed,
+    )
+    if not second.converged:
+        failed = "The Rietveld refinement did not converge; the project is as the Le Bail fit left it."
+        return dataclasses.replace(report, notes=(failed, *second.notes, *report.notes))
+    steps = (*report.steps, *((f"Rietveld: {what}", rwp) for what, rwp in second.steps))
+    notes = (*second.notes, *report.notes)
+    return dataclasses.replace(second, phases=report.phases, steps=steps, notes=notes, control=report.control)
 
 
 def _read_back(g2: Any, path: Path, report: SeedReport) -> SeedReport:

@@ -19,6 +19,7 @@ from alphadiffract_plugin.crystal.symmetry import Operations
 from alphadiffract_plugin.errors import GSASIIError
 from alphadiffract_plugin.gsasii import installation
 from alphadiffract_plugin.recipes.recipe_records import cell_from_numbers
+from alphadiffract_plugin.recipes.structure_recipe import operations_from_sgdata
 from alphadiffract_plugin.records import Candidate, Cell
 
 SAME_CELL = 1e-6
@@ -60,11 +61,8 @@ def operations_from_symbol(symbol: str) -> Operations | None:
 
 def operations_from_group(group: dict[str, Any]) -> Operations:
     """The operations of a GSAS-II space group (``SGData``), every centring translation with every rotation."""
-    half = np.array([rotation for rotation, _ in group["SGOps"]]), np.array([shift for _, shift in group["SGOps"]])
-    centring = np.array(group["SGCen"])
-    rotations, shifts = (np.concatenate([part, -part]) if group["SGInv"] else part for part in half)
-    shifts = (shifts[:, None] + centring).reshape(-1, 3)
-    return np.repeat(rotations, len(centring), axis=0).round().astype(int), np.round(24 * shifts).astype(int) % 24
+    rotations, shifts = operations_from_sgdata(group)
+    return rotations.round().astype(int), np.round(24 * shifts).astype(int) % 24
 
 
 def check_phase(phase: Any, candidate: Candidate) -> None:

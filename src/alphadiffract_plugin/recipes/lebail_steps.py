@@ -99,6 +99,11 @@ class LeBailFit:
             "all": [],
         }[what]
 
+    def free(self, what: str) -> None:
+        """Set the refinement flags of a step."""
+        for place, index in self.flags(what):
+            place[index] = True
+
     def step(self, what: str, *, worse: float = WORSE, rebuild: bool = False) -> bool:
         """Refine further parameters; whether that helped. If not, the project is in the best state so far again.
 
@@ -108,9 +113,7 @@ class LeBailFit:
         worse : factor by which Rwp may rise.
         rebuild : list the reflections again first, which GSAS-II does not do by itself when the cell changes.
         """
-        flags = self.flags(what)
-        for place, index in flags:
-            place[index] = True
+        self.free(what)
         try:
             if rebuild:
                 self.advance("reflections rebuilt", cycles=0, rebuild=True)

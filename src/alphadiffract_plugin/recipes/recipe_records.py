@@ -1,4 +1,4 @@
-"""The records that the recipes take and return: found lines, candidates, and the result of a Le Bail fit.
+"""The records that the recipes take and return: found lines, candidates, atoms, and the result of a fit.
 
 This file needs numpy and the standard library alone. A bundle carries a copy of it beside ``make_project.py``, which
 reads the records from ``result.json``.
@@ -74,6 +74,47 @@ class SeedAnswer:
     """Ranked, the most probable first."""
     lines: FoundLines | None
     """The lines that were found; None if there are none."""
+
+
+@dataclass(frozen=True)
+class Atom:
+    """An atom of a structure that a Rietveld refinement starts from."""
+
+    label: str
+    """Its name, such as ``O1``."""
+    element: str
+    """Chemical symbol, such as ``O``."""
+    xyz: tuple[float, float, float]
+    """Coordinates in fractions of the edges."""
+    occupancy: float = 1.0
+    """Fraction of the sites that it occupies."""
+    u_iso: float = 0.01
+    """Isotropic displacement parameter U in Å²."""
+
+
+@dataclass(frozen=True)
+class RietveldResult:
+    """What a Rietveld refinement in GSAS-II came to."""
+
+    converged: bool
+    """Whether Rwp settled, lower than at the start, with atoms that explain the intensities."""
+    rwp: float
+    """Rwp in per cent of all points within the limits; NaN if the first step failed."""
+    start_rwp: float
+    """Rwp in per cent with the atoms as given and all else as it was, the scale alone refined; NaN as ``rwp``."""
+    free_rwp: float
+    """Rwp in per cent with free (Le Bail) intensities and all else as at the start or as at the end, whichever is less:
+    about the least that atoms could reach."""
+    gof: float
+    """Goodness of fit; NaN where GSAS-II gives none."""
+    cell: CellNumbers | None
+    """Refined cell in Å and degrees; None if the first step failed."""
+    cell_esd: CellNumbers | None
+    """Standard uncertainties of ``cell``."""
+    steps: tuple[tuple[str, float], ...]
+    """What was refined in turn, and Rwp in per cent after it."""
+    notes: tuple[str, ...]
+    """What a reader should know, in sentences."""
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 from alphadiffract_plugin import recipes
 from alphadiffract_plugin.load import write_xye
 from alphadiffract_plugin.records import Histogram, IndexingResult, SeedReport
+from alphadiffract_plugin.seeding import rietveld_script
 from alphadiffract_plugin.seeding.answer import doubts, notebook_entry, seedable
 from alphadiffract_plugin.seeding.cif import cif_from_candidate
 from alphadiffract_plugin.seeding.instprm import instprm_from_histogram, knows_widths
@@ -17,8 +18,9 @@ from alphadiffract_plugin.settings import Settings
 RECIPES = (
     *("recipe_records.py", "project_recipe.py", "lebail_recipe.py", "lebail_steps.py", "lebail_start.py"),
     "lebail_background.py",
+    *("structure_recipe.py", "rietveld_recipe.py", "rietveld_steps.py"),
 )
-"""Modules of :mod:`recipes` that the script uses; they are copied beside it and need numpy alone."""
+"""Modules of :mod:`recipes` that the scripts use; they are copied beside them and need numpy alone."""
 
 SCRIPT = '''"""python make_project.py: make {name}.gpx from the files here, with its first candidate fitted by Le Bail.
 
@@ -94,7 +96,7 @@ print("wrote", TARGET)
 
 
 def seed(histogram: Histogram, result: IndexingResult, target: Path, settings: Settings) -> SeedReport:
-    """Write pattern.xye, instrument.instprm, candidate_1.cif ..., result.json and make_project.py with its recipes.
+    """Write pattern.xye, instrument.instprm, candidate_1.cif ..., result.json make_project.py and make_rietveld.py.
 
     Raises
     ------
@@ -107,6 +109,7 @@ def seed(histogram: Histogram, result: IndexingResult, target: Path, settings: S
         "instrument.instprm": instprm_from_histogram(histogram, result.peaks),
         "result.json": sound.to_json(indent=1) + "\n",
         "make_project.py": _script(histogram, note, doubtful, settings),
+        "make_rietveld.py": _rietveld_script(histogram, settings),
     }
     texts |= {f"candidate_{rank}.cif": cif_from_candidate(one, rank) for rank, one in enumerate(candidates, start=1)}
     texts |= {name: _recipe(name) for name in RECIPES}
@@ -121,7 +124,8 @@ def seed(histogram: Histogram, result: IndexingResult, target: Path, settings: S
         phases=tuple(candidate.space_group_symbol for candidate in candidates),
         notes=(
             *doubtful,
-            "To make the GSAS-II project, run python make_project.py with the Python that GSAS-II is installed in.",
+            "To make the GSAS-II project, run python make_project.py with the Python that GSAS-II is installed in; "
+            "for a Rietveld refinement then run python make_rietveld.py MODEL.cif.",
         ),
     )
 
@@ -130,6 +134,12 @@ def _recipe(name: str) -> str:
     """The text of a module of :mod:`recipes`, with imports that find the other modules beside it in the bundle."""
     text = (Path(recipes.__file__).parent / name).read_text(encoding="utf-8")
     return text.replace(f"from {recipes.__name__}.", "from ")
+
+
+def _rietveld_script(histogram: Histogram, settings: Settings) -> str:
+    return rietveld_script.SCRIPT.format(
+        name=file_name(histogram.name), cycles=settings.seed.cycles, random_seed=settings.random_seed
+    )
 
 
 def _script(histogram: Histogram, note: str, doubtful: Sequence[str], settings: Settings) -> str:
