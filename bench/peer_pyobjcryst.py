@@ -2,8 +2,9 @@
 
 It reads ``{"d": [...], "d_esd": [...], "seconds": ...}`` (Å) on stdin. Lines that belong to no cell are allowed for
 one more in each round, up to three, until a cell scores 10, the least that quick_index reports. Each round prints one
-line of JSON, the cells so far, the best first: ``[[score, a, b, c, alpha, beta, gamma, centring], ...]``. The process
-ends when so much processor time is spent. Without input it prints pyobjcryst's version.
+line of JSON, the processor seconds and the cells so far, the best first:
+``{"seconds": ..., "cells": [[a, b, c, alpha, beta, gamma, centring], ...]}``. The process ends when so much processor
+time is spent. Without input it prints pyobjcryst's version.
 """
 
 import json
@@ -11,6 +12,7 @@ import math
 import resource
 import sys
 import tempfile
+import time
 
 from pyobjcryst import __version__
 from pyobjcryst.indexing import PeakList, quick_index
@@ -26,15 +28,17 @@ def main() -> None:
         return
     task = json.loads(text)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_CPU, (math.ceil(task["seconds"]),) * 2)
+    began = time.process_time()
+    resource.setrlimit(resource.RLIMIT_CPU, (math.ceil(began + task["seconds"]),) * 2)
     for spurious in range(MOST_SPURIOUS + 1):
         # as its code stands, "try_centered_lattice=True" is what stops after the first, primitive, lattice
         found = quick_index(
             lines_of(task), max_nb_spurious=spurious, try_centered_lattice=False, verbose=False
         ).GetSolutions()
-        cells = [[score, *cell_of(unit), str(unit.centering)[-1]] for unit, score in found]
-        print(json.dumps(sorted(cells, key=lambda cell: -cell[0])), flush=True)
-        if cells and max(cell[0] for cell in cells) >= GOOD_SCORE:
+        ranked = sorted(found, key=lambda pair: -pair[1])
+        cells = [[*cell_of(unit), str(unit.centering)[-1]] for unit, _ in ranked]
+        print(json.dumps({"seconds": time.process_time() - began, "cells": cells}), flush=True)
+        if ranked and ranked[0][1] >= GOOD_SCORE:
             return
 
 

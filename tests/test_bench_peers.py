@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import argparse
 import csv
 import json
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from alphadiffract_plugin.benchmark_index import row_from_values
+from alphadiffract_plugin.records import Peaks
 
 ROOT = Path(__file__).parent.parent
 ANGLESITE = [8.480, 5.398, 6.958, 90.0, 90.0, 90.0]
@@ -47,17 +50,19 @@ def index(tmp_path) -> Path:
 
 @pytest.fixture
 def program(tmp_path):
-    """A stand-in for a Python that has pyobjcryst: it tells a version, or one round of cells and half of another."""
+    """A stand-in for a Python that has a peer: it prints a version, or one round of cells and half of another."""
 
-    def made(*, nap: float = 0.0) -> str:
+    def made(*, nap: float = 0.0, end: str = "") -> str:
         path = tmp_path / "program"
-        cells = json.dumps([[30.0, *ANGLESITE, "P"], [20.0, *IMPOSSIBLE, "C"]])
+        cells = json.dumps({"seconds": 0.5, "cells": [[*ANGLESITE, "P"], [*IMPOSSIBLE, "C"]]})
         path.write_text(
             f"#!{sys.executable}\n"
-            "import sys, time\n"
-            f"open({str(tmp_path / 'asked')!r}, 'a').write('x')\n"
-            f"print({cells!r} + chr(10) + '[[40.0, 1' if sys.stdin.read() else '2.2.5', flush=True)\n"
+            "import json, os, sys, time\n"
+            "task = json.loads(sys.stdin.read() or 'null')\n"
+            f"open({str(tmp_path / 'asked')!r}, 'a').write(json.dumps(task) + chr(10))\n"
+            f"print({cells!r} + chr(10) + '{{\"cells\": [[1' if task else '2.2.5', flush=True)\n"
             f"time.sleep({nap})\n"
+            f"{end}\n"
         )
         path.chmod(0o755)
         return str(path)
@@ -100,29 +105,74 @@ def test_a_bare_lattice_keeps_its_centring(peers):
     assert peers.of_lattice(IMPOSSIBLE, "P")["cell"] is None
 
 
-def test_a_program_is_asked_once_for_each_pattern_of_known_cell(peers, index, program, tmp_path, capsys):
+@pytest.mark.parametrize("method", ["pyobjcryst", "rietx"])
+def test_a_program_is_asked_once_for_each_pattern_of_known_cell(method, peers, index, program, tmp_path, capsys):
     folder = tmp_path / "out"
-    arguments = [str(index), "-o", str(folder), "--methods", "pyobjcryst", "--pyobjcryst", program()]
+    arguments = [str(index), "-o", str(folder), "--methods", method, f"--{method}", program()]
     for _ in range(2):
         assert peers.main(arguments) == 0
         printed = capsys.readouterr().out
-        assert "| pyobjcryst | 100 (21-100) | 100 (21-100) | 100 (21-100) | 100 (21-100) |" in printed
+        assert f"| {method} | 100 (21-100) | 100 (21-100) | 100 (21-100) | 100 (21-100) | 0.5 | 0.5 | 0 |" in printed
         assert "n = 1 patterns of tier A" in printed
-        assert "pyobjcryst 2.2.5" in printed
-    assert (tmp_path / "asked").read_text() == "xxx", "its version twice, the pattern once"
+        assert f"{method} 2.2.5" in printed
+        assert "cores" in printed, "the machine"
+    asked = [json.loads(line) for line in (tmp_path / "asked").read_text().splitlines()]
+    assert [bool(task) for task in asked] == [False, True, False], "its version twice, the pattern once"
     (line,) = (folder / "lines.jsonl").read_text().splitlines()
     found = json.loads(line)["lines"]["two_theta"]
     assert min(abs(two_theta - 20.83) for two_theta in found) < 0.06, "101 of anglesite"
+    if method == "rietx":
+        assert asked[1]["two_theta"] == found, "rietx chooses among all lines"
+        assert len(asked[1]["area_esd"]) == len(found)
+    else:
+        assert len(asked[1]["d"]) == peers.MOST
+    assert asked[1]["seconds"] == 60.0
 
 
-def test_a_program_that_is_not_there_is_named(peers, index, tmp_path, capsys):
-    arguments = ["--methods", "pyobjcryst", "--pyobjcryst", sys.executable]
-    if peers.version_of("pyobjcryst", sys.executable):
-        pytest.skip("this Python has pyobjcryst")
+def test_a_program_that_is_ended_keeps_its_last_round_and_has_used_all_its_time(peers, program):
+    task = {"seconds": 7.0}
+    killed = peers.by_program("pyobjcryst", task, program(end="os.kill(os.getpid(), 9)"))
+    assert killed["error"] == "stopped after 7 s"
+    assert killed["seconds"] == 7.0
+    assert len(killed["candidates"]) == 2
+    failed = peers.by_program("rietx", task, program(end="raise ValueError('no lines')"))
+    assert failed["error"] == "ValueError: no lines"
+
+
+def test_the_ratio_of_the_medians_is_below_the_table(peers, monkeypatch):
+    monkeypatch.setattr(peers, "machine", lambda: "2 cores")
+    answers = {"alphadiffract": {"anglesite": answer(seconds=0.8)}, "pyobjcryst": {"anglesite": answer(seconds=1.2)}}
+    args = argparse.Namespace(seed=0, seconds=60.0)
+    versions = {"alphadiffract": "0.1.0 abc", "lines-alone": "0.1.0 abc", "pyobjcryst": "2.2.5"}
+    shown = peers.foot(args, [row_of(ROW)], answers, versions)
+    assert "alphadiffract-plugin 0.1.0 abc, pyobjcryst 2.2.5; 2 cores." in shown
+    assert shown.endswith("pyobjcryst's median over that of this program: 1.50")
+    assert "median over" not in peers.foot(args, [row_of(ROW)], {"pyobjcryst": answers["pyobjcryst"]}, versions)
+
+
+@pytest.mark.parametrize("method", ["pyobjcryst", "rietx"])
+def test_a_program_that_is_not_there_is_named(method, peers, index, tmp_path, capsys):
+    arguments = ["--methods", method, f"--{method}", sys.executable]
+    if peers.version_of(method, sys.executable):
+        pytest.skip(f"this Python has {method}")
     assert peers.main([str(index), "-o", str(tmp_path / "out"), *arguments]) == 0
     shown = capsys.readouterr()
-    assert "pyobjcryst is not installed" in shown.err
-    assert "| pyobjcryst | not installed |" in shown.out
+    assert f"{method} is not installed" in shown.err
+    assert f"| {method} | not installed |" in shown.out
+
+
+def test_rietx_finds_silicon_on_lines_as_its_script_hands_them(peers, tmp_path):
+    if not peers.version_of("rietx", sys.executable):
+        pytest.skip("this Python has no rietx")
+    inv_d2 = np.array([3, 8, 11, 16, 19, 24, 27, 32, 35, 40]) / 5.4309**2
+    two_theta = np.degrees(2 * np.arcsin(1.5406 / 2 * np.sqrt(inv_d2)))
+    ones = np.ones(len(two_theta))
+    lines = Peaks(two_theta, 0.002 * ones, np.linspace(100, 10, len(ones)), 0.08 * ones, 50 * ones, 1.5406)
+    found = peers.by_program("rietx", peers.all_lines(lines) | {"seconds": 30.0}, sys.executable)
+    assert "error" not in found
+    assert 0 < found["seconds"] < 30
+    silicon = row_of(ROW | {"niggli": "3.8402 3.8402 3.8402 60 60 60"})
+    assert peers.evaluated(silicon, found)["cell@20"]
 
 
 def test_a_program_that_hangs_is_stopped_and_counts_as_wrong(peers, program, monkeypatch):
