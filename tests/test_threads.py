@@ -72,3 +72,19 @@ def test_the_indexer_of_a_host_works_in_one_thread_and_leaves_the_hosts_setting(
         index(lab6_lab, Settings())
     assert seen == [(1, 1), (2, 1)], "torch has one thread, whatever the number of lattices searched at a time"
     assert torch.get_num_threads() == 2
+
+
+def test_the_flow_called_directly_has_one_thread_in_torch_too(two_threads, monkeypatch, lab6_lab):
+    from alphadiffract_plugin import pipeline
+
+    seen = []
+
+    def evidence(*_):
+        seen.append(torch.get_num_threads())
+        raise RuntimeError("enough")
+
+    monkeypatch.setattr(pipeline, "gather_evidence", evidence)
+    with pytest.raises(RuntimeError, match="enough"):
+        pipeline.index_histogram(lab6_lab, Settings())
+    assert seen == [1]
+    assert torch.get_num_threads() == 2

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+from alphadiffract_plugin import threads
 from alphadiffract_plugin.indexing.search_cells import search_cells
 from alphadiffract_plugin.limits import candidates_within_limits, distinct_within_limits
 from alphadiffract_plugin.peaks.doubt_wavelength import doubts_about_wavelength
@@ -46,6 +47,7 @@ class GatheredEvidence:
     """Seconds spent in each step."""
 
 
+@threads.limited()
 def index_histogram(histogram: Histogram, settings: Settings) -> IndexingResult:
     """Ranked cells and space groups of one histogram, by all steps.
 
