@@ -75,6 +75,7 @@ def test_the_bundle_of_anglesite_reads_back_as_it_was(pbso4_xray, anglesite, tmp
             "rietveld_recipe.py",
             "rietveld_steps.py",
             "structure_recipe.py",
+            "lebail_background.py",
             "lebail_start.py",
             "lebail_recipe.py",
             "lebail_steps.py",
@@ -254,7 +255,7 @@ def test_without_gsasii_the_bundle_is_made_and_the_project_says_how_to_fix_it(ex
         "GSAS-II is not importable\n  How to fix it: install it: https://advancedphotonsource.github.io/"
         in shown.stdout
     )
-    assert shown.stdout.splitlines()[-1] == "15 files"
+    assert shown.stdout.splitlines()[-1] == "16 files"
     assert not (tmp_path / "gsasii").exists()
     script = tmp_path / "bundle" / "make_project.py"
     blocked = "import sys, runpy; sys.modules['GSASII'] = sys.modules['GSASIIscriptable'] = None; "
