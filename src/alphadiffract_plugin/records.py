@@ -319,8 +319,6 @@ class SeedReport(Record):
     """Every file made, below or beside ``target``."""
     phases: tuple[str, ...]
     """Names of the phases; the fit uses the first."""
-    method: str = ""
-    """``Le Bail`` or ``Rietveld``, the last fit whose outcome was kept; empty if none was run."""
     converged: bool | None = None
     """Whether the fit converged; None if none was run."""
     rwp: float = math.nan
@@ -339,3 +337,5 @@ class SeedReport(Record):
     """The candidates beside random cells in the same short fit; None if no control was made."""
     settings: dict[str, Any] = field(default_factory=dict)
     """The resolved settings, as JSON types."""
+    method: str = ""
+    """``Le Bail`` or ``Rietveld``, the last fit whose outcome was kept; empty if none was run."""
