@@ -190,11 +190,11 @@ def answer(histogram: Any, path: Path) -> Any:
 def known_result(known: BenchmarkRow, result: Any) -> Any:
     """The known cell and space group as an answer with the same lines."""
     from alphadiffract_plugin import crystal
-    from alphadiffract_plugin.crystal.extinction import Setting
+    from alphadiffract_plugin.crystal.extinction import setting_of_group
     from alphadiffract_plugin.records import Candidate, IndexingResult
 
     group = known.space_group
-    cell = Setting(group, crystal.symbol_from_space_group(group), np.eye(3)).standard_cell(known.cell)
+    cell = setting_of_group(group).standard_cell(known.cell)
     candidate = Candidate.of_group(
         group,
         cell=cell,

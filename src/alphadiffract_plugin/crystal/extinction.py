@@ -16,7 +16,13 @@ import numpy as np
 
 from alphadiffract_plugin.arrays import Bools, Floats, Ints
 from alphadiffract_plugin.crystal.cells import Cell, cell_from_direct_metric, direct_metric_from_cell
-from alphadiffract_plugin.crystal.symmetry import Operations, extinct, lattice_family, standard_setting
+from alphadiffract_plugin.crystal.symmetry import (
+    Operations,
+    extinct,
+    lattice_family,
+    standard_setting,
+    symbol_from_space_group,
+)
 
 _SAME_AXES = [[1, 0, 0, 0, 1, 0, 0, 0, 1]]
 
@@ -93,7 +99,7 @@ def extinction_classes(family: str, centring: str) -> tuple[ExtinctionClass, ...
                     number,
                     symbol,
                     np.array(axes).reshape(3, 3) / 24,
-                    np.array(table["same_symbol"].get(str(number), _SAME_AXES)).reshape(-1, 3, 3),
+                    _changes_that_keep_the_symbol(number),
                 )
                 for number, symbol, axes in entry["settings"]
             ),
@@ -104,6 +110,18 @@ def extinction_classes(family: str, centring: str) -> tuple[ExtinctionClass, ...
         )
         for entry in table["classes"][f"{family} {centring}"]
     )
+
+
+def setting_of_group(space_group: int) -> Setting:
+    """A space group on the axes of its own standard setting."""
+    symbol = symbol_from_space_group(space_group)
+    return Setting(space_group, symbol, np.eye(3), _changes_that_keep_the_symbol(space_group))
+
+
+def _changes_that_keep_the_symbol(space_group: int) -> Ints:
+    """See :attr:`Setting.same_symbol`."""
+    changes: Ints = np.array(_table()["same_symbol"].get(str(space_group), _SAME_AXES)).reshape(-1, 3, 3)
+    return changes
 
 
 @functools.cache
