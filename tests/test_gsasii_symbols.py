@@ -10,7 +10,7 @@ import pytest
 import spglib
 
 from alphadiffract_plugin import crystal, gsasii
-from alphadiffract_plugin.crystal.extinction import Setting
+from alphadiffract_plugin.crystal.extinction import Setting, setting_of_group
 from alphadiffract_plugin.errors import GSASIIError
 from alphadiffract_plugin.gsasii import symbols
 from alphadiffract_plugin.records import Candidate
@@ -93,7 +93,8 @@ def setting_of_phase(phase):
         and (crystal.extinct(grid, theirs) == crystal.extinct(grid, operations)).all()
     ]
     setting = settings[min(alike)[1]]  # of the same origin, if there is one
-    return Setting(number, setting.hm, np.array(setting.basisop.rot) / setting.basisop.DEN)
+    same = setting_of_group(number).same_symbol
+    return Setting(number, setting.hm, np.array(setting.basisop.rot) / setting.basisop.DEN, same)
 
 
 def standard_cell_of_phase(phase):
