@@ -320,7 +320,7 @@ def _with_note_on_limits(fit: LeBailResult, before: list[float], after: list[flo
         return fit
     note = (
         f"The upper limit of the histogram was {before[1]:.2f} degrees and is {after[1]:.2f} degrees now. To fit the "
-        "whole pattern, set it back in GSAS-II, start the Le Bail intensities anew and refine the background too: its function "
-        "spans the limits."
+        "whole pattern, set it back in GSAS-II, start the Le Bail intensities anew and refine the background "
+        "too: its function spans the limits."
     )
     return dataclasses.replace(fit, notes=(*fit.notes, note))
