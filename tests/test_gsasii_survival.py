@@ -182,6 +182,7 @@ def test_a_refinement_that_fails_before_the_cell_is_refined_changes_nothing(mine
 def test_a_refinement_that_fails_later_keeps_the_last_good_state(mine, monkeypatch):
     project, before = opened(mine), opened(mine)
     lab6 = project.histograms()[0]
+    project.phase("silicon").data["Histograms"][lab6.name]["Use"] = False
     result = answer(lab6, 221, LAB6)
     (phase,) = gsasii.seed(project, lab6, result, control=good(result))
     failing = refusing(10, raises=True)
