@@ -108,13 +108,17 @@ def _run_steps(fit: RietveldFit) -> bool:
 
 
 def _rounds(fit: RietveldFit) -> bool:
-    """Refine everything together until Rwp settles; whether it did."""
+    """Refine everything together until Rwp settles; whether it did.
+
+    A step that was undone because Rwp rose by next to nothing found nothing better: then it is settled too.
+    """
     for _ in range(ROUNDS):
         before = fit.rwp
-        if not fit.step("all"):
-            return False
-        if abs(before - fit.rwp) < max(0.01, SETTLED * before):
+        helped = fit.step("all")
+        if abs(before - fit.steps[-1][1]) < max(0.01, SETTLED * before):
             return True
+        if not helped:
+            return False
     return False
 
 

@@ -138,6 +138,12 @@ class RietveldFit(LeBailFit):
             if not SMALLEST_U <= row.uiso <= LARGEST_U:
                 raise FitFailed(f"U of {row.label} became {row.uiso:.3f} Å²")
 
+    def check_background(self) -> None:
+        """Accept any background: atoms hold the intensities, so that it can't run away together with them.
+
+        In patterns whose background was subtracted it is below zero in places.
+        """
+
     def remarks(self) -> list[str]:
         """What is unusual in the refined atoms."""
         negative = [row.label for row in self.phase.atoms() if row.uiso < 0]
