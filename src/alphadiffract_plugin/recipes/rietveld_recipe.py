@@ -113,9 +113,10 @@ def _rounds(fit: RietveldFit) -> bool:
     A step that was undone because Rwp rose by next to nothing found nothing better: then it is settled too.
     """
     for _ in range(ROUNDS):
-        before = fit.rwp
+        before, done = fit.rwp, len(fit.steps)
         helped = fit.step("all")
-        if abs(before - fit.steps[-1][1]) < max(0.01, SETTLED * before):
+        ran = len(fit.steps) > done  # GSAS-II did not fail
+        if ran and abs(before - fit.steps[-1][1]) < max(0.01, SETTLED * before):
             return True
         if not helped:
             return False
