@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
+
+steps = logging.getLogger("alphadiffract_plugin.steps")
+"""Gets the name of each step when it begins, at level INFO."""
 
 
 def versions() -> dict[str, str]:
@@ -16,7 +20,8 @@ def versions() -> dict[str, str]:
 
 @contextmanager
 def timed(timings: dict[str, float], step: str) -> Iterator[None]:
-    """Write the seconds that the block takes into ``timings[step]``."""
+    """Write the seconds that the block takes into ``timings[step]``; :data:`steps` gets its name when it begins."""
+    steps.info(step)
     began = time.perf_counter()
     yield
     timings[step] = time.perf_counter() - began

@@ -1,7 +1,8 @@
-"""Copy our importer into GSAS-II's folder of user importers, and remove it from there."""
+"""Copy our importer and our exporter into GSAS-II's folders for those of users, and remove them from there."""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 from alphadiffract_plugin import hooks
@@ -9,63 +10,80 @@ from alphadiffract_plugin.errors import OutputError
 from alphadiffract_plugin.output import check_folder, make_folder, write_text, writing
 
 NAME = "G2phase_alphadiffract.py"
-"""Name of the file; GSAS-II loads every ``G2phase*.py`` there."""
+"""Name of the importer; GSAS-II loads every ``G2phase*.py`` in its folder of importers."""
+
+EXPORTER = "G2export_alphadiffract.py"
+"""Name of the exporter, which indexes; GSAS-II loads every ``G2export*.py`` in its folder of exporters."""
 
 OURS = "alphadiffract-plugin gsasii install-hook"
-"""Text that every version of our importer contains."""
+"""Text that every version of our files contains."""
 
 
 def user_folder() -> Path:
-    """Where GSAS-II (from September 2025 on) looks for a user's importers: ``~/.GSASII/imports``, on any system."""
-    return Path("~/.GSASII/imports").expanduser()
+    """Where GSAS-II (from September 2025 on) looks for a user's files, on any system: ``~/.GSASII``."""
+    return Path("~/.GSASII").expanduser()
 
 
-def install(folder: Path) -> tuple[Path, str]:
-    """Copy the importer into a folder, which is made if it does not exist. A file that is not ours is not replaced.
+def places(folder: Path | None = None) -> tuple[Path, Path]:
+    """Paths of the importer and the exporter in GSAS-II's own folders, or in another folder, both in the same one."""
+    if folder is not None:
+        return folder / NAME, folder / EXPORTER
+    return user_folder() / "imports" / NAME, user_folder() / "exports" / EXPORTER
+
+
+def install(folder: Path | None = None) -> list[tuple[Path, str]]:
+    """Copy both files to their :func:`places`, in folders that are made if they do not exist.
+
+    The exporter is given the Python that runs now: the indexer will run with it. No file that is not ours is replaced.
 
     Returns
     -------
-    The file, and one of ``installed``, ``updated``, ``already there``.
+    Each file, with one of ``installed``, ``updated``, ``already there``.
 
     Raises
     ------
-    OutputError : a file of that name is not ours, or the folder cannot be written.
+    OutputError : a file of that name is not ours, or a folder cannot be written; nothing is copied then.
     """
-    text = (Path(hooks.__file__).parent / "gsasii" / NAME).read_text(encoding="utf-8")
-    path = folder / NAME
-    old = _ours(path)
-    if old == text:
-        return path, "already there"
-    check_folder(folder)
-    write_text(make_folder(folder) / NAME, text)
-    return path, "installed" if old is None else "updated"
+    paths = places(folder)
+    olds = [_ours(path) for path in paths]
+    for path in paths:
+        check_folder(path.parent)
+    done = []
+    for path, old in zip(paths, olds, strict=True):
+        text = (Path(hooks.__file__).parent / "gsasii" / path.name).read_text(encoding="utf-8")
+        text = text.replace('\nPYTHON = ""\n', f"\nPYTHON = {sys.executable!r}\n")
+        if old != text:
+            write_text(make_folder(path.parent) / path.name, text)
+        done.append((path, "already there" if old == text else "installed" if old is None else "updated"))
+    return done
 
 
-def remove(folder: Path) -> tuple[Path, bool]:
-    """Remove our importer from a folder; returns its path, and whether it was there.
+def remove(folder: Path | None = None) -> list[tuple[Path, bool]]:
+    """Remove both files from their :func:`places`; returns each path, and whether the file was there.
 
     Raises
     ------
-    OutputError : the file of that name is not ours, or cannot be removed.
+    OutputError : a file of that name is not ours, and both stay; or one cannot be removed.
     """
-    path = folder / NAME
-    if _ours(path) is None:
-        return path, False
-    with writing(path, fault="cannot be removed", fix="remove it by hand"):
-        path.unlink()
-    return path, True
+    there = [(path, _ours(path) is not None) for path in places(folder)]
+    for path, was_there in there:
+        if was_there:
+            with writing(path, fault="cannot be removed", fix="remove it by hand"):
+                path.unlink()
+    return there
 
 
 def looks_there(gsasii_folder: Path) -> bool:
-    """Whether the GSAS-II in this folder loads the importers of :func:`user_folder`."""
+    """Whether the GSAS-II in this folder loads what lies in :func:`user_folder`."""
     try:
-        return ".GSASII/imports" in (gsasii_folder / "GSASIIfiles.py").read_text(encoding="utf-8", errors="replace")
+        text = (gsasii_folder / "GSASIIfiles.py").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return False
+    return ".GSASII/imports" in text and ".GSASII/exports" in text
 
 
 def _ours(path: Path) -> str | None:
-    """The text of our importer at this path; None if there is no file.
+    """The text of our file at this path; None if there is none.
 
     Raises
     ------

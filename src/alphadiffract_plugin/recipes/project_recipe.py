@@ -7,7 +7,7 @@ beside ``make_project.py``.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -48,7 +48,7 @@ def seed_project(project: Any, histogram: Any, answer: SeedAnswer, *, keep: int,
     if answer.lines is not None:
         _add_lines(histogram, answer.lines)
     if candidates and not histogram.data["Unit Cells List"]:
-        histogram.data["Unit Cells List"] = _unit_cells(candidates)
+        histogram.data["Unit Cells List"] = unit_cells(candidates)
     phases = []
     names = phase_names(project, histogram, len(candidates))
     for rank, (name, candidate) in enumerate(zip(names, candidates, strict=True), start=1):
@@ -65,21 +65,33 @@ def seed_project(project: Any, histogram: Any, answer: SeedAnswer, *, keep: int,
 
 
 def phase_names(project: Any, histogram: Any, count: int) -> list[str]:
+    """Names for new phases of a histogram; see :func:`free_phase_names`."""
+    taken = {phase.name for phase in project.phases()}
+    return free_phase_names(histogram.name, count, taken=taken, alone=len(project.histograms()) == 1)
+
+
+def free_phase_names(histogram: str, count: int, *, taken: Collection[str], alone: bool) -> list[str]:
     """Names for new phases: candidate_1 ..., followed by the histogram's name where the project has several.
 
     GSAS-II would rename a phase whose name is in use already. So if one name is taken, all get another ending.
+
+    Parameters
+    ----------
+    histogram : its name in GSAS-II.
+    count : number of names.
+    taken : names of the phases that the project has.
+    alone : whether this is the only histogram of the project.
     """
-    short = re.sub(r"\.\w+( Bank 1)?$", "", histogram.name.removeprefix("PWDR "))
+    short = re.sub(r"\.\w+( Bank 1)?$", "", histogram.removeprefix("PWDR "))
     short = re.sub(r"[^A-Za-z0-9.-]+", "_", short).strip("_") or "histogram"
     endings = ["_" + short, *(f"_{short}-{number}" for number in range(2, 1000))]
-    if len(project.histograms()) == 1:
+    if alone:
         endings.insert(0, "")
-    taken = {phase.name for phase in project.phases()}
     for ending in endings:
         names = [f"candidate_{rank}{ending}" for rank in range(1, count + 1)]
-        if taken.isdisjoint(names):
+        if set(taken).isdisjoint(names):
             return names
-    raise ValueError(f"The project holds candidates of {histogram.name} a thousand times already.")
+    raise ValueError(f"The project holds candidates of {histogram} a thousand times already.")
 
 
 def keep_every_point(histogram: Any, intensity: Floats, esd: Floats) -> None:
@@ -111,28 +123,42 @@ def bravais_of_candidate(candidate: SeedCandidate) -> str:
     return "R3-H" if centring == "R" else centring + _POINT_GROUP.get(candidate.crystal_system, "6/mmm")
 
 
-def _add_lines(histogram: Any, lines: FoundLines) -> None:
-    if not histogram.data["Peak List"]["peaks"]:
-        doublet = histogram.data["Instrument Parameters"][0].get("I(L2)/I(L1)", (0.0, 0.0))[1]
-        for position, counts in zip(lines.two_theta, 100 * lines.area / (1 + doublet), strict=True):
-            histogram.add_peak(float(counts), ttheta=float(position))  # Kα1 alone, in counts times 0.01 degrees
-    if not any(histogram.data["Index Peak List"]):
-        rows = [
-            [float(position), float(counts), True, False, 0, 0, 0, float(d), 0.0]
-            for position, counts, d in zip(lines.two_theta, lines.area, lines.d, strict=True)
-        ]
-        histogram.data["Index Peak List"] = [rows, [float(esd) for esd in lines.two_theta_esd]]
+def unit_cells(candidates: Sequence[SeedCandidate], loaded: int = 0) -> list[Any]:
+    """GSAS-II's *Unit Cells List*: controls, ticked lattices, one row per cell, and three more parts.
 
-
-def _unit_cells(candidates: Sequence[SeedCandidate]) -> list[Any]:
-    """GSAS-II's *Unit Cells List*: controls, ticked lattices, one row per cell, and three more parts."""
+    ``loaded`` is the index of the candidate whose cell stands in the controls.
+    """
     rows = [
         [one.m20, one.unindexed, BRAVAIS.index(bravais_of_candidate(one)), *one.cell, volume_of_cell(one.cell)]
         + [False, False]
         for one in candidates
     ]
-    first = candidates[0]
+    first = candidates[loaded]
     lattice = bravais_of_candidate(first)
     controls = [0, first.zero_shift, 4, 25.0, 1, lattice, *first.cell, volume_of_cell(first.cell)]
     controls += [first.space_group_symbol, []]
     return [controls, [name == lattice for name in BRAVAIS], rows, SHORTEST_SPACING, {}, []]
+
+
+def peaks_of_lines(lines: FoundLines, kalpha2_ratio: float) -> Iterator[tuple[float, float]]:
+    """Position in degrees and intensity (of Kα1 alone, in counts times 0.01 degrees) for GSAS-II's *Peak List*."""
+    for position, area in zip(lines.two_theta, lines.area, strict=True):
+        yield float(position), float(100 * area / (1 + kalpha2_ratio))
+
+
+def index_peaks(lines: FoundLines) -> list[Any]:
+    """GSAS-II's *Index Peak List*: one row per line, and the standard uncertainties of the positions."""
+    rows = [
+        [float(position), float(counts), True, False, 0, 0, 0, float(d), 0.0]
+        for position, counts, d in zip(lines.two_theta, lines.area, lines.d, strict=True)
+    ]
+    return [rows, [float(esd) for esd in lines.two_theta_esd]]
+
+
+def _add_lines(histogram: Any, lines: FoundLines) -> None:
+    if not histogram.data["Peak List"]["peaks"]:
+        doublet = histogram.data["Instrument Parameters"][0].get("I(L2)/I(L1)", (0.0, 0.0))[1]
+        for position, counts in peaks_of_lines(lines, doublet):
+            histogram.add_peak(counts, ttheta=position)
+    if not any(histogram.data["Index Peak List"]):
+        histogram.data["Index Peak List"] = index_peaks(lines)

@@ -55,8 +55,9 @@ def result_report(result: IndexingResult, width: int) -> Iterator[RenderableType
         yield _ranked(result, width, result.candidates[:SHOWN])
         if len(result.candidates) > SHOWN:
             yield f"{len(result.candidates) - SHOWN} more in the JSON output."
-        yield from _alike(result.candidates[0])
-        yield from _unexplained(result)
+        yield from groups_alike(result.candidates[0])
+        if result.candidates[0].has_cell and result.peaks is not None:
+            yield f"Lines that the first cell does not explain: {unexplained_lines(result.candidates[0])}."
     else:
         yield f"{result.histogram}: no cell explains the lines of this pattern."
     yield from (f"note: {note}" for note in result.notes)
@@ -69,15 +70,12 @@ def _wavelengths(result: IndexingResult) -> str:
     return f"{result.wavelength:.6g} Å"
 
 
-def _unexplained(result: IndexingResult) -> Iterator[str]:
-    """How many of the lines found the first cell does not explain, and where the first few of them are."""
-    first = result.candidates[0]
-    if not first.has_cell or result.peaks is None:
-        return
-    where = ", ".join(f"{angle:.2f}" for angle in first.unindexed[:_ANGLES_SHOWN])
-    if len(first.unindexed) > _ANGLES_SHOWN:
+def unexplained_lines(candidate: Candidate) -> str:
+    """How many of the lines found a cell does not explain, and where the first few are: ``2 (at 20.10, 31.44°)``."""
+    where = ", ".join(f"{angle:.2f}" for angle in candidate.unindexed[:_ANGLES_SHOWN])
+    if len(candidate.unindexed) > _ANGLES_SHOWN:
         where += " ..."
-    yield f"Lines that the first cell does not explain: {f'{len(first.unindexed)} (at {where}°)' if where else 'none'}."
+    return f"{len(candidate.unindexed)} (at {where}°)" if where else "none"
 
 
 def _ranked(result: IndexingResult, width: int, candidates: Sequence[Candidate]) -> Table:
@@ -107,11 +105,14 @@ def _ranked(result: IndexingResult, width: int, candidates: Sequence[Candidate])
     return table
 
 
-def _alike(first: Candidate) -> Iterator[str]:
-    others = [group for group in first.same_extinctions if group != first.space_group]
+def groups_alike(candidate: Candidate) -> Iterator[str]:
+    """A sentence on the other space groups with the same line positions; nothing if there are none."""
+    others = [group for group in candidate.same_extinctions if group != candidate.space_group]
     if others:
         named = ", ".join(f"{symbol_from_space_group(group)} ({group})" for group in others)
-        yield f"Groups with the same line positions as {first.space_group_symbol} ({first.space_group}): {named}."
+        yield (
+            f"Groups with the same line positions as {candidate.space_group_symbol} ({candidate.space_group}): {named}."
+        )
 
 
 def overview(results: Sequence[tuple[str, IndexingResult]]) -> Table:

@@ -75,7 +75,7 @@ def doubts_of_candidate(candidate: Candidate, result: IndexingResult) -> tuple[s
     """Why a candidate is doubted already before any fit, each as a clause; empty if nothing speaks against it."""
     reasons = []
     if candidate.probability < UNLIKELY:
-        reasons.append(f"its probability is {candidate.probability:.3f}")
+        reasons.append(f"its probability is {_probability(candidate)}")
     lines = len(result.peaks) if result.peaks is not None else 0
     if len(candidate.unindexed) > max(2, UNEXPLAINED * lines):
         reasons.append(f"{len(candidate.unindexed)} of {lines} found lines are unexplained")
@@ -96,19 +96,40 @@ def notebook_entry(
     """
     candidates = [candidate for candidate in result.candidates if _is_sound(candidate)][:keep]
     names = names or [f"candidate_{rank}" for rank in range(1, len(candidates) + 1)]
-    lines = [
-        f"alphadiffract-plugin {__version__}: {len(candidates)} of {len(result.candidates)} candidates "
+    before, after = notebook_frame(result, f"{len(candidates)} of {len(result.candidates)} candidates", control)
+    lines = [notebook_line(name, candidate) for name, candidate in zip(names, candidates, strict=True)]
+    return "\n".join([*before, *lines, *after])
+
+
+def notebook_frame(
+    result: IndexingResult, what: str, control: RandomCellControl | None = None
+) -> tuple[list[str], list[str]]:
+    """What stands before and after the candidates in the notebook.
+
+    Parameters
+    ----------
+    result, control : as in :func:`notebook_entry`.
+    what : the candidates in words, such as ``5 of 20 candidates``.
+    """
+    before = [
+        f"alphadiffract-plugin {__version__}: {what} "
         f"of the indexer '{result.indexer}' for {result.histogram}, wavelength {result.wavelength:.6g} A",
     ]
-    lines += [f"  ATTENTION: {doubt}" for doubt in doubts(result)]
-    for name, candidate in zip(names, candidates, strict=True):
-        cell = " ".join(f"{value:.5g}" for value in candidate.cell)
-        probability = f"{candidate.probability:.3f}" if candidate.probability >= 0.001 else "<0.001"
-        lines.append(
-            f"  {name}: {candidate.space_group_symbol} ({candidate.space_group}), {cell}, "
-            f"probability {probability}, M20 {candidate.m20:.1f}"
-        )
-    lines += [f"  note: {note}" for note in result.notes]
-    lines += [f"  {line}" for line in str(control).splitlines()] if control else []
+    before += [f"  ATTENTION: {doubt}" for doubt in doubts(result)]
+    after = [f"  note: {note}" for note in result.notes]
+    after += [f"  {line}" for line in str(control).splitlines()] if control else []
     versions = ", ".join(f"{name} {version}" for name, version in sorted(result.versions.items()))
-    return "\n".join([*lines, *([f"  made with {versions}"] if versions else [])])
+    return before, [*after, *([f"  made with {versions}"] if versions else [])]
+
+
+def notebook_line(name: str, candidate: Candidate) -> str:
+    """What the notebook says of the candidate that became the phase ``name``."""
+    cell = " ".join(f"{value:.5g}" for value in candidate.cell)
+    return (
+        f"  {name}: {candidate.space_group_symbol} ({candidate.space_group}), {cell}, "
+        f"probability {_probability(candidate)}, M20 {candidate.m20:.1f}"
+    )
+
+
+def _probability(candidate: Candidate) -> str:
+    return f"{candidate.probability:.3f}" if candidate.probability >= 0.001 else "<0.001"
