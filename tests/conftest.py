@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -48,6 +52,52 @@ def missing_lines(reasons: list[str]) -> list[str]:
     lines = [f"GSAS-II IS NOT IMPORTABLE: {count} of its tests did not run"] if count else []
     windows = [reason for reason in reasons if "GSAS-II's window is not driven" in reason]
     return lines + [reason.removeprefix("Skipped: ") for reason in dict.fromkeys(windows)]
+
+
+SCREEN = "-screen 0 1280x1024x24 -noreset"
+
+
+@pytest.fixture(scope="session")
+def gsasii_window() -> Callable[..., list[str]]:
+    """Run a script that drives GSAS-II's window, on a screen that nobody sees: ``gsasii_window(script, file, home)``.
+
+    It gives the lines that the script printed. GSAS-II runs in the Python that the variable GSASII_PYTHON names, or in
+    that of the tests.
+    """
+    python = os.environ.get("GSASII_PYTHON", sys.executable)
+    missing = ["Xvfb"] if shutil.which("xvfb-run") is None else []
+    for module, name in (("GSASII", "GSAS-II"), ("wx", "wxPython")):
+        look = f"import importlib.util; raise SystemExit(importlib.util.find_spec('{module}') is None)"
+        missing += [name] if subprocess.run([python, "-c", look]).returncode else []
+    if missing:
+        pytest.skip(f"{', '.join(sorted(missing))} missing: GSAS-II's window is not driven")
+
+    def run(script: str, file: Path, home: Path) -> list[str]:
+        own = {"HOME": str(home), "USERPROFILE": str(home), "GDK_BACKEND": "x11"}
+        command = ["xvfb-run", "-a", "-s", SCREEN, python, "-c", WINDOW + script, str(file)]
+        done = subprocess.run(command, cwd=home, env=os.environ | own, capture_output=True, text=True, timeout=600)
+        seen = [line for line in done.stdout.splitlines() if line.startswith("SEEN ")]
+        assert seen, done.stderr[-3000:]
+        return [line.removeprefix("SEEN ") for line in seen]
+
+    return run
+
+
+WINDOW = """
+import faulthandler, json, os, sys
+faulthandler.dump_traceback_later(200, exit=True)
+import wx
+app = wx.App(False)
+from GSASII import GSASIIpath
+GSASIIpath.SetBinaryPath(True)
+from GSASII import GSASIIctrlGUI, GSASIIdataGUI
+# otherwise a GSAS-II without all of its programs begins with a question
+GSASIIdataGUI.ShowVersions = lambda: GSASIIdataGUI.versionDict.update(errors="")
+file = sys.argv.pop()
+GSASIIdataGUI.GSASIImain(app)
+[window] = [one for one in wx.GetTopLevelWindows() if hasattr(one, "ImportMenuId")]
+"""
+"""The beginning of a script that drives GSAS-II's window, which would open a project named on its command line."""
 
 
 @pytest.fixture(scope="session")

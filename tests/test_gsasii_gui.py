@@ -1,48 +1,24 @@
 """GSAS-II's own window, on a screen that nobody sees: the menu item, the list of cells, the phases in the tree.
 
 Only the two boxes that GTK draws itself, for the file and 'is this the file you want', are answered beforehand; the
-rest is clicked. Needs wxPython and Xvfb beside GSAS-II.
+rest is clicked.
 """
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import math
-import os
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from alphadiffract_plugin import gsasii
 from alphadiffract_plugin.gsasii.importer import NAME, install
 from alphadiffract_plugin.records import Candidate, IndexingResult
 
-MISSING = [
-    *(["GSAS-II"] if gsasii.find() is None else []),
-    *(["wxPython"] if importlib.util.find_spec("wx") is None else []),
-    *(["Xvfb"] if shutil.which("xvfb-run") is None else []),
-]
-if MISSING:
-    pytest.skip(f"{', '.join(MISSING)} missing: GSAS-II's window is not driven", allow_module_level=True)
-
-SCREEN = "-screen 0 1280x1024x24 -noreset"
+pytestmark = pytest.mark.gsasii
 
 DRIVER = """
-import faulthandler, json, os, sys
-faulthandler.dump_traceback_later(150, exit=True)
-import wx
-app = wx.App(False)
-from GSASII import GSASIIpath
-GSASIIpath.SetBinaryPath(True)
-from GSASII import GSASIIctrlGUI, GSASIIdataGUI
-GSASIIdataGUI.GSASIImain(app)
-[window] = [one for one in wx.GetTopLevelWindows() if hasattr(one, "ImportMenuId")]
 seen = {"asked": [], "names": [], "refused": [], "phases": []}
-file = sys.argv[1]
 GSASIIctrlGUI.GetImportFile = lambda *_, **__: [file]
 window.PreviewFile = lambda _: False
 window.ErrorDialog = lambda title, message, *_, **__: seen["refused"].append(message)
@@ -88,19 +64,12 @@ app.MainLoop()
 
 
 @pytest.fixture
-def window(tmp_path):
+def window(tmp_path, gsasii_window):
     """Start GSAS-II's window in a home of its own, import a file by the menu, and tell what was seen."""
     install(tmp_path / ".GSASII" / "imports")
 
     def use(file: Path) -> dict:
-        home = {"HOME": str(tmp_path), "USERPROFILE": str(tmp_path), "GDK_BACKEND": "x11"}
-        command = ["xvfb-run", "-a", "-s", SCREEN, sys.executable, "-c", DRIVER, str(file)]
-        done = subprocess.run(
-            command, cwd=tmp_path, env=os.environ | home, capture_output=True, text=True, timeout=1800
-        )
-        seen = [line for line in done.stdout.splitlines() if line.startswith("SEEN ")]
-        assert seen, done.stderr[-3000:]
-        return json.loads(seen[0].removeprefix("SEEN "))
+        return json.loads(gsasii_window(DRIVER, file, tmp_path)[0])
 
     return use
 

@@ -16,7 +16,7 @@ gsasii = typer.Typer(
 
 FolderOption = Annotated[
     Path | None,
-    typer.Option(metavar="DIR", help="Folder for both files; ~/.GSASII/imports and ~/.GSASII/exports if not given."),
+    typer.Option(metavar="DIR", help="Folder for the files; ~/.GSASII/imports and ~/.GSASII/exports if not given."),
 ]
 
 

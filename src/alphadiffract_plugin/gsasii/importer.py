@@ -15,6 +15,9 @@ NAME = "G2phase_alphadiffract.py"
 EXPORTER = "G2export_alphadiffract.py"
 """Name of the exporter, which indexes; GSAS-II loads every ``G2export*.py`` in its folder of exporters."""
 
+PROJECT = "alphadiffract_project.py"
+"""Name of the file that the exporter loads from its own folder."""
+
 OURS = "alphadiffract-plugin gsasii install-hook"
 """Text that every version of our files contains."""
 
@@ -24,15 +27,14 @@ def user_folder() -> Path:
     return Path("~/.GSASII").expanduser()
 
 
-def places(folder: Path | None = None) -> tuple[Path, Path]:
-    """Paths of the importer and the exporter in GSAS-II's own folders, or in another folder, both in the same one."""
-    if folder is not None:
-        return folder / NAME, folder / EXPORTER
-    return user_folder() / "imports" / NAME, user_folder() / "exports" / EXPORTER
+def places(folder: Path | None = None) -> tuple[Path, ...]:
+    """Paths of our three files: in GSAS-II's own folders, or all in another folder."""
+    imports, exports = (folder, folder) if folder else (user_folder() / "imports", user_folder() / "exports")
+    return imports / NAME, exports / PROJECT, exports / EXPORTER
 
 
 def install(folder: Path | None = None) -> list[tuple[Path, str]]:
-    """Copy both files to their :func:`places`, in folders that are made if they do not exist.
+    """Copy the files to their :func:`places`, in folders that are made if they do not exist.
 
     The exporter is given the Python that runs now: the indexer will run with it. No file that is not ours is replaced.
 
@@ -59,11 +61,11 @@ def install(folder: Path | None = None) -> list[tuple[Path, str]]:
 
 
 def remove(folder: Path | None = None) -> list[tuple[Path, bool]]:
-    """Remove both files from their :func:`places`; returns each path, and whether the file was there.
+    """Remove the files from their :func:`places`; returns each path, and whether the file was there.
 
     Raises
     ------
-    OutputError : a file of that name is not ours, and both stay; or one cannot be removed.
+    OutputError : a file of that name is not ours, and all stay; or one cannot be removed.
     """
     there = [(path, _ours(path) is not None) for path in places(folder)]
     for path, was_there in there:
