@@ -1,4 +1,4 @@
-"""The importer for GSAS-II's menu: put there, taken away, and driven by the real GSAS-II; and doctor's trial of it."""
+"""The entries of GSAS-II's menu, put there and taken away; the importer, driven by GSAS-II; and doctor's look at it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import pytest
 
 from alphadiffract_plugin import gsasii
 from alphadiffract_plugin.cli import doctor
-from alphadiffract_plugin.gsasii.importer import NAME
+from alphadiffract_plugin.gsasii.importer import EXPORTER, NAME, PROJECT
 from alphadiffract_plugin.records import Candidate, IndexingResult, SeedReport
 
 IMPORTER = Path(__file__).parent.parent / "hooks" / "gsasii" / NAME
@@ -31,18 +31,22 @@ def home(tmp_path, monkeypatch):
     return tmp_path / "home"
 
 
-def test_the_importer_comes_and_goes_without_gsasii(cli, home, monkeypatch):
+def test_the_entries_of_the_menu_come_and_go_without_gsasii(cli, home, monkeypatch):
     monkeypatch.setattr(gsasii.installation, "find", lambda: None)
-    place = home / ".GSASII" / "imports" / NAME
+    imports, exports = home / ".GSASII" / "imports", home / ".GSASII" / "exports"
+    files = [imports / NAME, exports / PROJECT, exports / EXPORTER]
     shown = cli("gsasii", "install-hook")
     assert (shown.code, shown.err) == (0, "")
-    assert shown.out.splitlines()[0] == f"installed: {place}"
+    assert shown.out.splitlines()[:3] == [f"installed: {file}" for file in files]
     assert "Import, Phase, (user) from AlphaDiffract result file" in shown.out
-    assert place.read_text() == IMPORTER.read_text()
-    assert cli("gsasii", "install-hook").out.startswith(f"already there: {place}\n")
-    assert cli("gsasii", "remove-hook").out == f"removed: {place}\n"
-    assert cli("gsasii", "remove-hook").out == f"nothing to remove: there is no {place}\n"
-    assert list(place.parent.iterdir()) == []
+    assert "Export, Powder data as, (user) Index with AlphaDiffract" in shown.out
+    assert files[0].read_text() == IMPORTER.read_text()
+    assert f"\nPYTHON = {sys.executable!r}\n" in files[2].read_text(), "the indexer will run with this Python"
+    assert cli("gsasii", "install-hook").out.splitlines()[:3] == [f"already there: {file}" for file in files]
+    assert cli("gsasii", "remove-hook").out.splitlines() == [f"removed: {file}" for file in files]
+    gone = [f"nothing to remove: there is no {file}" for file in files]
+    assert cli("gsasii", "remove-hook").out.splitlines() == gone
+    assert [*imports.iterdir(), *exports.iterdir()] == []
 
 
 def test_an_older_importer_of_ours_is_brought_up_to_date(cli, tmp_path):
@@ -51,16 +55,24 @@ def test_an_older_importer_of_ours_is_brought_up_to_date(cli, tmp_path):
     assert (tmp_path / NAME).read_text() == IMPORTER.read_text()
 
 
+def test_after_the_package_moved_the_exporter_is_given_its_new_python(cli, tmp_path, monkeypatch):
+    cli("gsasii", "install-hook", "--folder", tmp_path)
+    monkeypatch.setattr(sys, "executable", "/elsewhere/bin/python")
+    assert f"updated: {tmp_path / EXPORTER}" in cli("gsasii", "install-hook", "--folder", tmp_path).out
+    assert "\nPYTHON = '/elsewhere/bin/python'\n" in (tmp_path / EXPORTER).read_text()
+
+
+@pytest.mark.parametrize("name", [NAME, PROJECT, EXPORTER])
 @pytest.mark.parametrize("command", ["install-hook", "remove-hook"])
-def test_a_file_of_somebody_else_stays(cli, tmp_path, command):
-    (tmp_path / NAME).write_text("# my own importer\n")
+def test_a_file_of_somebody_else_stays(cli, tmp_path, command, name):
+    (tmp_path / name).write_text("# my own\n")
     shown = cli("gsasii", command, "--folder", tmp_path)
     assert (shown.code, shown.out) == (2, "")
     assert (
-        f"error: {tmp_path / NAME}: is there already and was not written by this program\n  How to fix it: move it away"
+        f"error: {tmp_path / name}: is there already and was not written by this program\n  How to fix it: move it away"
         in shown.err
     )
-    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [(NAME, "# my own importer\n")]
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [(name, "# my own\n")]
 
 
 def test_a_folder_that_cannot_be_is_reported(cli, tmp_path):
@@ -74,7 +86,7 @@ def test_a_gsasii_too_old_to_look_there_is_reported(cli, home, tmp_path, monkeyp
     (tmp_path / "GSASIIfiles.py").write_text("# of 2024\n")
     old = gsasii.Installation(tmp_path, "", "on sys.path", "5.0.0")
     monkeypatch.setattr(gsasii.installation, "find", lambda: old)
-    assert "too old to look for importers in this folder: update it" in cli("gsasii", "install-hook").err
+    assert "too old to look for these files: update it" in cli("gsasii", "install-hook").err
 
 
 def candidate(symbol, number, cell, probability=0.9):

@@ -32,7 +32,7 @@ MOST_SHIFT = 0.002
 """Largest error of an axis as a fraction: both PbSO4 patterns were indexed to 0.1 % and better."""
 
 DRIVER = """
-import pickle, subprocess
+import subprocess
 exporter = sys.modules["GSASII.userexports.G2export_alphadiffract"]
 find, tree, jobs, seen, job = GSASIIdataGUI.GetGPXtreeItemId, window.GPXtree, json.load(open(file)), {}, {}
 usual = exporter.PYTHON
@@ -46,8 +46,16 @@ def branches(parent, path=()):
         yield from branches(item, here)
         item, cookie = tree.GetNextChild(parent, cookie)
 
+def plain(data):
+    if isinstance(data, dict):
+        return {key: plain(value) for key, value in data.items()}
+    return [plain(one) for one in data] if isinstance(data, (list, tuple)) else getattr(data, "tolist", lambda: data)()
+
 def contents():
-    return {path: pickle.dumps(tree.GetItemPyData(item)) for path, item in branches(window.root)}
+    return {path: repr(plain(tree.GetItemPyData(item))) for path, item in branches(window.root)}
+
+def fail(*_):
+    raise RuntimeError("no memory left")
 
 def wait(seconds):
     for _ in range(int(seconds / 0.05)):
@@ -112,9 +120,12 @@ def work():
     items = [window.GetMenuBar().FindItemById(number) for number in window.ExportLookup]
     [entry] = [one for one in items if one and "AlphaDiffract" in one.GetItemLabelText()]
     seen["menu"] = [window.ExportLookup[entry.GetId()], entry.GetItemLabelText(), entry.GetHelp()]
+    if "fails" in job:
+        setattr(window, job["fails"], fail)
     before = contents()
     window.ProcessEvent(wx.CommandEvent(wx.wxEVT_MENU, entry.GetId()))
     after = contents()
+    vars(window).pop(job.get("fails"), None)
     seen["changed"] = sorted(path for path in {**before, **after} if before.get(path) != after.get(path))
     wait(1)
     seen["page"] = tree.GetItemText(tree.GetSelection())
@@ -291,19 +302,21 @@ def test_whatever_goes_wrong_the_project_stays_as_it_is(both, folder, use_window
         {"histogram": 0, "python": str(folder / "nowhere" / "python")},
         {"histogram": 0, "python": other},
         {"histogram": 1, "tick": []},
+        {"histogram": 0, "tick": [0, 1], "fails": "GetUsedHistogramsAndPhasesfromTree"},
         {"project": str(folder / "flight.gpx"), "histogram": 1},
     ]
-    cancelled, crashed, gone, moved, nothing, flight = use_window(*steps)
-    for seen in (cancelled, crashed, gone, moved, nothing, flight):
+    cancelled, crashed, gone, moved, nothing, late, flight = use_window(*steps)
+    for seen in (cancelled, crashed, gone, moved, nothing, late, flight):
         assert seen["changed"] == []
     assert (cancelled["messages"], nothing["messages"]) == ([], [])
     assert nothing["table"], "it was found, and none was ticked"
     last = alive.read_text()
     time.sleep(0.5)
     assert alive.read_text() == last, "what the indexer had started is ended with it"
-    said = [seen["messages"][0] for seen in (crashed, gone, moved, flight)]
+    said = [seen["messages"][0] for seen in (crashed, gone, moved, late, flight)]
     assert all(message.endswith("\n\nThe project is unchanged.") for message in said)
     assert said[0].startswith("The indexer failed: Segmentation fault\nHow to fix it: 'alphadiffract-plugin doctor'")
     assert said[1].startswith(f"The Python of the indexer does not start ({folder / 'nowhere' / 'python'}): run ")
     assert said[2].startswith(f"alphadiffract-plugin is no longer installed for {other}: ")
-    assert "the instrument type PNT is time of flight\n  How to fix it: give a pattern of one wavelength" in said[3]
+    assert said[3].startswith("GSAS-II could not add the cells: RuntimeError: no memory left.\n")
+    assert "the instrument type PNT is time of flight\n  How to fix it: give a pattern of one wavelength" in said[4]

@@ -14,7 +14,12 @@ import pytest
 ROOT = Path(__file__).parent.parent
 SOURCE = ROOT / "src" / "alphadiffract_plugin"
 PACKAGE = "alphadiffract_plugin"
-IMPORTER = "hooks.gsasii.G2phase_alphadiffract"
+WITHIN_GSASII = {
+    "hooks.gsasii.G2phase_alphadiffract": {"GSASIIctrlGUI", "GSASIIlattice", "GSASIIobj", "GSASIIspc"},
+    "hooks.gsasii.G2export_alphadiffract": {"wx"},
+    "hooks.gsasii.alphadiffract_project": {"numpy", "wx"},
+}
+"""The files that run within GSAS-II, and what each imports beside the standard library and ``from .. import ...``."""
 TREES = {"hooks": ROOT / "hooks", "models": ROOT / "models", "": SOURCE}
 GROUND = {"compiled", "", "arrays", "errors", "uncertainty"}
 VOCABULARY = {"output", "progress", "provenance", "radiation", "json_record", "records", "setting_fields", "settings"}
@@ -193,18 +198,22 @@ def reaches_gsasii(path: Path, name: str = "") -> bool:
 
 
 def test_gsasii_is_imported_through_one_door():
-    assert {name for name, path in modules() if reaches_gsasii(path, name)} == {"gsasii.installation", IMPORTER}
+    within = {name for name, _ in modules() if name.startswith("hooks.gsasii.")}
+    assert within == set(WITHIN_GSASII)
+    assert {name for name, path in modules() if reaches_gsasii(path, name)} - within == {"gsasii.installation"}
 
 
-def test_the_importer_that_runs_within_gsasii_imports_it_and_nothing_else():
-    [path] = [path for name, path in modules() if name == IMPORTER]
+@pytest.mark.parametrize("name", sorted(WITHIN_GSASII))
+def test_what_runs_within_gsasii_imports_it_and_next_to_nothing_else(name):
+    path = dict(modules())[name]
     tree = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-    far = {name.partition(".")[0] for name in imports(path, IMPORTER)} - set(sys.stdlib_module_names) - {PACKAGE}
-    assert far == {"GSASIIctrlGUI", "GSASIIlattice", "GSASIIobj", "GSASIIspc"}
+    far = {module.partition(".")[0] for module in imports(path, name)} - set(sys.stdlib_module_names) - {PACKAGE}
+    assert far == WITHIN_GSASII[name]
     assert all(
         node.level == 2
         for node in tree
-        if isinstance(node, ast.ImportFrom) and node.module != "__future__" and node.module != "typing"
+        if isinstance(node, ast.ImportFrom)
+        and node.module not in {"__future__", *sys.stdlib_module_names, "collections.abc"}
     )
 
 
