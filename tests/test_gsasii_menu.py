@@ -22,7 +22,7 @@ import pytest
 
 from alphadiffract_plugin import crystal, gsasii
 from alphadiffract_plugin.gsasii import window
-from alphadiffract_plugin.gsasii.importer import EXPORTER, NAME, PROJECT, install
+from alphadiffract_plugin.gsasii.importer import EXPORTER, PROJECT, install
 from alphadiffract_plugin.gsasii.symbols import as_set
 from alphadiffract_plugin.records import Candidate, IndexingResult
 
