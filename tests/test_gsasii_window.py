@@ -260,7 +260,7 @@ def test_a_phase_that_is_refined_stays_in_use_alone_and_full_lists_stay(both, fo
     target = folder / "beside.gpx"
     [seen] = use_window({"project": str(folder / "refined.gpx"), "histogram": 0, "tick": [0], "save": str(target)})
     assert seen["messages"] == [
-        "Peak List: not empty, so left as found. To have them filled, clear them and index again."
+        "The cells were added.\nNot empty, and therefore left as found: Peak List. Clear it and index again to fill it."
     ]
     after = saved(target)
     assert [phase.name for phase in after.phases()] == ["mine", "candidate_1_pbso4_xray"]

@@ -89,15 +89,21 @@ class AlphaDiffractIndexing(G2fil.ExportBaseclass):
 
 def _chosen_histogram(frame: Any, histograms: list[tuple[str, Any]]) -> tuple[str, Any] | None:
     """Name and tree item of the only powder histogram, or of that which the user chooses; None if none is chosen."""
-    from .. import GSASIIctrlGUI as G2G
+    import wx
 
     if not histograms:
         raise NotDoneError("This project has no powder histogram. Load one by Import, Powder Data.")
     if len(histograms) == 1:
         return histograms[0]
-    names = [name for name, _ in histograms]
-    number = G2G.ItemSelector(names, frame, title="Which histogram is to be indexed?", header=TITLE)
-    return None if number is None else histograms[number]
+    names, shown = [name for name, _ in histograms], frame.GPXtree.GetSelection()
+    dialog = wx.SingleChoiceDialog(frame, "Which histogram is to be indexed?", TITLE, names)
+    for place, (_, item) in enumerate(histograms):
+        if shown and item in (shown, frame.GPXtree.GetItemParent(shown)):
+            dialog.SetSelection(place)
+    try:
+        return histograms[dialog.GetSelection()] if dialog.ShowModal() == wx.ID_OK else None
+    finally:
+        dialog.Destroy()
 
 
 def _indexed(frame: Any, task: dict[str, Any]) -> dict[str, Any] | None:
