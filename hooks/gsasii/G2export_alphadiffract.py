@@ -81,10 +81,8 @@ class AlphaDiffractIndexing(G2fil.ExportBaseclass):
             frame.ErrorDialog(TITLE, f"{error}\n\nThe project is unchanged.", frame)
             return
         if kept:
-            left = (
-                f"{' and '.join(kept)}: not empty, so left as found. To have them filled, clear them and index again."
-            )
-            frame.ErrorDialog(TITLE, left, frame)
+            left = f"Not empty, and therefore left as found: {', '.join(kept)}. Clear it and index again to fill it."
+            frame.ErrorDialog(TITLE, f"The cells were added.\n{left}", frame)
 
 
 def _chosen_histogram(frame: Any, histograms: list[tuple[str, Any]]) -> tuple[str, Any] | None:
