@@ -9,8 +9,9 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -152,6 +153,23 @@ def tartrate_ssrl() -> Histogram:
 def mg2si_iucr() -> Histogram:
     """Mg2Si at 100 K, F m -3 m, 6.3347 Å; synchrotron, 0.49935 Å."""
     return histogram_from_file(DATA / "mg2si_iucr.xy", wavelength=0.49935)
+
+
+@pytest.fixture(scope="session")
+def window_task(pbso4_xray: Histogram) -> dict[str, Any]:
+    """What 'Index with AlphaDiffract' in GSAS-II's menu hands over of ``pbso4_xray``, with limits and a gap."""
+    columns = [pbso4_xray.two_theta, pbso4_xray.intensity, 1 / np.square(pbso4_xray.esd)]
+    ends = [float(pbso4_xray.two_theta[0]), float(pbso4_xray.two_theta[-1])]
+    instrument = {"Type": "PXC", "Lam1": 1.5405, "Lam2": 1.5443, "I(L2)/I(L1)": 0.5, "Zero": 0.0}
+    return {
+        "form": 1,
+        "histogram": "PWDR pbso4_xray.xye",
+        "columns": [column.tolist() for column in columns],
+        "limits": [ends, [15.0, 100.0], [40.0, 42.0]],
+        "instrument": {key: [value, value, False] for key, value in instrument.items()},
+        "phases": [],
+        "alone": True,
+    }
 
 
 @pytest.fixture

@@ -1,16 +1,14 @@
-"""The menu entry 'Index with AlphaDiffract' without a window: what the two sides hand over, and the process between.
+"""The menu entry 'Index with AlphaDiffract' within an imitated GSAS-II: its process, its messages, what it keeps.
 
-GSAS-II and wxPython are imitated where they are not marked as needed: a few modules that the entry imports, and a
-progress box. tests/test_gsasii_window.py drives the real ones.
+GSAS-II and wxPython are imitated by a few modules and a progress box where they are not marked as needed.
+tests/test_gsasii_window.py drives the real ones.
 """
 
 from __future__ import annotations
 
 import importlib.util
 import json
-import math
 import os
-import re
 import subprocess
 import sys
 import time
@@ -20,128 +18,14 @@ from types import ModuleType, SimpleNamespace
 import numpy as np
 import pytest
 
-from alphadiffract_plugin import crystal, gsasii
+from alphadiffract_plugin import crystal
 from alphadiffract_plugin.gsasii import window
 from alphadiffract_plugin.gsasii.importer import EXPORTER, PROJECT, install
 from alphadiffract_plugin.gsasii.symbols import as_set
-from alphadiffract_plugin.records import Candidate, IndexingResult
 
 HOOKS = Path(__file__).parent.parent / "hooks" / "gsasii"
-LAB = {
-    "Type": ["PXC", "PXC", 0],
-    "Lam1": [1.5405, 1.5405, 0],
-    "Lam2": [1.5443, 1.5443, 0],
-    "I(L2)/I(L1)": [0.5, 0.5, 0],
-    "Zero": [0.0, 0.0, False],
-}
 PWDR = "PWDR pbso4_xray.xye"
-
-
-def task_of(histogram, **changes) -> dict:
-    """What the menu entry writes for a histogram."""
-    columns = [histogram.two_theta, histogram.intensity, 1 / np.square(histogram.esd)]
-    ends = [float(histogram.two_theta[0]), float(histogram.two_theta[-1])]
-    usual = {
-        "form": window.FORM,
-        "histogram": PWDR,
-        "columns": [column.tolist() for column in columns],
-        "limits": [ends, [15.0, 100.0], [40.0, 42.0]],
-        "instrument": LAB,
-        "phases": [],
-        "alone": True,
-    }
-    return usual | changes
-
-
-@pytest.fixture(scope="module")
-def asked(pbso4_xray):
-    return task_of(pbso4_xray)
-
-
-@pytest.fixture(scope="module")
-def indexed(asked):
-    """The answer of the real indexer, once."""
-    return gsasii.index(window._histogram(asked))
-
-
-def test_what_is_handed_over_names_the_cell_and_what_speaks_against_it(asked, indexed):
-    answer = json.loads(json.dumps(window.window_answer(asked | {"kalpha2_ratio": 0.5}, indexed)))
-    first, second = answer["choices"][:2]
-    assert dict(zip(answer["columns"], first["texts"], strict=True))["space group"] == "P n m a (62)"
-    assert float(first["texts"][1]) > 0.9
-    assert first["phase"]["cell"] == pytest.approx([8.480, 5.398, 6.958, 90, 90, 90], rel=2e-3)
-    assert (first["phase"]["name"], second["phase"]["name"]) == ("candidate_1", "candidate_2")
-    assert "Lines that this cell does not explain: none." in first["details"]
-    assert "Doubtful: its probability is" in second["details"]
-    assert first["note"].startswith("  candidate_1: P n m a (62), 8.4")
-    before, after = answer["note"]
-    assert re.match(
-        rf"alphadiffract-plugin \S+: chosen from \d+ candidates .* for {PWDR}, wavelength 1.5405 A", before[0]
-    )
-    assert "made with" in after[-1]
-    positions = [row[0] for row in answer["index_peaks"][0]]
-    assert 15 < positions[0] < positions[-1] < 100, "limits hold"
-    assert not any(40 < position < 42 for position in positions), "and so do excluded regions"
-
-
-def test_names_that_the_project_has_are_not_given_again(asked, indexed):
-    others = asked | {"kalpha2_ratio": 0.5, "phases": ["candidate_2", "mine"], "alone": False}
-    names = [choice["phase"]["name"] for choice in window.window_answer(others, indexed)["choices"]]
-    assert names[:2] == ["candidate_1_pbso4_xray", "candidate_2_pbso4_xray"]
-
-
-def test_without_a_cell_there_is_nothing_to_tick_but_the_reasons_come_over(asked):
-    opinion = Candidate((math.nan,) * 6, (math.nan,) * 6, 19, "P 21 21 21", "orthorhombic", 0.3)
-    result = IndexingResult(PWDR, "alphadiffract", 1.5405, (opinion,), notes=("No cell explains the lines found.",))
-    answer = window.window_answer(asked | {"kalpha2_ratio": 0.5}, result)
-    assert (answer["choices"], answer["notes"]) == ([], ["No cell explains the lines found."])
-
-
-def test_each_step_of_the_indexing_has_words_for_the_window(indexed):
-    assert set(indexed.timings) == set(window.STEPS)
-
-
-@pytest.mark.gsasii
-def test_the_lists_are_those_that_seed_makes(asked, indexed, tmp_path, examples):
-    from alphadiffract_plugin.recipes.project_recipe import seed_project
-    from alphadiffract_plugin.seeding.answer import recipe_answer
-
-    (tmp_path / "lab.instprm").write_text(
-        "#GSAS-II instrument parameter file\nType:PXC\nBank:1\nLam1:1.5405\nLam2:1.5443\nI(L2)/I(L1):0.5\nZero:0.0\n"
-        "Polariz.:0.7\nAzimuth:0.0\nU:2.0\nV:-2.0\nW:5.0\nX:0.0\nY:0.0\nZ:0.0\nSH/L:0.002\n"
-    )
-    with gsasii.quiet():
-        project = gsasii.scriptable().G2Project(newgpx=str(tmp_path / "seeded.gpx"))
-        pattern, instrument = str(examples / "pbso4_xray.xye"), str(tmp_path / "lab.instprm")
-        histogram = project.add_powder_histogram(pattern, instrument, fmthint="Topas xye")
-        seed_project(project, histogram, recipe_answer(indexed), keep=len(indexed.candidates), note="")
-    answer = window.window_answer(asked | {"kalpha2_ratio": 0.5}, indexed)
-    assert histogram.data["Unit Cells List"] == [*answer["choices"][0]["loaded"], *answer["unit_cells"][2:]]
-    assert histogram.data["Index Peak List"] == answer["index_peaks"]
-    assert [(row[0], row[2]) for row in histogram.data["Peak List"]["peaks"]] == answer["peaks"]
-    assert [phase.name for phase in project.phases()] == [one["phase"]["name"] for one in answer["choices"]]
-
-
-@pytest.mark.parametrize(
-    ("changes", "said"),
-    [
-        ({"instrument": {"Type": ["PNT", "PNT", 0]}}, "the instrument type PNT is time of flight"),
-        ({"instrument": {"Type": ["PXC", "PXC", 0]}}, "the instrument parameters hold no wavelength"),
-        ({"limits": [[10, 160], [15, 16]]}, "points are too few for a measured pattern"),
-        ({"form": 0}, "this was not written by the menu entry of this version"),
-    ],
-)
-def test_what_cannot_be_indexed_is_refused_with_how_to_fix_it(cli, tmp_path, asked, changes, said):
-    (tmp_path / "task.json").write_text(json.dumps(asked | changes))
-    shown = cli("gsasii", "index-for-window", tmp_path / "task.json", tmp_path / "answer.json")
-    assert (shown.code, shown.out) == (2, "")
-    assert shown.err.startswith("error: ")
-    assert said in shown.err
-    assert "How to fix it" in shown.err
-    assert not (tmp_path / "answer.json").exists()
-
-
-# ------------------------------------------------------------------------------------------------- GSAS-II's side
+LAB = {"Type": ["PXC", "PXC", 0], "Lam": [1.5405, 1.5405, 0]}
 
 
 @pytest.fixture
@@ -215,12 +99,12 @@ def test_the_entry_stands_under_powder_data_and_does_nothing_in_scripts(menu):
     assert not hasattr(entry, "Writer")
 
 
-def test_the_indexer_runs_with_the_python_of_the_installation_whatever_gsasii_sets(menu, box, asked, monkeypatch):
+def test_the_indexer_runs_with_the_python_of_the_installation_whatever_gsasii_sets(menu, box, window_task, monkeypatch):
     monkeypatch.setenv("PYTHONHOME", "/nowhere")
     monkeypatch.setenv("PYTHONPATH", "/nowhere")
     assert menu.PYTHON == sys.executable
-    task = {key: value for key, value in asked.items() if key != "form"}
-    answer = menu._indexed(None, task | {"instrument": LAB | {"Bank": [np.float64(1), np.int64(1), 0]}})
+    task = {key: value for key, value in window_task.items() if key != "form"}
+    answer = menu._indexed(None, task | {"instrument": task["instrument"] | {"Bank": [np.float64(1), np.int64(1), 0]}})
     assert answer["choices"][0]["phase"]["symbol"] == "P n m a"
     assert box.texts[0].startswith(f"{PWDR}\nStarting.")
     assert f"{PWDR}\nSearching cells ..." in box.texts
@@ -263,6 +147,25 @@ def test_the_entry_says_what_to_do_where_its_python_is_gone(menu, box, monkeypat
     monkeypatch.setattr(menu, "PYTHON", "/nowhere/python")
     with pytest.raises(
         menu.NotDoneError, match="does not start \\(/nowhere/python\\): run 'alphadiffract-plugin gsasii ins"
+    ):
+        menu._indexed(None, {"histogram": PWDR})
+
+
+def test_without_a_histogram_or_a_cell_the_entry_says_so(menu, box):
+    with pytest.raises(menu.NotDoneError, match="This project has no powder histogram. Load one by Import"):
+        menu._chosen_histogram(None, [])
+    with pytest.raises(menu.NotDoneError, match="No cell was found.\nMost lines are noise."):
+        menu._chosen_cells(None, PWDR, {"choices": [], "notes": ["Most lines are noise."]})
+
+
+@pytest.mark.skipif(os.name != "posix", reason="the program in place of the indexer is a shell script")
+def test_an_answer_of_another_version_is_not_used(menu, box, tmp_path, monkeypatch):
+    later = tmp_path / "later"
+    later.write_text("#!/bin/sh\necho '{\"form\": 99}' > answer.json\n")
+    later.chmod(0o755)
+    monkeypatch.setattr(menu, "PYTHON", str(later))
+    with pytest.raises(
+        menu.NotDoneError, match="is of another version than this menu entry: run 'alphadiffract-plugin"
     ):
         menu._indexed(None, {"histogram": PWDR})
 
@@ -356,3 +259,15 @@ def test_gsasii_makes_the_operations_that_are_asked_for_of_all_230_symbols(tmp_p
     for number, operations in enumerate(made, start=1):
         wanted = as_set(crystal.operations_from_space_group(number))
         assert {tuple(one) for one in operations} == wanted, crystal.symbol_from_space_group(number)
+
+
+@pytest.mark.gsasii
+def test_scripts_of_gsasii_load_it_without_a_window_and_are_not_offered_it(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    install()
+    look = "from GSASII import GSASIIscriptable as G2sc; G2sc.LoadG2fil(); print('LOADED', G2sc.exportersByExtension)"
+    done = subprocess.run([sys.executable, "-c", look], cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert "LOADED" in done.stdout, done.stderr
+    assert "Error with" not in done.stdout
+    assert "AlphaDiffract" not in done.stdout.partition("LOADED")[2]

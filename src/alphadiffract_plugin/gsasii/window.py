@@ -77,7 +77,7 @@ def window_answer(asked: dict[str, Any], result: IndexingResult) -> dict[str, An
 
     Parameters
     ----------
-    asked : the task; of it ``histogram``, ``phases``, ``alone`` and ``kalpha2_ratio`` are used.
+    asked : the task; of it ``histogram``, ``phases``, ``alone`` and ``instrument`` are used.
     result : the answer.
 
     Returns
@@ -92,7 +92,7 @@ def window_answer(asked: dict[str, Any], result: IndexingResult) -> dict[str, An
         sound = seedable(result)
     except InputError:
         return {"form": FORM, "notes": list(result.notes), "choices": []}
-    recipe = recipe_answer(sound)
+    recipe, doublet = recipe_answer(sound), asked["instrument"].get("I(L2)/I(L1)", (0.0, 0.0))[1]
     names = free_phase_names(asked["histogram"], len(sound.candidates), taken=asked["phases"], alone=asked["alone"])
     choices = [
         {
@@ -110,7 +110,7 @@ def window_answer(asked: dict[str, Any], result: IndexingResult) -> dict[str, An
         "notes": [*doubts(result), *result.notes],
         "choices": choices,
         "unit_cells": unit_cells(recipe.candidates),
-        "peaks": list(peaks_of_lines(recipe.lines, asked["kalpha2_ratio"])) if recipe.lines else [],
+        "peaks": list(peaks_of_lines(recipe.lines, doublet)) if recipe.lines else [],
         "index_peaks": index_peaks(recipe.lines) if recipe.lines else [],
         "note": notebook_frame(result, f"chosen from {len(result.candidates)} candidates"),
     }
@@ -124,7 +124,7 @@ class _Announcer(logging.Handler):
 
 
 def _read(task: Path) -> dict[str, Any]:
-    """The task, with the ratio of Kα2 to Kα1 in the instrument as ``kalpha2_ratio``."""
+    """The task as the menu entry wrote it."""
     with opened_for_reading(task):
         text = task.read_text(encoding="utf-8")
     try:
@@ -138,7 +138,7 @@ def _read(task: Path) -> dict[str, Any]:
             fix="run 'alphadiffract-plugin gsasii install-hook' and restart GSAS-II",
             where=task,
         )
-    return {**asked, "kalpha2_ratio": asked["instrument"].get("I(L2)/I(L1)", (0.0, 0.0))[1]}
+    return dict(asked)
 
 
 def _histogram(asked: dict[str, Any]) -> SimpleNamespace:
