@@ -1,4 +1,4 @@
-"""What the menu entry 'Index with AlphaDiffract' of GSAS-II gets from the indexer: what it shows and writes, as JSON."""
+"""What the menu entry 'Index with AlphaDiffract' of GSAS-II gets from the indexer: what it shows and writes in JSON."""
 
 from __future__ import annotations
 
