@@ -211,7 +211,8 @@ def _chosen_cells(frame: Any, name: str, answer: dict[str, Any]) -> list[int]:
         details.SetValue(choices[event.GetIndex()]["details"])
 
     for happening in (wx.EVT_LIST_ITEM_CHECKED, wx.EVT_LIST_ITEM_UNCHECKED):
-        table.Bind(happening, lambda event: wx.CallAfter(lambda: ok.Enable(bool(ticked()))))
+        # later, when the tick is set; the dialog may be closed by then
+        table.Bind(happening, lambda event: wx.CallAfter(lambda: ok and ok.Enable(bool(ticked()))))
     table.Bind(wx.EVT_LIST_ITEM_SELECTED, show)
     table.Select(0)
     details.SetValue(choices[0]["details"])
