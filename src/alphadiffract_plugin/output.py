@@ -33,22 +33,17 @@ def writing(where: Path, *, fault: str = "cannot be written", fix: str = "choose
 
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> Path:
-    """Let ``write`` fill a temporary file beside ``path``, then rename it: no reader finds half a file.
+    """Let ``write`` fill a file in a scratch folder beside ``path``, then rename it: no reader finds half a file.
 
     Raises
     ------
     OutputError : the folder cannot be written, or the disk is full.
     """
-    with writing(path):
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=path.suffix)
-        os.close(handle)
-        scratch = Path(name)
-        try:
-            write(scratch)
-            scratch.chmod(0o666 & ~_umask())
-            os.replace(scratch, path)
-        finally:
-            scratch.unlink(missing_ok=True)
+    with writing(path), scratch_beside(path.parent, path.name[:40]) as folder:  # a name has at most 255 bytes
+        whole = folder / path.name
+        write(whole)
+        whole.chmod(0o666 & ~_umask())
+        os.replace(whole, path)
     return path
 
 
@@ -68,16 +63,27 @@ def scratch_beside(folder: Path, label: str) -> Iterator[Path]:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
+@contextlib.contextmanager
+def scratch_folder() -> Iterator[Path]:
+    """A scratch folder among the temporary files of the system; those of this user's killed runs are removed first."""
+    system = Path(tempfile.gettempdir())
+    for left in _abandoned(system, _OURS):
+        with contextlib.suppress(OSError):
+            if os.name != "posix" or left.stat().st_uid == os.getuid():
+                shutil.rmtree(left, ignore_errors=True)
+    scratch = _make_scratch(system, _OURS)
+    try:
+        yield scratch
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
 def remove_leftovers(folder: Path, label: str) -> None:
     """Remove the scratch folders that a killed process left in a folder.
 
     Where it was killed inside :func:`emptied`, the files that it had moved aside come back first: none is lost.
     """
-    if not folder.is_dir():
-        return
-    for left in folder.glob(f".{glob.escape(label)}-*"):
-        if not _is_abandoned(left, label):
-            continue
+    for left in _abandoned(folder, label):
         with contextlib.suppress(OSError):
             if (left / _ASIDE).is_dir():
                 home = folder / label
@@ -86,6 +92,9 @@ def remove_leftovers(folder: Path, label: str) -> None:
                     os.replace(path, home / path.name)
             shutil.rmtree(left, ignore_errors=True)
 
+
+_OURS = "alphadiffract"
+"""Label of scratch folders among the temporary files of the system."""
 
 _ASIDE = "before"
 """Folder within a scratch folder that holds files of the user."""
@@ -101,6 +110,13 @@ def _make_scratch(folder: Path, label: str) -> Path:
 
 def _machine() -> str:
     return re.sub(r"[^A-Za-z0-9]", "", platform.node()) or "machine"
+
+
+def _abandoned(folder: Path, label: str) -> list[Path]:
+    """The scratch folders of processes that no longer run; none in a folder that is not there."""
+    if not folder.is_dir():
+        return []
+    return [path for path in folder.glob(f".{glob.escape(label)}-*") if _is_abandoned(path, label)]
 
 
 def _is_abandoned(path: Path, label: str) -> bool:
@@ -222,6 +238,39 @@ def emptied(folder: Path, *, made_before: Iterable[str | Path] = ()) -> Iterator
                     os.replace(path, folder / path.name)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def only_here(folder: Path) -> Iterator[None]:
+    """Refuse to work in a folder that another process is filling; a killed process no longer counts.
+
+    Where the system cannot lock folders, as on Windows, nothing is refused.
+
+    Raises
+    ------
+    OutputError : another process of this program is writing into the folder.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        yield
+        return
+    with writing(folder):
+        handle = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise OutputError(
+                "another process is writing into this folder",
+                fix="wait until it has finished, or choose another place",
+                where=folder,
+            ) from None
+        except OSError:  # a file system without locks
+            pass
+        yield
+    finally:
+        os.close(handle)
 
 
 def _umask() -> int:

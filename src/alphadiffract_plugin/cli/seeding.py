@@ -8,7 +8,15 @@ from pathlib import Path
 
 from alphadiffract_plugin.errors import InputError, SettingsError
 from alphadiffract_plugin.hooks import Seeder
-from alphadiffract_plugin.output import check_absent, check_folder, emptied, make_folder, remove_leftovers, write_text
+from alphadiffract_plugin.output import (
+    check_absent,
+    check_folder,
+    emptied,
+    make_folder,
+    only_here,
+    remove_leftovers,
+    write_text,
+)
 from alphadiffract_plugin.records import Histogram, IndexingResult, SeedReport
 from alphadiffract_plugin.registry import as_plugin_error, check_answer
 from alphadiffract_plugin.settings import Settings
@@ -59,27 +67,28 @@ def seed_into(
 
     Raises
     ------
-    OutputError : something is there already and ``overwrite`` is False, or it cannot be written.
+    OutputError : something is there already and ``overwrite`` is False, it cannot be written, or another process is
+        writing there.
     PluginError : the seeder comes from another package and failed in a way of its own; or it returned no report
         that can be written down.
     """
-    target = folder / name / seeder.name
+    target = make_folder(folder / name) / seeder.name
     report_file = target.with_name(f"{seeder.name}.json")
-    remove_leftovers(target.parent, target.name)
-    check_absent([target, report_file], overwrite=overwrite)
-    make_folder(target.parent)
-    try:
-        with emptied(target, made_before=_files_of(report_file)):
-            with as_plugin_error("seeder", seeder.name, seeder.seed):
-                report = seeder.seed(histogram, result, target, settings)
-            check_answer("seeder", seeder.name, report, SeedReport)
-    except BaseException:
-        for left in (target, target.parent):
-            if left.is_dir() and not any(left.iterdir()):
-                left.rmdir()
-        raise
-    report = dataclasses.replace(report, settings=settings.to_dict())
-    write_text(report_file, report.to_json(indent=1) + "\n")
+    with only_here(target.parent):
+        remove_leftovers(target.parent, target.name)
+        check_absent([target, report_file], overwrite=overwrite)
+        try:
+            with emptied(target, made_before=_files_of(report_file)):
+                with as_plugin_error("seeder", seeder.name, seeder.seed):
+                    report = seeder.seed(histogram, result, target, settings)
+                check_answer("seeder", seeder.name, report, SeedReport)
+        except BaseException:
+            for left in (target, target.parent):
+                if left.is_dir() and not any(left.iterdir()):
+                    left.rmdir()
+            raise
+        report = dataclasses.replace(report, settings=settings.to_dict())
+        write_text(report_file, report.to_json(indent=1) + "\n")
     return report
 
 

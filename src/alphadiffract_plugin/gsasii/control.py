@@ -18,8 +18,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import tempfile
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -28,6 +26,7 @@ from alphadiffract_plugin import crystal
 from alphadiffract_plugin.arrays import Floats
 from alphadiffract_plugin.gsasii import installation
 from alphadiffract_plugin.gsasii.transactions import scratch_copy
+from alphadiffract_plugin.output import scratch_folder
 from alphadiffract_plugin.recipes.lebail_recipe import FAR, seeded
 from alphadiffract_plugin.recipes.lebail_start import prepare
 from alphadiffract_plugin.recipes.lebail_steps import FitFailed, LeBailFit
@@ -142,8 +141,8 @@ class _ShortFit:
 
     def rwp(self, candidate: Candidate) -> float:
         """Lowest Rwp in per cent of the steps, at most 100."""
-        with seeded(self.seed), tempfile.TemporaryDirectory() as folder, installation.quiet():
-            project = installation.scriptable().G2Project(newgpx=str(Path(folder) / "control.gpx"))
+        with seeded(self.seed), scratch_folder() as folder, installation.quiet():
+            project = installation.scriptable().G2Project(newgpx=str(folder / "control.gpx"))
             histogram = scratch_copy(project, self.histogram)
             self.shorten(histogram)
             phase = project.add_phase(

@@ -7,7 +7,6 @@ failure the project is as it was. GSAS-II is not thread-safe: only one process m
 from __future__ import annotations
 
 import dataclasses
-import tempfile
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from alphadiffract_plugin.gsasii import transactions
 from alphadiffract_plugin.gsasii.installation import quiet, refine_function, scriptable, translated_errors
 from alphadiffract_plugin.gsasii.outcome import fit_entry, interpreted, is_by_chance, report_from_fit
 from alphadiffract_plugin.gsasii.trust import check_gpx
+from alphadiffract_plugin.output import scratch_folder
 from alphadiffract_plugin.recipes.lebail_recipe import fit_by_lebail
 from alphadiffract_plugin.recipes.project_recipe import label_lines, phase_names, seed_project
 from alphadiffract_plugin.recipes.recipe_records import FoundLines, LeBailResult
@@ -170,8 +170,8 @@ def refine(
     lines, candidate = recipe_lines(result), _candidate_of(phase, result)
     control = _control_of(candidate, histogram, result, control, random_seed)
     failing = translated_errors("GSAS-II could not fit the phase", "check whether the phase is linked to the histogram")
-    with failing, quiet(), tempfile.TemporaryDirectory() as folder:
-        scratch = _scratch(Path(folder), histogram, phase)
+    with failing, quiet(), scratch_folder() as folder:
+        scratch = _scratch(folder, histogram, phase)
         fit = fit_by_lebail(
             scratch.project,
             scratch.histogram,
@@ -297,8 +297,9 @@ def _accept(
         others = transactions.refined_with(project, histogram, phase)
         if others:
             transactions.take_over_phase(scratch.histogram, scratch.phase, histogram, phase)
+            are = "is" if len(others) == 1 else "are"
             note = (
-                f"{' and '.join(others)} is refined with this histogram too: its background, profile, scale, limits "
+                f"{' and '.join(others)} {are} refined with this histogram too: its background, profile, scale, limits "
                 f"and flags stay. Only the cell and the widths of {phase.name} were replaced, and it is not in use. "
                 "Rwp here is that of a fit in a copy."
             )

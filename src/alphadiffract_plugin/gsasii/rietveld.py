@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import copy
 import math
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from alphadiffract_plugin.gsasii import transactions
 from alphadiffract_plugin.gsasii.installation import quiet, refine_function, scriptable, translated_errors
 from alphadiffract_plugin.gsasii.outcome import fit_entry
 from alphadiffract_plugin.gsasii.structures import atoms_for_phase
+from alphadiffract_plugin.output import scratch_folder
 from alphadiffract_plugin.recipes.recipe_records import Atom, RietveldResult
 from alphadiffract_plugin.recipes.rietveld_recipe import fit_by_rietveld, usual_profile
 from alphadiffract_plugin.records import SeedReport
@@ -69,8 +69,8 @@ def to_rietveld(
     failing = translated_errors(
         "GSAS-II could not refine the phase", "check whether the phase is linked to the histogram"
     )
-    with failing, quiet(), tempfile.TemporaryDirectory() as folder:
-        scratch = scriptable().G2Project(newgpx=str(Path(folder) / "rietveld.gpx"))
+    with failing, quiet(), scratch_folder() as folder:
+        scratch = scriptable().G2Project(newgpx=str(folder / "rietveld.gpx"))
         fitted = transactions.scratch_copy(scratch, histogram, phase)
         fitted_phase = scratch.phase(phase.name)
         fit = fit_by_rietveld(

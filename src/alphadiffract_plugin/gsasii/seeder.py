@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
-import tempfile
 import warnings
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from alphadiffract_plugin.gsasii.project import seed as add_candidates
 from alphadiffract_plugin.gsasii.rietveld import to_rietveld
 from alphadiffract_plugin.gsasii.structures import rank_of_structure, structure_from_cif
 from alphadiffract_plugin.load import write_xye
+from alphadiffract_plugin.output import scratch_folder
 from alphadiffract_plugin.recipes.lebail_recipe import cell_and_esd, fit_by_lebail
 from alphadiffract_plugin.recipes.project_recipe import keep_every_point, label_lines
 from alphadiffract_plugin.records import Histogram, IndexingResult, SeedReport
@@ -46,10 +46,10 @@ def seed(histogram: Histogram, result: IndexingResult, target: Path, settings: S
     g2 = installation.scriptable()
     name = file_name(histogram.name)
     final = target / f"{name}.gpx"
-    with staged(target) as folder, tempfile.TemporaryDirectory() as work:
+    with staged(target) as folder, scratch_folder() as work:
         # GSAS-II leaves .lst and .bak files beside a project that it refines: it works in a folder of its own
-        pattern = write_xye(with_esd(histogram), Path(work) / f"{name}.xye")
-        instrument = Path(work) / f"{name}.instprm"
+        pattern = write_xye(with_esd(histogram), work / f"{name}.xye")
+        instrument = work / f"{name}.instprm"
         instrument.write_text(instprm_from_histogram(histogram, result.peaks), encoding="utf-8")
         with (
             installation.translated_errors(
@@ -57,7 +57,7 @@ def seed(histogram: Histogram, result: IndexingResult, target: Path, settings: S
             ),
             installation.quiet(),
         ):
-            project = g2.G2Project(newgpx=str(Path(work) / f"{name}.gpx"))
+            project = g2.G2Project(newgpx=str(work / f"{name}.gpx"))
             report = _fill(project, pattern, instrument, histogram, result, settings)
             project.data["Controls"]["data"]["LastSavedAs"] = str(final.absolute())
             if project.data["Covariance"]["data"]:

@@ -6,13 +6,13 @@
 from __future__ import annotations
 
 import sys
-import tempfile
 from pathlib import Path
 
 import numpy as np
 
 from alphadiffract_plugin.errors import AlphaDiffractError
 from alphadiffract_plugin.gsasii import installation
+from alphadiffract_plugin.output import scratch_folder
 
 CELL = [4.15683, 4.15683, 4.15683, 90.0, 90.0, 90.0]
 """LaB6, in Å and degrees."""
@@ -90,7 +90,7 @@ def _say(step: str) -> None:
 
 if __name__ == "__main__":
     try:
-        with tempfile.TemporaryDirectory() as scratch:
-            smoke(Path(scratch))
+        with scratch_folder() as scratch:
+            smoke(scratch)
     except AlphaDiffractError as error:
         sys.exit(error.what)

@@ -10,12 +10,11 @@ import contextlib
 import copy
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from alphadiffract_plugin.output import check_unprotected, scratch_beside, writing
+from alphadiffract_plugin.output import check_unprotected, scratch_beside, scratch_folder, writing
 
 FITTED = ("data", "Limits", "Background", "Instrument Parameters", "Sample Parameters")
 """Parts of a histogram that a fit changes."""
@@ -29,8 +28,8 @@ def whole_or_not_at_all(project: Any) -> Iterator[None]:
     """
     own = project.filename
     data, names = copy.deepcopy(project.data), copy.deepcopy(project.names)
-    with tempfile.TemporaryDirectory() as folder:
-        project.filename = str(Path(folder) / "scratch.gpx")
+    with scratch_folder() as folder:
+        project.filename = str(folder / "scratch.gpx")
         try:
             yield
         except BaseException:

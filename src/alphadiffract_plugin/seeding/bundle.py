@@ -29,6 +29,7 @@ for instance, or the order of the candidates in result.json.
 """
 
 import json
+import os
 import shutil
 import sys
 import tempfile
@@ -63,6 +64,8 @@ DOUBT = """{doubt}"""
 
 if TARGET.exists():
     sys.exit(f"{{TARGET}} is already there. Move it away first.")
+if not os.access(FOLDER, os.W_OK):
+    sys.exit(f"You may not write into {{FOLDER}}. Copy this folder to another place.")
 answer = answer_from_json(json.loads((FOLDER / "result.json").read_text(encoding="utf-8")))
 first = answer.candidates[0]
 with tempfile.TemporaryDirectory() as work:

@@ -6,6 +6,7 @@ The atoms of the CIF are added to the first phase of the project that make_proje
 GSAS-II. You may change it.
 """
 
+import os
 import shutil
 import sys
 import tempfile
@@ -39,6 +40,8 @@ if not PROJECT.exists():
     sys.exit(f"{{PROJECT}} is not there. Run make_project.py first.")
 if TARGET.exists():
     sys.exit(f"{{TARGET}} is already there. Move it away first.")
+if not os.access(FOLDER, os.W_OK):
+    sys.exit(f"You may not write into {{FOLDER}}. Copy this folder to another place.")
 with tempfile.TemporaryDirectory() as work:
     structures = GSASIIscriptable.G2Project(newgpx=str(Path(work) / "model.gpx"))
     structure = structures.add_phase(str(model), phasename="model", fmthint="CIF")
