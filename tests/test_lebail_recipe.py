@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from alphadiffract_plugin.peaks.find_peaks import find_peaks
 from alphadiffract_plugin.recipes import lebail_recipe
 from alphadiffract_plugin.recipes.lebail_background import (
     BackgroundFunction,
@@ -55,6 +56,18 @@ def test_behind_the_last_found_line_the_background_follows_the_low_values():
     crowded = TWO_THETA > 55
     assert np.mean(intensity[crowded]) > LEVEL[crowded].mean() + 80
     assert np.mean((started - LEVEL)[crowded]) < 12
+
+
+def test_a_line_at_the_upper_limit_that_no_search_finds_does_not_raise_the_background_there(pbso4_neutron):
+    # anglesite with neutrons, lines 0.5 degrees wide and 1 apart: that at 93.8 degrees is not found up to 94.2
+    part = pbso4_neutron.two_theta < 94.23
+    x, y, esd = (getattr(pbso4_neutron, name)[part] for name in ("two_theta", "intensity", "esd"))
+    lines = find_peaks(dataclasses.replace(pbso4_neutron, two_theta=x, intensity=y, esd=esd))
+    assert 91.9 < lines.two_theta[-1] < 92.3
+    function = BackgroundFunction("chebyschev-1", 6, x[0], x[-1], 1.909)
+    started = function.columns(x) @ np.array(start_background(x, y, esd, function, lines_from_json(lines.to_dict())))
+    between = y[(x > 58.6) & (x < 59.4)].mean()  # the last stretch without lines: 222 counts
+    assert np.abs(started[x > 60] / between - 1).max() < 0.1
 
 
 @pytest.mark.parametrize("lines", [[], np.arange(10.0, 90.0, 0.7)])

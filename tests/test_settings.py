@@ -60,7 +60,11 @@ def test_settings_from_a_file_give_way_to_the_command_line(resolved, tmp_path):
         ("search.max_volum=5", "there is no setting 'search.max_volum'", "did you mean search.volume_max (a"),
         ("nonsense=1", "there is no setting 'nonsense'", "'alphadiffract-plugin settings' lists them all"),
         ("search.volume_max=-3", "search.volume_max is -3.0", "or none (the default is none (3000 Å³ in the search"),
-        ("search.volume_max=big", "search.volume_max is 'big'", "give a number above 0 Å³"),
+        ("search.volume_max=big", "search.volume_max is 'big'", "give a number above 0 and at most 100000 Å³"),
+        ("search.volume_max=1e300", "search.volume_max is 1e+300", "give a number above 0 and at most 100000 Å³"),
+        ("search.length_max=inf", "search.length_max is inf", "give a number above 0 and at most 500 Å"),
+        ("search.keep=" + "9" * 400, "search.keep is " + "9" * 50 + "...", "give a whole number from 1 to 1000"),
+        ("search.keep=" + "9" * 5000, "search.keep is '" + "9" * 49 + "...", "give a whole number from 1 to 1000"),
         ("search.lines=20.5", "search.lines is '20.5'", "give a whole number from 5 to 30"),
         ("network.device=gpu", "network.device is 'gpu'", "give auto, cpu or cuda"),
         ("search.volume_min=5000", "search.volume_max is 3000 and search.volume_min is 5000", "above volume_min"),
@@ -81,6 +85,8 @@ def test_a_wrong_setting_is_refused_with_the_nearest_key_and_the_range(resolved,
         ("random_seed = true\n", ", line 1: ", "random_seed is True"),
         ("[search\n", ", line 1: ", "this file is not TOML"),
         ("search = 3\n", ", line 1: ", "there is no setting 'search'"),
+        ("random_seed = " + "9" * 400, ", line 1: ", "random_seed is 99999"),
+        ("random_seed = " + "9" * 5000, ": ", "this file is not TOML: "),
         (None, ": ", "the settings cannot be read: No such file"),
     ],
 )
@@ -92,6 +98,22 @@ def test_a_wrong_file_is_refused_with_its_line(tmp_path, text, where, fault):
         changes_from_toml(file)
     assert str(caught.value).startswith(f"{file}{where}{fault}")
     assert "\n  How to fix it: " in str(caught.value)
+
+
+def test_a_file_that_windows_editor_saved_begins_with_a_byte_order_mark(tmp_path):
+    (tmp_path / "settings.toml").write_text("[search]\nvolume_max = 800\n", encoding="utf-8-sig")
+    assert (tmp_path / "settings.toml").read_bytes().startswith(b"\xef\xbb\xbf[search]")
+    assert changes_from_toml(tmp_path / "settings.toml") == {"search.volume_max": 800.0}
+
+
+def test_every_number_has_a_largest_value_and_what_lies_above_is_refused():
+    for key, info in every_setting().items():
+        if info.kind in (int, float):
+            assert info.allowed.most is not None, key
+            assert info.checked(info.allowed.most) == info.allowed.most
+            for above in (10**30, 10**5000):
+                with pytest.raises(SettingsError, match=rf"{key} is .*\n  How to fix it: give a (whole )?number"):
+                    Settings().changed({key: above})
 
 
 def test_every_setting_is_in_the_table_and_can_be_set_to_its_default(cli):

@@ -41,10 +41,10 @@ class Allowed:
     def holds(self, value: float) -> bool:
         """Whether a number lies in the range."""
         return (
-            math.isfinite(value)
-            and (self.least is None or value >= self.least)
+            (self.least is None or value >= self.least)
             and (self.above is None or value > self.above)
             and (self.most is None or value <= self.most)
+            and math.isfinite(value)  # last: it fails for a whole number of hundreds of digits
         )
 
     @property
@@ -53,8 +53,23 @@ class Allowed:
         bounds = {"of at least": self.least, "above": self.above, "of at most": self.most}
         if self.least is not None and self.most is not None:
             bounds = {"from": self.least, "to": self.most}
-        words = [f"{word} {bound:g}" for word, bound in bounds.items() if bound is not None]
+        elif self.above is not None and self.most is not None:
+            bounds = {"above": self.above, "and at most": self.most}
+        words = [f"{word} {_in_full(bound)}" for word, bound in bounds.items() if bound is not None]
         return " ".join([*words, *([self.unit] if self.unit else [])])
+
+
+def _in_full(bound: float) -> str:
+    return str(bound) if isinstance(bound, int) else f"{bound:g}"
+
+
+def _shown(value: object) -> str:
+    """A wrong value as Python writes it, but not at any length."""
+    try:
+        text = repr(value)
+    except ValueError:  # Python writes no whole number of more than 4300 digits
+        return "a number of thousands of digits"
+    return text if len(text) <= 60 else f"{text[:50]}..."
 
 
 def setting(
@@ -127,7 +142,7 @@ class SettingInfo:
             right = self.allowed.holds(typing.cast(float, value))
         if not right or (self.allowed.choices and value not in self.allowed.choices):
             raise SettingsError(
-                f"{self.key} is {value!r}", fix=f"give {self.wanted} (the default is {self.default_in_words})"
+                f"{self.key} is {_shown(value)}", fix=f"give {self.wanted} (the default is {self.default_in_words})"
             )
         return self.kind(value)
 

@@ -25,6 +25,10 @@ _NEAR = 0.7
 gives 0.9."""
 _NOT_YET = {"crystal_system", "crystal_systems", "lattice", "lattices"}
 """Names that users try in vain: all crystal systems and lattices are searched."""
+MOST_VOLUME = 100000
+"""Largest volume in Å³ that may be asked for: that of a small protein."""
+MOST_LENGTH = 500
+"""Longest cell edge in Å that may be asked for."""
 _LARGEST_VOLUMES = {"quick": 3000.0, "normal": 3000.0, "thorough": 20000.0}
 """Largest volumes in Å³ where none is set: most inorganic cells are smaller than 3000."""
 
@@ -53,7 +57,7 @@ class NetworkSettings(StepSettings, section="network"):
     """Name of a model (see ``alphadiffract-plugin models list``), or the path of a model folder."""
     device: str = setting("auto", choices=("auto", "cpu", "cuda"))
     """Where the network computes; ``auto`` takes the GPU if there is one."""
-    augmentations: int = setting(4, least=1)
+    augmentations: int = setting(4, least=1, most=1000)
     """The network's answers to so many slightly shifted and noisy copies of the pattern are averaged."""
 
 
@@ -62,9 +66,9 @@ class NetworkSettings(StepSettings, section="network"):
 class PeakSettings(StepSettings, section="peaks"):
     """How lines are found."""
 
-    significance: float = setting(4.0, above=0)
+    significance: float = setting(4.0, above=0, most=1000)
     """The height of a line over the noise, and its area over its uncertainty, must reach this ratio."""
-    most: int = setting(60, least=4)
+    most: int = setting(60, least=4, most=1000)
     """At most so many lines are kept, those at the lowest angles."""
 
 
@@ -75,30 +79,30 @@ class SearchSettings(StepSettings, section="search"):
 
     lines: int = setting(20, least=5, most=30)
     """Number of lines at the lowest angles that cells are compared with. Fewer than five determine no cell."""
-    impurities: int = setting(3, least=0)
+    impurities: int = setting(3, least=0, most=30)
     """A cell ends the search early only if it leaves at most so many of these lines unexplained. It drops no cell of
     the default indexer, where each unexplained line has a penalty instead. The indexer ``gsasii`` drops cells that
     leave more."""
-    volume_min: float = setting(20.0, unit="Å³", above=0)
+    volume_min: float = setting(20.0, unit="Å³", above=0, most=MOST_VOLUME)
     """Smallest volume of the primitive cell. Changed from its default, it holds for every answer; the default bounds
     only what the search tries."""
     volume_max: float | None = setting(
-        None, unit="Å³", above=0, none="3000 Å³ in the search, 20000 Å³ where effort is thorough"
+        None, unit="Å³", above=0, most=MOST_VOLUME, none="3000 Å³ in the search, 20000 Å³ where effort is thorough"
     )
     """Largest volume of the conventional cell in the answers; it must be larger than ``volume_min``. If it is none, the
     search tries cells up to 3000 Å³ (20000 Å³ where ``effort`` is ``thorough``), centred ones up to 1.5 times that, and
     cells that the network proposes may be larger."""
-    length_max: float = setting(40.0, unit="Å", above=0)
+    length_max: float = setting(40.0, unit="Å", above=0, most=MOST_LENGTH)
     """Longest cell edge. Changed from its default, it holds for every answer; the default bounds only what the search
     tries."""
     effort: str = setting("normal", choices=("quick", "normal", "thorough"))
     """How much is searched. ``quick`` takes fewer of the first lines and no triclinic lattice, ``thorough`` takes more
     of everything and larger cells. The search ends earlier if a cell is clearly right. The answer depends on the
     work allowed, never on the speed of the machine."""
-    seconds: float | None = setting(None, unit="s", above=0, none="no limit")
+    seconds: float | None = setting(None, unit="s", above=0, most=1000000, none="no limit")
     """After this time no further lattice is begun, and a note names those that were not searched. If it is none, there
     is no limit; the indexer ``gsasii``, whose search has no other end, then stops after 60 s."""
-    keep: int = setting(40, least=1)
+    keep: int = setting(40, least=1, most=1000)
     """Number of distinct lattices that go on to the fit of the whole pattern."""
 
     def __post_init__(self) -> None:
@@ -120,7 +124,7 @@ class SearchSettings(StepSettings, section="search"):
 class RankSettings(StepSettings, section="rank"):
     """How answers are ranked."""
 
-    keep: int = setting(20, least=1)
+    keep: int = setting(20, least=1, most=1000)
     """Number of ranked answers in the result."""
 
 
@@ -129,9 +133,9 @@ class RankSettings(StepSettings, section="rank"):
 class SeedSettings(StepSettings, section="seed"):
     """How a refinement is seeded."""
 
-    keep: int = setting(5, least=1)
+    keep: int = setting(5, least=1, most=100)
     """Number of candidates that become phases or CIF files; the fit uses the first one alone."""
-    cycles: int = setting(3, least=1)
+    cycles: int = setting(3, least=1, most=100)
     """Least-squares cycles in each step of the fit."""
     rietveld: str = setting("")
     """Path of a CIF with which the seeder ``gsasii`` goes on from the Le Bail fit to a Rietveld refinement; empty to
@@ -156,7 +160,7 @@ class Settings(StepSettings):
     """How answers are ranked."""
     seed: SeedSettings = field(default_factory=SeedSettings)
     """How a refinement is seeded."""
-    random_seed: int = setting(20260101, least=0)
+    random_seed: int = setting(20260101, least=0, most=2**32 - 1)
     """Seed of every random number; the same seed gives the same answer."""
 
     def __post_init__(self) -> None:

@@ -38,7 +38,7 @@ class TomlFile:
         else:
             import tomli as tomllib
         try:
-            text = Path(path).read_text(encoding="utf-8")
+            text = Path(path).read_text(encoding="utf-8-sig")  # Windows' Editor begins a file with a byte order mark
             return cls(tomllib.loads(text), text, Path(path))
         except (OSError, UnicodeDecodeError) as error:
             reason = getattr(error, "strerror", None) or "it is not a text file"
@@ -47,7 +47,7 @@ class TomlFile:
                 fix="give a TOML file with lines `key = value` below lines [section]",
                 where=path,
             ) from error
-        except tomllib.TOMLDecodeError as error:
+        except ValueError as error:  # TOMLDecodeError, or a whole number of thousands of digits
             found = re.search(r"line (\d+)", str(error))
             raise SettingsError(
                 f"this file is not TOML: {error}",

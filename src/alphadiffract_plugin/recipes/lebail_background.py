@@ -27,6 +27,10 @@ OFF_LINES = 4.0
 OFF_LEAST = 0.1
 """... provided that they are at least this fraction of all points, or else the low values count everywhere."""
 
+SEARCHED = 3.0
+"""A stretch beyond the last found line of less than this number of spacings between lines was searched: only a line
+cut off by the end was missed in it."""
+
 BLOCK_LEAST = 3
 """A block with fewer such points gets its level from its neighbours."""
 
@@ -135,7 +139,8 @@ def start_background(
 def background_levels(x: Floats, y: Floats, esd: Floats, lines: FoundLines | None) -> Levels:
     """The level in every block: the mean of the points off the lines, or the low values, or that of the neighbours.
 
-    Beyond the last found line there may be lines that were not searched for; there the low values count.
+    Far beyond the last found line there may be lines that were not searched for; there the low values count. At the
+    very end a line may be cut off that could not be found; there it is the level of the neighbours.
     """
     levels = lower_envelope(x, y, esd)
     if lines is None:
@@ -144,10 +149,12 @@ def background_levels(x: Floats, y: Floats, esd: Floats, lines: FoundLines | Non
     if not inside.any():
         return levels
     last = float(lines.two_theta[inside].max())
+    spacing = float(np.median(np.diff(np.append(x[0], np.sort(lines.two_theta[inside])))[-10:]))
+    unsearched = last if x[-1] - last > SEARCHED * spacing else math.inf
     off = x <= last
     for two_theta, fwhm in zip(lines.two_theta[inside], lines.fwhm[inside], strict=True):
         off &= np.abs(x - two_theta) > OFF_LINES * fwhm
-    return _off_lines(x, y, esd, off, last, levels) if off.mean() > OFF_LEAST else levels
+    return _off_lines(x, y, esd, off, unsearched, levels) if off.mean() > OFF_LEAST else levels
 
 
 def lower_envelope(x: Floats, y: Floats, esd: Floats) -> Levels:
@@ -174,11 +181,14 @@ def lower_envelope(x: Floats, y: Floats, esd: Floats) -> Levels:
     return _filled(middle, low, np.where(flat, 3.0, 0.0), noise, low)
 
 
-def _off_lines(x: Floats, y: Floats, esd: Floats, off: np.ndarray, last: float, envelope: Levels) -> Levels:
-    """Levels from the weighted mean of the points ``off`` the lines, without the points that rise above the rest."""
+def _off_lines(x: Floats, y: Floats, esd: Floats, off: np.ndarray, unsearched: float, envelope: Levels) -> Levels:
+    """Levels from the weighted mean of the points ``off`` the lines, without the points that rise above the rest.
+
+    Beyond the angle ``unsearched`` they are those of the envelope.
+    """
     block = _blocks(x)
     count = block[-1] + 1
-    middle, beyond = envelope.x, envelope.x > last
+    middle, beyond = envelope.x, envelope.x > unsearched
     weight = esd**-2.0
     levels = envelope
     for _ in range(5):
