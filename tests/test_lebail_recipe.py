@@ -140,6 +140,24 @@ def test_a_fit_that_alternates_between_two_values_is_settled_by_half_steps(tmp_p
     assert fit.wholes < 8
 
 
+class Pausing(Alternating):
+    """A fit that stands still for one round before it goes on, as anglesite with neutrons does up to 94 degrees."""
+
+    def __init__(self, path):
+        super().__init__(path)
+        self.rwp, self.rounds = 6.64, iter((6.62, 6.34, 4.77, 3.54, 3.41, 3.35, 3.32, 3.30))
+
+    def step(self, what, worse):
+        self.rwp = next(self.rounds)
+        return True
+
+
+def test_one_round_without_progress_is_not_the_end(tmp_path):
+    fit = Pausing(tmp_path)
+    assert lebail_recipe._rounds(fit)
+    assert fit.rwp == 3.30
+
+
 def test_noise_gathered_between_the_lines_does_not_count_against_a_cell():
     intensity, esd, mean, found = pattern(np.arange(15.0, 90.0, 2.5))
     near = (np.abs(TWO_THETA[:, None] - found.two_theta) <= WIDTH).any(axis=1)

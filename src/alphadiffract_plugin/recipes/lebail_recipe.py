@@ -201,8 +201,8 @@ def _rounds(fit: LeBailFit) -> bool:
     does not settle, the state of the lowest Rwp is kept: tails of lines and background can feed each other without end.
 
     Rwp can also alternate between two values without end, in GSAS-II's own refinement too, where a step changes the
-    parameters too far and the intensities follow. Once it does, every step is gone half way only. It is settled when a
-    whole step from there changes nothing, so that the esds are those of the state that is kept.
+    parameters too far and the intensities follow. Once it does, every step that is not quiet is gone half way only. It
+    is settled when whole steps from there change nothing, so that the esds are those of the state that is kept.
     """
     least, slack, kept = fit.rwp, SLACK, f"{fit.project.filename}.least"
     shutil.copyfile(fit.best, kept)
@@ -219,7 +219,7 @@ def _rounds(fit: LeBailFit) -> bool:
         settled = quiet == QUIET
         if settled:
             break
-        if damped:
+        if damped and not quiet:
             fit.half_way_back(values)
         history.append(fit.rwp)
         damped = damped or _oscillates(history)
