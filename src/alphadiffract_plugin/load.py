@@ -1,8 +1,9 @@
 """Load a measured powder pattern: a file, arrays, or a GSAS-II histogram in memory -> a checked Histogram.
 
 The wavelength is read from the file where the format holds it; otherwise the caller must give it. It is never guessed.
-Formats: text columns (xy, xye, csv, dat, txt, chi), start-step-stop blocks, GSAS raw, pdCIF, and by geddes PANalytical
-xrdml, Rigaku ras and rasx, Bruker raw, uxd and brml. Other files are tried with rietx where it is installed.
+Formats: text columns (xy, xye, csv, dat, txt, chi), start-step-stop blocks, GSAS raw, pdCIF, Philips UDF, Rigaku asc,
+Sietronics cpi, and, mostly by geddes, PANalytical xrdml, Rigaku ras and rasx, Bruker raw, uxd and brml. Other files are
+tried with rietx where it is installed.
 """
 
 from __future__ import annotations
