@@ -57,7 +57,7 @@ def reading_from_text(text: str, path: Path) -> Reading:
         return block
     mixed = None
     if sum(len(values) > 1 for _, values in rows) < 0.1 * len(rows):
-        mixed = mixed_table(lines, _column_names, (_NAMES["two_theta"], _NAMES["intensity"]), path)
+        mixed = mixed_table(lines, column_names, (_NAMES["two_theta"], _NAMES["intensity"]), path)
         rows = mixed.rows if mixed else rows
     start = _first_row(rows, path)
     width = len(rows[start][1])
@@ -67,7 +67,7 @@ def reading_from_text(text: str, path: Path) -> Reading:
     table = np.array([values for _, values in rows[start:]])
     if mixed:
         heading = [line for line in lines[: rows[0][0] - 1] if line.strip()]
-    names = mixed.names if mixed else _column_names(heading[-1], width) if heading else []
+    names = mixed.names if mixed else column_names(heading[-1], width) if heading else []
     two_theta, intensity, esd, remark = _chosen_columns(table, names, path)
     wavelengths, ratio = wavelengths_in_heading(heading)
     numbers: Ints | None = np.array([n for n, _ in rows[start:]])
@@ -203,7 +203,8 @@ def _chosen_columns(table: Floats, names: list[str], path: Path) -> tuple[Floats
     return two_theta, intensity, table[:, 2], ""
 
 
-def _column_names(line: str, width: int) -> list[str]:
+def column_names(line: str, width: int) -> list[str]:
+    """The names of so many columns in a line of a heading; empty if it has more or fewer words."""
     line = line.strip().lstrip("#!'%/; ").replace('"', "")
     for separators in (r"[\t,;]+", r"\s{2,}", r"\s+"):
         names = [name.strip() for name in re.split(separators, line) if name.strip()]
