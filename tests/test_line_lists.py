@@ -226,14 +226,18 @@ def test_a_part_of_a_pattern(pbso4_xray):
     assert "from 15 to 80, without 44.7 to 45.2" in part.source
 
 
-def test_a_line_is_cut_out_with_its_kalpha2(pbso4_xray):
-    lines = find_peaks(pbso4_xray, PeakSettings()).two_theta
-    strong = 43.74
-    assert np.abs(lines - strong).min() < 0.05
-    part = part_of_pattern(pbso4_xray, Selection(lines=(strong,)), PeakSettings())
-    left = find_peaks(part, PeakSettings()).two_theta
-    assert np.abs(left - strong).min() > 0.2
-    assert np.abs(left[:, None] - lines[np.abs(lines - strong) > 1]).min(0).max() < 0.02
+@pytest.mark.parametrize("line", [43.74, 44.55, 20.78])
+def test_a_line_is_taken_out_and_its_neighbours_stay(line, pbso4_xray):
+    # a strong one with weak neighbours, the weak one beside it, and one of the strongest of all
+    before = find_peaks(pbso4_xray, PeakSettings()).two_theta
+    assert np.abs(before - line).min() < 0.05
+    part = part_of_pattern(pbso4_xray, Selection(lines=(line,)), PeakSettings())
+    assert len(part.two_theta) == len(pbso4_xray.two_theta)
+    after = find_peaks(part, PeakSettings()).two_theta
+    assert np.abs(after - line).min() > 0.15
+    others = before[np.abs(before - line) > 0.05]
+    assert np.abs(after[:, None] - others[:40]).min(0).max() < 0.03
+    assert np.abs(others[:, None] - after[:40]).min(0).max() < 0.03
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,7 @@ ExcludeOption = Annotated[
     str | None,
     typer.Option(
         metavar="LIST",
-        help="Ignore lines and ranges: 26.6,44.7-45.2. A line is cut out two widths on either side, with its Kα2.",
+        help="Ignore lines and ranges: 26.6,44.7-45.2. Ranges are cut out, a line with its Kα2 as it was fitted.",
     ),
 ]
 OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace output that is already there.")]
