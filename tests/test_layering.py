@@ -29,11 +29,13 @@ ORDER = (
     *(GROUND, {"crystal"}, VOCABULARY, {"hooks"}, {"recipes"}, {"readers"}, {"load"}, {"benchmark_index"}),
     *(
         {"peaks"},
+        {"part_of_pattern"},
         {"indexing"},
         {"whole_pattern"},
         {"models"},
         {"prediction"},
         {"rank"},
+        {"rank_lines"},
         {"limits"},
         {"seeding"},
         {"report"},

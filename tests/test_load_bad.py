@@ -60,7 +60,7 @@ TEXT = {
     "two points": (lambda r: r[:2], InputError, None, "2 points", "whole measured pattern"),
     "twelve points": (lambda r: r[:12], InputError, None, "12 points", "not a list of peaks"),
     "an angle twice": (lambda r: changed(r, 41, r[40].split()[0] + " 7 3"), InputError, 42, "twice", "average the two"),
-    "an axis that goes back": (lambda r: [*r[:600], *r[300:]], InputError, 601, "goes back from", "sort the rows"),
+    "an axis that goes back": (lambda r: [*r[:600], *r[200:]], InputError, 601, "goes back from", "sort the rows"),
     "two scans one after the other": (
         lambda r: [*r, *r],
         InputError,
@@ -148,7 +148,7 @@ def test_the_line_is_right_in_a_pattern_that_descends(rows, tmp_path):
 
 BYTES = {
     "empty": (b"", "this file is empty", "again"),
-    "a picture": (b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 20, "binary file", "text columns"),
+    "a picture": (b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 20, "a picture", "text columns"),
     "HDF5": (b"\x89HDF\r\n\x1a\n" + bytes(512), "HDF5", "text columns"),
     "a zip of something else": (b"PK\x03\x04" + bytes(100), "zip archive is broken", "again"),
     "a Bruker raw cut short": (b"RAW1.01\0" + bytes(64), "Bruker raw file cannot be read", "text columns"),

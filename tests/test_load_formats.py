@@ -84,7 +84,7 @@ def test_text_in_another_encoding(encoding, points, tmp_path):
         lambda p: "# 2theta  esd  counts\n" + rows(p, "{0:.3f}\t{2:.6f}\t{1:.0f}\n", esd=True),
         lambda p: "Angle,TimePerStep,Intensity,ESD\n" + rows(p, "{0:.3f},1,{1:.0f},{2:.6f}\n", esd=True),
         lambda p: (
-            "PSI\nlambda=  1.54056, T=1\n 20.0 0.025 39.975\n"
+            "FullProf, INSTRM 3\n 20.0 0.025 39.975\n"
             + "\n".join(
                 " ".join(f"{y:.4f}" for y in row) for row in np.concatenate([p[1], np.sqrt(p[1])]).reshape(-1, 10)
             )
@@ -301,7 +301,7 @@ def test_a_cif_without_one_pattern_is_refused(text, kind, expected, points, tmp_
         histogram_from_file(path, wavelength="CuKa")
 
 
-def xrdml(points, *, intended="K-Alpha", axis="Gonio", scans=1):
+def xrdml(points, *, intended="K-Alpha", monochromator="", axis="Gonio", scans=1):
     scan = (
         f'<scan appendNumber="0" mode="Continuous" scanAxis="{axis}" status="Completed"><dataPoints>'
         '<positions axis="2Theta" unit="deg"><startPosition>20.0</startPosition><endPosition>39.975</endPosition>'
@@ -313,8 +313,13 @@ def xrdml(points, *, intended="K-Alpha", axis="Gonio", scans=1):
         f'status="Completed"><xrdMeasurement measurementType="Scan"><usedWavelength intended="{intended}">'
         f'<kAlpha1 unit="Angstrom">{CU[0]}</kAlpha1><kAlpha2 unit="Angstrom">{CU[1]}</kAlpha2>'
         "<ratioKAlpha2KAlpha1>0.5000</ratioKAlpha2KAlpha1></usedWavelength>"
+        f"{monochromator}"
         f"{scan * scans}</xrdMeasurement></xrdMeasurements>"
     )
+
+
+JOHANSSON = '<incidentBeamPath><monochromator name="Johansson Ge 111"></monochromator></incidentBeamPath>'
+GRAPHITE = '<diffractedBeamPath><monochromator name="Flat graphite"></monochromator></diffractedBeamPath>'
 
 
 def ras(points, *, wave="Ka", axis="TwoThetaTheta", scans=1):
@@ -417,11 +422,11 @@ def test_instrument_makers_files_bring_their_wavelengths(name, points, tmp_path)
     assert np.allclose(histogram.two_theta, points[0], atol=1e-6)
     assert np.array_equal(histogram.intensity, points[1])
     assert (histogram.wavelengths, histogram.kalpha2_ratio, histogram.radiation) == (CU, 0.5, "xray")
-    assert "by geddes; wavelength from the file" in histogram.source
+    assert "wavelength from the file" in histogram.source
 
 
 MONOCHROMATIC = {
-    "pbso4.xrdml": lambda path, p: path.write_text(xrdml(p, intended="K-Alpha 1")),
+    "pbso4.xrdml": lambda path, p: path.write_text(xrdml(p, intended="K-Alpha 1", monochromator=JOHANSSON)),
     "pbso4.ras": lambda path, p: path.write_text(ras(p, wave="Ka1")),
     "pbso4.rasx": lambda path, p: rasx(path, p, wave="Ka1"),
     "pbso4.uxd": lambda path, p: path.write_text(uxd(p, ratio=0)),
@@ -435,6 +440,16 @@ def test_where_kalpha2_was_removed_there_is_one_wavelength(name, points, tmp_pat
     MONOCHROMATIC[name](tmp_path / name, points)
     histogram = histogram_from_file(tmp_path / name)
     assert (histogram.wavelengths, histogram.kalpha2_ratio) == (CU[:1], 0.0)
+
+
+@pytest.mark.parametrize("monochromator", ["", GRAPHITE], ids=["none", "before the detector"])
+def test_an_xrdml_that_intends_kalpha1_holds_the_doublet_unless_a_monochromator_stands_in_the_incident_beam(
+    monochromator, points, tmp_path
+):
+    path = tmp_path / "pbso4.xrdml"
+    path.write_text(xrdml(points, intended="K-Alpha 1", monochromator=monochromator))
+    histogram = histogram_from_file(path)
+    assert (histogram.wavelengths, histogram.kalpha2_ratio) == (CU, 0.5)
 
 
 SEVERAL = {
@@ -467,7 +482,7 @@ def test_a_format_is_recognised_by_the_content_not_from_the_name(points, tmp_pat
 
 def test_rietx_reads_what_nobody_else_can_where_it_is_installed(points, tmp_path, monkeypatch):
     (tmp_path / "stoe.raw").write_bytes(b"RAW_1.06\0\0\0" + bytes(2000))
-    with pytest.raises(InputError, match="unknown format"):
+    with pytest.raises(InputError, match="a Stoe raw file.*\n.*PowDLL"):
         histogram_from_file(tmp_path / "stoe.raw", wavelength="CuKa1")
     x, y = [10 + 0.1 * i for i in range(300)], [1 + (i == 9) for i in range(300)]
     known = {"anode": "Mo", "wavelength": "0.709319", "wavelength_alpha2": "0.71361"}

@@ -16,7 +16,22 @@ def test_cu_kalpha_is_the_doublet_that_certifies_lab6():
 
 
 @pytest.mark.parametrize(
-    "text", ["CuKa", "cuka", "CUKA", "Cu Ka", "Cu-Kα", "CuKα", "Cu K-alpha", "cu k_alpha", r"Cu K\a", " CuKa "]
+    "text",
+    [
+        "CuKa",
+        "cuka",
+        "CUKA",
+        "Cu Ka",
+        "Cu-Kα",
+        "CuKα",
+        "Cu K-alpha",
+        "cu k_alpha",
+        r"Cu K\a",
+        " CuKa ",
+        "CuKalpha",
+        "CuKa1,2",
+    ]
+    + ["Cu Kα1,2", "CuKa1+CuKa2", "CuKα1+2"],
 )
 def test_however_a_person_writes_the_doublet(text):
     assert radiation_from_text(text) == radiation_from_text("CuKa")
@@ -58,6 +73,10 @@ def test_the_splitting_follows_the_element_number():
         ("1,5406", ((1.5406,), 0.0)),
         ("0.4139090", ((0.413909,), 0.0)),
         ("1.540593/1.544427", ((1.540593, 1.544427), 0.5)),
+        ("1.5406,1.5443", ((1.5406, 1.5443), 0.5)),
+        ("1.5406, 1.5443, 0.45", ((1.5406, 1.5443), 0.45)),
+        ("1.5406;1.5443", ((1.5406, 1.5443), 0.5)),
+        ("1,5406 1,5443", ((1.5406, 1.5443), 0.5)),
         ("1.5405 / 1.5443 / 0.45", ((1.5405, 1.5443), 0.45)),
     ],
 )
@@ -74,6 +93,8 @@ def test_numbers(text, expected):
         ("MoKaa", "MoKa"),
         ("sunlight", "known: CrKa"),
         ("", "known: CrKa"),
+        ("1,5406,1,5443", "Kα1/Kα2 with an optional ratio, 1.5406/1.5444/0.5"),
+        ("CuKa2", "CuKa or CuKa1"),
         ("20", "20 keV = 0.61992 Å"),
         ("8.048", "8.048 keV = 1.5406 Å"),
         ("154.06", "154.06 pm = 1.5406 Å"),

@@ -1,8 +1,9 @@
 """Load a measured powder pattern: a file, arrays, or a GSAS-II histogram in memory -> a checked Histogram.
 
 The wavelength is read from the file where the format holds it; otherwise the caller must give it. It is never guessed.
-Formats: text columns (xy, xye, csv, dat, txt, chi), start-step-stop blocks, GSAS raw, pdCIF, and by geddes PANalytical
-xrdml, Rigaku ras and rasx, Bruker raw, uxd and brml. Other files are tried with rietx where it is installed.
+Formats: text columns (xy, xye, csv, dat, txt, chi), start-step-stop blocks, GSAS raw, pdCIF, Philips UDF, Rigaku asc,
+Sietronics cpi, and, mostly by geddes, PANalytical xrdml, Rigaku ras and rasx, Bruker raw, uxd and brml. Other files are
+tried with rietx where it is installed.
 """
 
 from __future__ import annotations
@@ -19,9 +20,12 @@ from alphadiffract_plugin.output import write_text
 from alphadiffract_plugin.radiation import radiation_from_text
 from alphadiffract_plugin.readers.check import check_resolution, checked_reading
 from alphadiffract_plugin.readers.instprm import Instrument, instrument_from_instprm, instrument_from_parameters
+from alphadiffract_plugin.readers.line_check import peaks_of_list
+from alphadiffract_plugin.readers.line_list import KINDS, LineList, line_list_from_file
 from alphadiffract_plugin.readers.reading import Reading
 from alphadiffract_plugin.readers.recognise import reading_from_file
-from alphadiffract_plugin.records import Histogram
+from alphadiffract_plugin.readers.selection import Selection
+from alphadiffract_plugin.records import Histogram, Peaks
 
 
 def histogram_from_file(
@@ -133,6 +137,72 @@ def histogram_from_gsasii(histogram: Any) -> Histogram:
         esd = np.where(weight > 0, 1 / np.sqrt(weight), 0.0)
     reading = Reading(two_theta[keep], columns[1].filled(np.nan)[keep], "GSAS-II", esd=esd, where=where)
     return _histogram(checked_reading(reading), instrument, name=str(histogram.name), source="GSAS-II project")
+
+
+def peaks_from_file(
+    path: str | Path,
+    *,
+    wavelength: str | float | Path | None = None,
+    kind: str | None = None,
+    selection: Selection | None = None,
+) -> Peaks:
+    """The list of lines in a file, for :func:`pipeline.index_peaks`.
+
+    Parameters
+    ----------
+    path : text with one line a row (position, and perhaps intensity and esd of the position), or the JSON of an answer
+        or of its ``peaks``.
+    wavelength : as in :func:`histogram_from_file`; of a doublet Kα1 counts. None to take it from the file; positions in
+        d and 1/d² need none.
+    kind : what the positions are, ``two_theta`` in degrees, ``d`` in Å or ``inv_d2`` in 1/Å²; None to take it from the
+        heading, or from the order of the positions.
+    selection : the part of the list that is used, in the unit of its positions; None for all.
+
+    Raises
+    ------
+    InputError, PeaksError, WavelengthError : the file is no such list, has too few lines, or lacks its wavelength.
+    """
+    instrument = _instrument_given(wavelength, None)
+    lines = line_list_from_file(Path(path), kind)
+    if selection is not None:
+        lines = selection.of_list(lines)
+    return peaks_of_list(lines, instrument.wavelengths[0] if instrument else None)
+
+
+def peaks_from_arrays(
+    positions: npt.ArrayLike,
+    intensity: npt.ArrayLike | None = None,
+    esd: npt.ArrayLike | None = None,
+    *,
+    kind: str = "two_theta",
+    wavelength: str | float | Path | None = None,
+) -> Peaks:
+    """A list of lines in arrays, for :func:`pipeline.index_peaks`.
+
+    Parameters
+    ----------
+    positions : two_theta in degrees, d in Å or 1/d² in 1/Å², shape (P,).
+    intensity : heights or areas, shape (P,); None if all lines count as equally strong.
+    esd : standard uncertainties of the positions in their unit, shape (P,); None for 0.01 degrees.
+    kind : ``two_theta``, ``d`` or ``inv_d2``.
+    wavelength : as in :func:`histogram_from_file`; only ``two_theta`` needs one.
+
+    Raises
+    ------
+    InputError, PeaksError, WavelengthError : the arrays are no such list.
+    """
+    if kind not in KINDS:
+        raise InputError(f"{kind!r} is not what positions may be", fix=f"give {', '.join(KINDS)}")
+    arrays = [None if values is None else np.asarray(values, dtype=float) for values in (positions, intensity, esd)]
+    shapes = [np.shape(values) for values in arrays if values is not None]
+    if len(set(shapes)) > 1 or len(shapes[0]) != 1:
+        raise InputError(
+            f"positions, intensity and esd have shapes {', '.join(map(str, shapes))}",
+            fix="give one-dimensional arrays of one length",
+        )
+    instrument = _instrument_given(wavelength, None)
+    lines = LineList(np.asarray(arrays[0]), kind, intensity=arrays[1], esd=arrays[2])
+    return peaks_of_list(lines, instrument.wavelengths[0] if instrument else None)
 
 
 def write_xye(histogram: Histogram, path: str | Path) -> Path:

@@ -6,10 +6,11 @@ groups, and refine the ranked answers.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from alphadiffract_plugin import threads
+from alphadiffract_plugin.crystal.bravais import Lattice
 from alphadiffract_plugin.indexing.search_cells import search_cells
 from alphadiffract_plugin.limits import candidates_within_limits, distinct_within_limits
 from alphadiffract_plugin.peaks.doubt_wavelength import doubts_about_wavelength
@@ -17,7 +18,8 @@ from alphadiffract_plugin.peaks.find_peaks import PeakFit, fit_peaks
 from alphadiffract_plugin.prediction.propose import trials_from_prediction
 from alphadiffract_plugin.provenance import timed, versions
 from alphadiffract_plugin.rank import no_cell_probability, rank
-from alphadiffract_plugin.records import Histogram, IndexingResult, Prediction
+from alphadiffract_plugin.rank_lines import rank_lines
+from alphadiffract_plugin.records import Histogram, IndexingResult, Peaks, Prediction
 from alphadiffract_plugin.settings import Settings
 from alphadiffract_plugin.whole_pattern.fit_pattern import FittedClass, fit_pattern
 from alphadiffract_plugin.whole_pattern.refine_pattern import refine_pattern
@@ -106,15 +108,52 @@ def gather_evidence(histogram: Histogram, settings: Settings, prediction: Predic
         if prediction is not None:
             trials += trials_from_prediction(prediction, peak_fit.peaks, settings)
         trials = distinct_within_limits(sorted(trials, key=lambda trial: -trial.score), settings.search, notes)
-    if found.left_out:
-        names = ", ".join(f"{lattice.family} {lattice.centring}" for lattice in found.left_out)
-        notes.append(
-            f"The search ended after {settings.search.seconds:g} s, before these lattices were searched: {names}. "
-            "Set search.seconds to a larger value or to none, or restrict the volume."
-        )
+    notes.extend(_ended_early(found.left_out, settings))
     with timed(timings, "fit_pattern"):
         fits = fit_pattern(histogram, peak_fit, trials, _device(settings))
     return GatheredEvidence(peak_fit, prediction, fits, tuple(notes), timings)
+
+
+@threads.limited()
+def index_peaks(peaks: Peaks, settings: Settings, name: str = "lines") -> IndexingResult:
+    """Ranked cells and space groups of a list of lines; the groups are ranked by extinctions and frequency alone.
+
+    Parameters
+    ----------
+    peaks : the lines; :func:`load.peaks_from_file` and :func:`load.peaks_from_arrays` make them of a list.
+    settings : of the search and the ranking; the network is not used.
+    name : of the list in the answer.
+    """
+    timings: dict[str, float] = {}
+    notes = ["These cells were found from a list of lines; space groups are ranked by extinctions and frequency alone."]
+    with timed(timings, "search_cells"):
+        found = search_cells(peaks, settings.search, _device(settings))
+        trials = distinct_within_limits(sorted(found.trials, key=lambda trial: -trial.score), settings.search, notes)
+    notes.extend(_ended_early(found.left_out, settings))
+    with timed(timings, "rank"):
+        candidates = candidates_within_limits(rank_lines(trials, peaks, settings.rank), settings.search)
+    result = IndexingResult(
+        histogram=name,
+        indexer="alphadiffract",
+        wavelength=peaks.wavelength,
+        candidates=candidates,
+        peaks=peaks,
+        settings=settings.to_dict(),
+        versions=versions(),
+        timings=timings,
+        wavelengths=(peaks.wavelength,),
+    )
+    return replace(result, notes=(*notes, *_remarks(result)))
+
+
+def _ended_early(left_out: Sequence[Lattice], settings: Settings) -> Iterator[str]:
+    """A sentence on the lattices that were not searched, if there are any."""
+    if left_out:
+        names = ", ".join(f"{lattice.family} {lattice.centring}" for lattice in left_out)
+        yield (
+            f"The search ended after {settings.search.seconds:g} s, before these lattices were searched: {names}. "
+            "Set search.seconds to a larger value or to none, or restrict the volume."
+        )
 
 
 def _prediction(histogram: Histogram, settings: Settings, notes: list[str]) -> Prediction | None:

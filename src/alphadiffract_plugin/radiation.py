@@ -50,7 +50,8 @@ def radiation_from_text(text: str | float) -> tuple[tuple[float, ...], float]:
     Parameters
     ----------
     text : a name of ``NAMES`` in any case (``CuKa``, ``Cu Kα1``, ``mo k-alpha``), a wavelength in Å
-        (``1.5406``), or Kα1/Kα2 with an optional ratio (``1.5405/1.5443``, ``1.5405/1.5443/0.5``).
+        (``1.5406``), or Kα1/Kα2 with an optional ratio (``1.5405/1.5443``, ``1.5405/1.5443/0.5``); commas, semicolons
+        or blanks may stand for the strokes.
 
     Returns
     -------
@@ -61,7 +62,7 @@ def radiation_from_text(text: str | float) -> tuple[tuple[float, ...], float]:
     ------
     WavelengthError : an unknown name, no number, or a wavelength outside 0.05 to 5 Å.
     """
-    parts = str(text).strip().split("/")
+    parts = _parts(str(text).strip())
     try:
         numbers = [float(_with_point(part)) for part in parts]
     except ValueError:
@@ -135,6 +136,12 @@ def wavelengths_from_file(
     return (usable[0],), 0.0
 
 
+def _parts(text: str) -> list[str]:
+    """The numbers in a text; a comma separates them where they have points, and is a decimal one elsewhere."""
+    separators = r"[/;,\s]+" if "." in text else r"[/;\s]+"
+    return re.split(separators, text)
+
+
 def _with_point(number: str) -> str:
     return number if "." in number else number.replace(",", ".")
 
@@ -146,7 +153,7 @@ def _plain(name: str) -> str:
 
 
 def _from_name(text: str) -> tuple[tuple[float, ...], float]:
-    plain = _plain(text)
+    plain = re.sub(r"ka1(?:[a-z]{0,2}ka)?2$", "ka", _plain(text))  # CuKa1,2 and CuKa1+CuKa2 are the doublet
     names = {name.lower(): name for name in NAMES}
     if plain in names:
         name = names[plain]
@@ -157,6 +164,11 @@ def _from_name(text: str) -> tuple[tuple[float, ...], float]:
         value, scale = float(unit[1]), {"kev": 0.0, "nm": 10.0, "pm": 0.01}.get(unit[2], 1.0)
         length = KEV_ANGSTROM / value if unit[2] == "kev" else value * scale
         raise WavelengthError(f"{text!r} has a unit", fix=f"give the number in Å alone: {length:.6g}")
+    if re.search(r"\d", text) and not re.search(r"[^\W\d_]", text):
+        raise WavelengthError(
+            f"{text!r} cannot be read as wavelengths",
+            fix="give a number with a point, 1.5406, or Kα1/Kα2 with an optional ratio, 1.5406/1.5444/0.5",
+        )
     near = difflib.get_close_matches(plain, names, n=2, cutoff=0.5)
     hint = "did you mean " + " or ".join(names[n] for n in near) + "?" if near else "known: " + ", ".join(NAMES) + "."
     raise WavelengthError(

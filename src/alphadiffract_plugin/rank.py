@@ -13,16 +13,18 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
+from typing import Protocol
 
 import numpy as np
 
 from alphadiffract_plugin import crystal
 from alphadiffract_plugin.arrays import Floats
 from alphadiffract_plugin.crystal.cells import cells_from_direct_metrics
-from alphadiffract_plugin.crystal.extinction import Setting, standard_extinction_symbol
+from alphadiffract_plugin.crystal.extinction import ExtinctionClass, Setting, standard_extinction_symbol
 from alphadiffract_plugin.indexing.merit import merit_of_lines
+from alphadiffract_plugin.indexing.refine_cells import TrialCell
 from alphadiffract_plugin.peaks.find_peaks import PeakFit
-from alphadiffract_plugin.records import Candidate, Cell, IndexingResult, Prediction
+from alphadiffract_plugin.records import Candidate, Cell, IndexingResult, Peaks, Prediction
 from alphadiffract_plugin.settings import RankSettings
 from alphadiffract_plugin.whole_pattern.fit_pattern import Evidence, FittedClass
 
@@ -83,6 +85,34 @@ class Weights:
         return np.array([getattr(self, name) for name in _TERMS])
 
 
+class CellWithClass(Protocol):
+    """What an answer needs of a cell with an extinction class, whatever it was fitted to."""
+
+    @property
+    def trial(self) -> TrialCell:
+        """The refined cell."""
+
+    @property
+    def covariance(self) -> Floats:
+        """Covariance of its reciprocal metric in 1/Å⁴, shape (6, 6)."""
+
+    @property
+    def extinction(self) -> ExtinctionClass:
+        """The class."""
+
+    @property
+    def displacement(self) -> float:
+        """Shift by a displaced sample in degrees, at θ = 0."""
+
+    @property
+    def rwp(self) -> float:
+        """Rwp in per cent; NaN without a pattern."""
+
+    @property
+    def unexplained(self) -> tuple[float, ...]:
+        """two_theta in degrees of the lines that no reflection explains."""
+
+
 def terms(evidence: Evidence, log_frequency: float, log_network: float) -> tuple[float, ...]:
     """The six terms that the first six weights multiply, in the order of :class:`Weights`."""
     return (
@@ -127,7 +157,7 @@ def rank(
     probability, none = shared_probability(table @ weights().of_terms, weights())
     order = np.argsort(-probability, kind="stable").tolist()
     chosen = first_of_each_cell([id(fit.trial) for fit, _ in owner], order, settings.keep)
-    found = [_candidate(*owner[i], float(probability[i]), peak_fit) for i in chosen]
+    found = [candidate_of_class(*owner[i], float(probability[i]), peak_fit.peaks) for i in chosen]
     if prediction is not None:
         opinion = none * opinion_without_cell(prediction.space_group_probability, weights())
         first = [
@@ -205,10 +235,10 @@ def first_of_each_cell(cells: Sequence[int], order: Sequence[int], keep: int) ->
     return chosen
 
 
-def _candidate(fit: FittedClass, setting: Setting, probability: float, peak_fit: PeakFit) -> Candidate:
+def candidate_of_class(fit: CellWithClass, setting: Setting, probability: float, peaks: Peaks) -> Candidate:
+    """The answer that a cell with an extinction class is, with one of its space groups, for these lines."""
     trial = fit.trial
     cell = setting.standard_cell(crystal.cell_from_metric(trial.metric))
-    peaks = peak_fit.peaks
     reach = crystal.inv_d2_from_two_theta(min(peaks.two_theta[-1] + 2, 179.0), peaks.wavelength)
     allowed = crystal.allowed_inv_d2(cell, setting.space_group, float(reach))
     observed = peaks.two_theta - trial.zero_shift - fit.displacement * np.cos(np.radians(peaks.two_theta / 2))
@@ -242,7 +272,7 @@ def _without_cell(space_group: int, probability: float) -> Candidate:
     )
 
 
-def _cell_esd(fit: FittedClass, setting: Setting) -> Cell:
+def _cell_esd(fit: CellWithClass, setting: Setting) -> Cell:
     """Standard uncertainties on the standard axes, from the metric's covariance by numerical derivatives."""
     step = 1e-6 * float(np.abs(fit.trial.metric).max())
     axes = setting.standard_axes(crystal.cell_from_metric(fit.trial.metric))

@@ -12,12 +12,16 @@ from alphadiffract_plugin import registry
 from alphadiffract_plugin.cli.options import (
     ConfigOption,
     Device,
+    ExcludeOption,
     OverwriteOption,
+    Positions,
     RadiationOption,
+    RangeOption,
     RietveldOption,
     SetOption,
     WavelengthOption,
     check_rietveld,
+    lines_from_options,
     pattern_from_options,
     settings_from_options,
 )
@@ -28,7 +32,23 @@ if TYPE_CHECKING:
 
 
 def index(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE", help="Measured constant-wavelength patterns.")],
+    files: Annotated[
+        list[Path] | None, typer.Argument(metavar="FILE", help="Measured constant-wavelength patterns.")
+    ] = None,
+    peaks: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FILE",
+            help="Index a list of lines in place of a pattern: text with positions in two_theta, d or 1/d², perhaps "
+            "intensities and esds; or the JSON of an answer. May be repeated.",
+        ),
+    ] = None,
+    peaks_in: Annotated[
+        Positions | None,
+        typer.Option("--peaks-in", help="What the positions of the list are; needed where it does not say."),
+    ] = None,
+    within: RangeOption = None,
+    exclude: ExcludeOption = None,
     wavelength: WavelengthOption = None,
     radiation: RadiationOption = None,
     indexer: Annotated[
@@ -78,16 +98,19 @@ def index(
         ),
     ] = None,
 ) -> None:
-    """Find the cell and space group of measured patterns.
+    """Find the cell and space group of measured patterns, or of lists of lines.
 
     Prints the ranked candidates; of several patterns, the first answer of each.
     """
     from alphadiffract_plugin import threads
     from alphadiffract_plugin.cli.batch import Batch
     from alphadiffract_plugin.cli.jobs import number_of_processes
+    from alphadiffract_plugin.cli.lists import ListTask
     from alphadiffract_plugin.cli.task import STDOUT, Outputs, Task
+    from alphadiffract_plugin.readers.selection import selection_from_text
     from alphadiffract_plugin.report.tables import overview, print_report, result_report, stdout
 
+    paths = _files_or_lists(files or [], peaks or [], indexer, seed)
     if seed and output is None:
         raise typer.BadParameter("a seed needs a folder: give -o DIR", param_hint="--seed")
     settings = settings_from_options(
@@ -101,18 +124,45 @@ def index(
     seeders = (registry.plugins().seeder(seed),) if seed else _usual_seeders() if output else ()
     optional = frozenset() if seed else frozenset({"gsasii"})
     outputs = Outputs(output, json, jsonl, seeders, optional, overwrite)
-    load = functools.partial(pattern_from_options, wavelength=wavelength, radiation=radiation)
-    task = Task(chosen, load, settings, outputs)
-    batch = Batch(task, number_of_processes(task, jobs) if len(files) > 1 else 1)
+    part = selection_from_text(within, exclude)
+    notes = () if part.is_everything else (f"Only a part of the lines or points was used: {part}.",)
+    load = functools.partial(
+        pattern_from_options, wavelength=wavelength, radiation=radiation, selection=part, settings=settings.peaks
+    )
+    task = Task(chosen, load, settings, outputs, notes)
+    if peaks:
+        kind = peaks_in.value if peaks_in else None
+        lines = functools.partial(lines_from_options, wavelength=wavelength, kind=kind, selection=part)
+        task = ListTask(chosen, load, settings, outputs, notes, lines)
+    batch = Batch(task, number_of_processes(task, jobs) if len(paths) > 1 else 1)
     with threads.limited(number_of_threads):
-        answers = batch.run(files)
+        answers = batch.run(paths)
     if STDOUT not in (json, jsonl):
-        print_report(result_report(answers[0][1], stdout().width) if len(files) == 1 else [overview(answers)])
+        print_report(result_report(answers[0][1], stdout().width) if len(paths) == 1 else [overview(answers)])
     if batch.seeded and not seed and len(seeders) == 1:
         say("GSAS-II was not found: a bundle was made, but no .gpx project; 'doctor' says how to install GSAS-II")
     if batch.failed:
-        say(f"{len(batch.failed)} of {len(files)} patterns failed")
+        say(f"{len(batch.failed)} of {len(paths)} {'lists' if peaks else 'patterns'} failed")
         raise typer.Exit(2)
+
+
+def _files_or_lists(files: list[Path], peaks: list[Path], indexer: str, seed: str | None) -> list[Path]:
+    """The files of the one kind that was given; anything that does not go with it is refused."""
+    if bool(files) == bool(peaks):
+        raise typer.BadParameter(
+            "give patterns, or lists of lines with --peaks, and not both"
+            if files
+            else "give a pattern as FILE, or a list of lines with --peaks",
+            param_hint="FILE",
+        )
+    if peaks and indexer != "alphadiffract":
+        raise typer.BadParameter(f"the indexer {indexer} takes no list of lines", param_hint="--peaks")
+    if peaks and seed:
+        raise typer.BadParameter(
+            "a refinement needs a pattern: index the list with --json, then 'seed ANSWER.json PATTERN'",
+            param_hint="--seed",
+        )
+    return files or peaks
 
 
 def _usual_seeders() -> tuple[Seeder, ...]:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from alphadiffract_plugin.records import Histogram
-    from alphadiffract_plugin.settings import Settings
+    from alphadiffract_plugin.readers.selection import Selection
+    from alphadiffract_plugin.records import Histogram, Peaks
+    from alphadiffract_plugin.settings import PeakSettings, Settings
 
 
 class Device(str, enum.Enum):
@@ -19,6 +20,14 @@ class Device(str, enum.Enum):
     auto = "auto"
     cpu = "cpu"
     cuda = "cuda"
+
+
+class Positions(str, enum.Enum):
+    """What the positions of a list are."""
+
+    two_theta = "two_theta"
+    d = "d"
+    inv_d2 = "inv_d2"
 
 
 class Radiation(str, enum.Enum):
@@ -37,6 +46,17 @@ WavelengthOption = Annotated[
 ]
 RadiationOption = Annotated[
     Radiation | None, typer.Option(help="Kind of radiation; needed for neutrons where the file does not say so.")
+]
+RangeOption = Annotated[
+    str | None,
+    typer.Option("--range", metavar="LOW-HIGH", help="Use this range of the positions alone, such as 10-80 (degrees)."),
+]
+ExcludeOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="LIST",
+        help="Ignore lines and ranges: 26.6,44.7-45.2. Ranges are cut out, a line with its Kα2 as it was fitted.",
+    ),
 ]
 OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace output that is already there.")]
 RietveldOption = Annotated[
@@ -105,8 +125,29 @@ def check_rietveld(structure: Path | None, seeder: str | None) -> str | None:
     return str(structure)
 
 
-def pattern_from_options(path: Path, wavelength: str | None, radiation: Radiation | None) -> Histogram:
-    """The pattern of a file, read with ``--wavelength`` and ``--radiation``; raises as ``histogram_from_file``."""
+def pattern_from_options(
+    path: Path,
+    wavelength: str | None,
+    radiation: Radiation | None,
+    selection: Selection | None = None,
+    settings: PeakSettings | None = None,
+) -> Histogram:
+    """The pattern of a file, read with ``--wavelength`` and ``--radiation``; raises as ``histogram_from_file``.
+
+    With a selection, the part of it that ``--range`` and ``--exclude`` leave; raises as ``part_of_pattern``.
+    """
     from alphadiffract_plugin.load import histogram_from_file
 
-    return histogram_from_file(path, wavelength=wavelength, radiation=radiation.value if radiation else None)
+    histogram = histogram_from_file(path, wavelength=wavelength, radiation=radiation.value if radiation else None)
+    if selection is None or settings is None or selection.is_everything:
+        return histogram
+    from alphadiffract_plugin.part_of_pattern import part_of_pattern
+
+    return part_of_pattern(histogram, selection, settings)
+
+
+def lines_from_options(path: Path, wavelength: str | None, kind: str | None, selection: Selection) -> Peaks:
+    """The lines of a list, read with ``--wavelength`` and ``--peaks-in``; raises as ``peaks_from_file``."""
+    from alphadiffract_plugin.load import peaks_from_file
+
+    return peaks_from_file(path, wavelength=wavelength, kind=kind, selection=selection)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -117,13 +118,19 @@ class Task:
     """The settings of every step."""
     outputs: Outputs
     """Where the answers go."""
+    notes: tuple[str, ...] = ()
+    """What every answer should say first."""
+
+    def noted(self, result: IndexingResult) -> IndexingResult:
+        """The answer with these notes."""
+        return dataclasses.replace(result, notes=(*self.notes, *result.notes)) if self.notes else result
 
     def outcome_of(self, path: Path) -> Outcome:
         """Index one file and write what belongs into the folder; every error is kept in the outcome."""
         outcome = Outcome(path)
         try:
             histogram = self.load(path)
-            outcome.result = call(self.indexer, histogram, self.settings)
+            outcome.result = self.noted(call(self.indexer, histogram, self.settings))
             if self.outputs.folder is not None:
                 self._write(outcome, histogram, outcome.result, self.outputs.folder)
         except Exception as error:  # whatever one pattern does, the others go on

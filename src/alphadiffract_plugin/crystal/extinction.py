@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
@@ -110,6 +111,21 @@ def extinction_classes(family: str, centring: str) -> tuple[ExtinctionClass, ...
         )
         for entry in table["classes"][f"{family} {centring}"]
     )
+
+
+def lines_of_classes(classes: Sequence[ExtinctionClass], hkl: Ints, first: Ints) -> Bools:
+    """Which lines are present in each of C classes, shape (C, R).
+
+    Parameters
+    ----------
+    hkl : indices, those of one line together, shape (H, 3).
+    first : where the indices of each of the R lines begin, and H, shape (R + 1,).
+    """
+    from alphadiffract_plugin.crystal.reflection_kernels import lines_left
+
+    rotations, shifts = (np.concatenate(parts) for parts in zip(*(c.operations for c in classes), strict=True))
+    begin = np.cumsum([0, *(len(c.operations[0]) for c in classes)])
+    return lines_left(hkl, first, rotations, shifts, begin)
 
 
 def setting_of_group(space_group: int) -> Setting:

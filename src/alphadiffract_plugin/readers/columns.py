@@ -3,8 +3,9 @@
 Columns are separated by blanks, tabs, commas or semicolons. Decimal commas are read where the file has no decimal
 points. Comments begin with ``#``, ``!``, ``'``, ``;``, ``%`` or ``//``, or lie between ``/*`` and ``*/``. Lines of text
 may come before the numbers, never between them. A third column is the esd, unless a heading names the columns
-otherwise. Blocks are those of FullProf (INSTRM 0), DBWS and PSI: a line ``start step stop``, then the intensities row
-after row, then perhaps as many esds.
+otherwise. Columns of text, such as dates, are left out where a heading names two_theta and intensity. A table whose
+two_theta goes back holds several ranges, which are merged where they continue each other. Blocks are those of FullProf
+(INSTRM 0), DBWS and PSI: a line ``start step stop``, then the intensities row after row, then perhaps as many esds.
 """
 
 from __future__ import annotations
@@ -14,10 +15,12 @@ from pathlib import Path
 
 import numpy as np
 
-from alphadiffract_plugin.arrays import Floats
+from alphadiffract_plugin.arrays import Floats, Ints
 from alphadiffract_plugin.errors import InputError, RadiationError
-from alphadiffract_plugin.radiation import wavelengths_from_file
-from alphadiffract_plugin.readers.reading import NotReadError, Reading, Wavelengths
+from alphadiffract_plugin.readers.heading import radiation_in_heading, wavelengths_in_heading
+from alphadiffract_plugin.readers.mixed import mixed_table
+from alphadiffract_plugin.readers.ranges import merged, ranges_of_table
+from alphadiffract_plugin.readers.reading import NotReadError, Reading
 
 _COMMENT = ("#", "!", "'", ";", "%", "//")
 _NAMES = {
@@ -31,11 +34,6 @@ _AXES = {
     "d": r"d\b|d[\s_-]*spac",
 }
 _LABEL = re.compile(r"^[\s#!'%/;]*(?:the\s+)?(?:x[\s-]*(?:axis|unit)[^:=]*[:=]\s*)?", re.I)
-_WAVELENGTH = re.compile(
-    r"(?:wave\s*length|lambda|λ)\s*(?:[(\[][^)\]]*[)\]])?\s*[=:]\s*"
-    r"((?:\d+\.\d*|\.\d+|\d+(?!,\d))(?:e[-+]?\d+)?)(?!\.?\d)\s*(nm|pm|m\b)?",
-    re.I,
-)
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 _BLOCK = re.compile(rf"\s*({_NUMBER})[\s,]+({_NUMBER})[\s,]+({_NUMBER})(?=[\s,]|$)")
 _DECIMAL_COMMA = re.compile(r"\s*[-+]?\d+,\d+[\s;]+[-+]?\d")
@@ -57,22 +55,36 @@ def reading_from_text(text: str, path: Path) -> Reading:
     block = _from_block(lines, rows, path)
     if block is not None:
         return block
+    mixed = None
+    if sum(len(values) > 1 for _, values in rows) < 0.1 * len(rows):
+        mixed = mixed_table(lines, column_names, (_NAMES["two_theta"], _NAMES["intensity"]), path)
+        rows = mixed.rows if mixed else rows
     start = _first_row(rows, path)
     width = len(rows[start][1])
     _refuse_ragged(rows[start:], width, lines, path)
     heading = [lines[n - 1] for n in sorted(comments + [n for n, _ in rows[:start]]) if n < rows[start][0]]
     _refuse_other_axis(heading, path)
     table = np.array([values for _, values in rows[start:]])
-    two_theta, intensity, esd, remark = _chosen_columns(table, heading, path)
-    wavelengths, ratio = _wavelengths(heading)
+    if mixed:
+        heading = [line for line in lines[: rows[0][0] - 1] if line.strip()]
+    names = mixed.names if mixed else column_names(heading[-1], width) if heading else []
+    two_theta, intensity, esd, remark = _chosen_columns(table, names, path)
+    wavelengths, ratio = wavelengths_in_heading(heading)
+    numbers: Ints | None = np.array([n for n, _ in rows[start:]])
+    ranges = ranges_of_table(two_theta, intensity, esd)
+    if ranges:
+        pattern = merged(ranges, "text", path)
+        two_theta, intensity, esd, numbers = pattern.two_theta, pattern.intensity, pattern.esd, None
+        remark += f", {len(ranges)} ranges merged"
     return Reading(
         two_theta=two_theta,
         intensity=intensity,
         esd=esd,
-        lines=np.array([n for n, _ in rows[start:]]),
+        lines=numbers,
         reader="text columns" + remark,
         wavelengths=wavelengths,
         kalpha2_ratio=ratio,
+        radiation=radiation_in_heading(heading),
         where=path,
     )
 
@@ -161,10 +173,9 @@ def _refuse_other_axis(heading: list[str], path: Path) -> None:
                 )
 
 
-def _chosen_columns(table: Floats, heading: list[str], path: Path) -> tuple[Floats, Floats, Floats | None, str]:
+def _chosen_columns(table: Floats, names: list[str], path: Path) -> tuple[Floats, Floats, Floats | None, str]:
     """two_theta, intensity, esd or None, and a remark that is added to the name of the reader."""
     width = table.shape[1]
-    names = _column_names(heading[-1], width) if heading else []
     found = {
         role: next((i for i, name in enumerate(names) if re.match(words, name, re.I)), None)
         for role, words in _NAMES.items()
@@ -192,22 +203,14 @@ def _chosen_columns(table: Floats, heading: list[str], path: Path) -> tuple[Floa
     return two_theta, intensity, table[:, 2], ""
 
 
-def _column_names(line: str, width: int) -> list[str]:
+def column_names(line: str, width: int) -> list[str]:
+    """The names of so many columns in a line of a heading; empty if it has more or fewer words."""
     line = line.strip().lstrip("#!'%/; ").replace('"', "")
     for separators in (r"[\t,;]+", r"\s{2,}", r"\s+"):
         names = [name.strip() for name in re.split(separators, line) if name.strip()]
         if len(names) == width:
             return names
     return []
-
-
-def _wavelengths(heading: list[str]) -> Wavelengths:
-    for line in heading:
-        match = _WAVELENGTH.search(line)
-        if match:
-            scale = {"nm": 10.0, "pm": 0.01, "m": 1e10}.get((match[2] or "").lower(), 1.0)
-            return wavelengths_from_file([float(match[1]) * scale])
-    return None, 0.0
 
 
 def _from_block(lines: list[str], rows: list[Row], path: Path) -> Reading | None:
@@ -231,7 +234,7 @@ def _from_block(lines: list[str], rows: list[Row], path: Path) -> Reading | None
         if points < 10 or len(body) not in (points, 2 * points) or (len(body) == 2 * points and widths == {2}):
             continue
         block = np.array([value for _, value in body])
-        wavelengths, ratio = _wavelengths(lines[: index + 1])
+        wavelengths, ratio = wavelengths_in_heading(lines[: index + 1])
         return Reading(
             two_theta=start + step * np.arange(points, dtype=np.float64),
             intensity=block[:points],
@@ -240,6 +243,7 @@ def _from_block(lines: list[str], rows: list[Row], path: Path) -> Reading | None
             reader="start-step-stop block",
             wavelengths=wavelengths,
             kalpha2_ratio=ratio,
+            radiation=radiation_in_heading(lines[: index + 1]),
             where=path,
         )
     return None

@@ -14,11 +14,27 @@ from alphadiffract_plugin.radiation import wavelengths_from_file
 from alphadiffract_plugin.readers.cif import reading_from_cif
 from alphadiffract_plugin.readers.columns import reading_from_text
 from alphadiffract_plugin.readers.gsas import BANK, reading_from_gsas
+from alphadiffract_plugin.readers.headed import headed_format, reading_from_headed
 from alphadiffract_plugin.readers.reading import NotReadError, Reading, opened_for_reading
 from alphadiffract_plugin.readers.vendor import reading_from_vendor, vendor_format
 
 BYTES_MAX = 200_000_000
 """Largest size in bytes of a file that is read; a pattern of a million points as text has about 30 MB."""
+
+_NOT_READ = {
+    b"\x89HDF": "an HDF5 file (NeXus)",
+    b"RAW_": "a Stoe raw file",
+    b"V3RD": "a Philips rd file",
+    b"V5RD": "a Philips rd file",
+    b"FI": "a Rigaku raw file",
+    b"\xd0\xcf\x11\xe0": "a file of Microsoft Office",
+    b"%PDF": "a PDF document",
+    b"\x89PNG": "a picture",
+    b"\xff\xd8\xff": "a picture",
+    b"II*": "an image of a detector",
+    b"MM\x00*": "an image of a detector",
+}
+"""Formats that are not read here, by the bytes with which they begin."""
 
 
 def reading_from_file(path: Path) -> Reading:
@@ -37,6 +53,9 @@ def reading_from_file(path: Path) -> Reading:
         text = _text(path, head)
         if BANK.search(text):
             return reading_from_gsas(text, path)
+        name = headed_format(text)
+        if name is not None:
+            return reading_from_headed(text, path, name)
         if re.search(r"^\s*_pd_|^\s*_diffrn_", text, re.M) or path.suffix.lower() == ".cif":
             return reading_from_cif(text, path)
         return reading_from_text(text, path)
@@ -85,9 +104,11 @@ def _text(path: Path, head: bytes) -> str:
             where=path,
         )
     if encoding != "utf-16" and b"\x00" in head and not is_gsas:
-        what = "an HDF5 file (NeXus)" if head.startswith(b"\x89HDF") else "a binary file of an unknown format"
+        named = (words for begin, words in _NOT_READ.items() if head.startswith(begin))
         raise NotReadError(
-            f"this is {what}", fix="export the pattern as text columns two_theta, intensity, esd", where=path
+            f"this is {next(named, 'a binary file of an unknown format')}",
+            fix="export the pattern as text columns two_theta, intensity, esd (PowDLL does it)",
+            where=path,
         )
     data = path.read_bytes()
     try:

@@ -1,7 +1,7 @@
 """Instrument makers' files: geddes reads the points; wavelength, axis and number of scans are read here.
 
-PANalytical xrdml, Rigaku ras and rasx, Bruker raw, uxd and brml. A file that holds several scans, or a scan over
-another axis than two_theta, is refused.
+PANalytical xrdml, Rigaku ras and rasx, Bruker raw, uxd and brml. Ranges that continue each other are merged
+(``scans``); several scans over the same angles, or a scan over another axis than two_theta, are refused.
 """
 
 from __future__ import annotations
@@ -21,7 +21,9 @@ import numpy as np
 from alphadiffract_plugin.arrays import Floats
 from alphadiffract_plugin.errors import InputError
 from alphadiffract_plugin.radiation import KALPHA2_RATIO, wavelengths_from_file
+from alphadiffract_plugin.readers.ranges import Range, merged
 from alphadiffract_plugin.readers.reading import NotReadError, Reading, Wavelengths
+from alphadiffract_plugin.readers.scans import RANGES
 
 UNPACKED_MAX = 500_000_000
 """Largest size in bytes that a zipped file may unpack to; a scan of a million points has about 50 MB."""
@@ -64,29 +66,43 @@ def reading_from_vendor(path: Path, name: str) -> Reading:
 
     Raises
     ------
-    InputError : several scans, another axis, or a file that geddes cannot read.
+    InputError : several scans over the same angles, another axis, or a file that cannot be read.
     """
     scans, axis, (wavelengths, ratio) = _HEADERS[name](path)
+    if axis and not re.search(r"2\s*theta|two\s*theta|gonio|coupled|locked", axis, re.I):
+        raise InputError(
+            f"this {name} file holds a scan over {axis}", fix="give a scan over two_theta (theta-2theta)", where=path
+        )
+    pattern, reader = _pattern(path, name, scans)
+    return Reading(
+        two_theta=pattern.two_theta,
+        intensity=pattern.intensity,
+        esd=pattern.esd,
+        reader=reader,
+        wavelengths=wavelengths,
+        kalpha2_ratio=ratio,
+        radiation="xray",
+        where=path,
+    )
+
+
+def _pattern(path: Path, name: str, scans: int) -> tuple[Range, str]:
+    """The points of the file, and who read them: ranges of their own format are read here, the others by geddes."""
+    if name == "Bruker raw" and path.read_bytes()[:7] != b"RAW1.01":
+        return Range(*points_from_geddes(path, name)), f"{name}, by geddes"
+    if name == "Bruker raw" or (scans > 1 and name in RANGES):
+        ranges = RANGES[name](path)
+        if len(ranges) == 1:
+            return Range(ranges[0].two_theta, ranges[0].intensity), name
+        if len(ranges) > 1:
+            return merged(ranges, name, path), f"{name}, {len(ranges)} ranges merged"
     if scans > 1:
         raise InputError(
             f"this {name} file holds {scans} scans",
             fix="export each scan to a file of its own as xy, with the instrument's software or PowDLL",
             where=path,
         )
-    if axis and not re.search(r"2\s*theta|two\s*theta|gonio|coupled|locked", axis, re.I):
-        raise InputError(
-            f"this {name} file holds a scan over {axis}", fix="give a scan over two_theta (theta-2theta)", where=path
-        )
-    two_theta, intensity = points_from_geddes(path, name)
-    return Reading(
-        two_theta=two_theta,
-        intensity=intensity,
-        reader=f"{name}, by geddes",
-        wavelengths=wavelengths,
-        kalpha2_ratio=ratio,
-        radiation="xray",
-        where=path,
-    )
+    return Range(*points_from_geddes(path, name)), f"{name}, by geddes"
 
 
 def points_from_geddes(path: Path, name: str) -> tuple[Floats, Floats]:
@@ -193,8 +209,10 @@ def _attribute(root: ElementTree.Element, tag: str, name: str, default: str = "0
 def _xrdml(path: Path) -> _Header:
     root = _element(path.read_bytes(), "xrdml", path)
     first, second, ratio = (_content(root, tag) for tag in ("kAlpha1", "kAlpha2", "ratioKAlpha2KAlpha1"))
-    if _attribute(root, "usedWavelength", "intended", "").replace(" ", "").lower() == "k-alpha1":
-        second = "0"
+    intended = _attribute(root, "usedWavelength", "intended", "").replace(" ", "").lower()
+    optics = root.iterfind(".//{*}incidentBeamPath//")
+    if intended == "k-alpha1" and any("monochromator" in element.tag.lower() for element in optics):
+        second = "0"  # "K-Alpha 1" alone is what most files say, whatever reaches the sample
     scans = root.findall(".//{*}scan")
     return _Header(len(scans), scans[0].get("scanAxis", "") if scans else "", _doublet(first, second, ratio))
 

@@ -18,7 +18,7 @@ import numpy as np
 from alphadiffract_plugin.arrays import Bools, Floats, Ints
 from alphadiffract_plugin.crystal.bragg import inv_d2_from_two_theta
 from alphadiffract_plugin.crystal.bravais import centring_translations
-from alphadiffract_plugin.crystal.extinction import ExtinctionClass
+from alphadiffract_plugin.crystal.extinction import ExtinctionClass, lines_of_classes
 from alphadiffract_plugin.crystal.reflections import quadratic_form, reflections_within
 from alphadiffract_plugin.indexing.refine_cells import TrialCell
 from alphadiffract_plugin.peaks.normal_equations import normal_equations
@@ -137,11 +137,7 @@ class FittedLattice:
 
     def allowed(self, classes: Sequence[ExtinctionClass]) -> Bools:
         """Which reflections are present in each of C classes, shape (C, R)."""
-        from alphadiffract_plugin.crystal.reflection_kernels import lines_left
-
-        rotations, shifts = (np.concatenate(parts) for parts in zip(*(c.operations for c in classes), strict=True))
-        begin = np.cumsum([0, *(len(c.operations[0]) for c in classes)])
-        return lines_left(self.hkl, self.first, rotations, shifts, begin)
+        return lines_of_classes(classes, self.hkl, self.first)
 
     def line_ratios(self, allowed: Bools) -> Floats:
         """Log-likelihood ratio of the found lines for C sets of reflections, masks of shape (C, R); shape (C,).
