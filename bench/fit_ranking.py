@@ -1,16 +1,19 @@
-"""Fit the weights of the ranking to measured patterns with known cells, and measure them by cross-validation.
+"""Fit the weights of the ranking, and measure them on patterns that they were not fitted to.
 
-    python bench/fit_ranking.py INDEX.csv --cache FOLDER [-o src/alphadiffract_plugin/data/ranking.json] [--jobs N]
-    python bench/fit_ranking.py INDEX.csv --cache OTHER --without-network [--jobs N]
+    python bench/fit_ranking.py INDEX.csv [INDEX.csv] --cache FOLDER [--simulated PATTERNS.npz]
+                                [-o src/alphadiffract_plugin/data/ranking.json] [--jobs N]
+    python bench/fit_ranking.py INDEX.csv [INDEX.csv] --cache OTHER --without-network [--jobs N]
 
 Every pattern goes through the flow up to the ranking once; what is known of it then is kept in FOLDER, so that a second
 run continues where the first one stopped. The weights maximise the probability of the true cell with the true space
 group among all answers, or of "none of these" where the truth was not found: a conditional logit with a ridge penalty.
 Patterns of tier B, of which only the space group is known, are not used for the weights. Then three numbers that turn
-scores into probabilities are fitted to the patterns of both tiers, and the share of missed cells is counted by crystal
-system. The figures come from five folds: each pattern is evaluated with numbers that were fitted without its fold, the
-prior of spurious lines (``fit_spurious.py``) among them. ``--without-network`` replaces the network's prediction by the
-frequency of the space groups among known structures, without any lattice, for a second table with weights of its own.
+scores into probabilities are fitted to the measured patterns of both tiers, and the share of missed cells is counted by
+crystal system. The weights that are written are fitted to all patterns, the simulated ones among them
+(``simulate_patterns.py``), which count less (:data:`SIMULATED`). The figures of each index are those of weights that
+were fitted to the simulated patterns and the other indices alone. ``--without-network`` replaces the network's
+prediction by the frequency of the space groups among known structures, without any lattice, for a second table with
+weights of its own.
 """
 
 from __future__ import annotations
@@ -39,21 +42,26 @@ from alphadiffract_plugin.records import CRYSTAL_SYSTEMS
 from alphadiffract_plugin.settings import RankSettings
 
 sys.path.insert(0, str(Path(__file__).parent))
-from ranking_cases import FOLDS, SEED, Case, folds, gathered
+from ranking_cases import SEED, Case, gathered
 
-RIDGE = 0.002
-"""Strength of the ridge penalty, relative to the mean loss of a pattern."""
+RIDGE = 5e-5
+"""Strength of the ridge penalty on weights of terms in units of their standard deviation, relative to the mean loss of
+a pattern."""
 HOPELESS = 0.02
 """Share of patterns that no weights can rank right. It bounds the loss of a pattern, so that these do not move the
 weights."""
-START = np.array([0.6, -0.3, -2.0, -0.5, 0.8, 0.1, 0.0])
-SENSE = [(0, None)] + 3 * [(None, 0)] + 2 * [(0, None)] + [(None, None)]
-"""Bounds of the weights: misfit, free parameters and shifts may never count for a cell."""
-STIFFNESS = np.array([1, 1, 1, 1, 10, 10, 0.1])
-"""Factor of the ridge penalty for each weight; the terms have different scales."""
+TERMS = len(Weights.__dataclass_fields__) - 5
+"""Number of terms of the score."""
+SIMULATED = 0.5
+"""Weight of a simulated pattern: their samples are not those that people measure."""
+SENSE = dict.fromkeys(("lines", "frequency", "network"), (0, None))
+SENSE |= {name: (None, 0) for name in ("misfit", "parameters", "zero", "absent", "foreign")}
+"""Bounds of the weights: evidence that speaks for a cell may never count against it, and the reverse."""
 FIGURES = ("cs@1", "sg@1", "sg@5", "cell@1", "cell@5", "cell@20", "fine@1")
 KEEP = RankSettings().keep
 OF_CELLS = FIGURES[3:]
+FOLDS = 5
+"""Folds of the patterns, without which the weights are fitted whose scores are turned into probabilities."""
 BINS = 10
 """Bins of the calibration errors. With 15, as for networks, chance alone would give 335 right probabilities an error of
 6 %."""
@@ -65,59 +73,82 @@ and the figure that says whether they were right."""
 def main(argv: list[str] | None = None) -> int:
     """Run the command line and return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("index", type=Path)
+    parser.add_argument("index", type=Path, nargs="+")
     parser.add_argument("--cache", type=Path, required=True)
+    parser.add_argument("--simulated", type=Path, metavar="PATTERNS.npz")
     parser.add_argument("-o", "--output", type=Path)
     parser.add_argument("--without-network", action="store_true")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     args = parser.parse_args(argv)
     if args.output and args.without_network:
         parser.error("weights that were fitted without the network are not for use: leave out -o")
-    cases = gathered(args.index, args.cache, args.jobs, with_network=not args.without_network)
+    cases = gathered(args.index, args.simulated, args.cache, args.jobs, with_network=not args.without_network)
     weights = fitted_to(cases)
-    evaluated = out_of_fold(cases)
-    known = [case for case in cases if case.tier == "A"]
-    figures = summary(known, evaluated) | {f"{name}_of_all": error for name, error in errors(cases, evaluated).items()}
-    print(json.dumps({"weights": asdict(weights), "out_of_fold": figures}, indent=1))
-    print(table(cases, evaluated))
+    evaluated = without_own_part(cases)
+    figures = {}
+    for part, index in enumerate(args.index):
+        members = [case for case in cases if case.part == part]
+        known = [case for case in members if case.tier == "A"]
+        figures[index.parent.name] = summary(known, evaluated) | {
+            f"{name}_of_all": error for name, error in errors(members, evaluated).items()
+        }
+        print(f"{index}\n{table(members, evaluated)}")
+    print(json.dumps({"weights": asdict(weights), "without_own_part": figures}, indent=1))
     if args.output:
-        args.output.write_text(json.dumps(document(weights, figures, known), indent=1) + "\n", encoding="utf-8")
+        args.output.write_text(json.dumps(document(weights, figures, cases), indent=1) + "\n", encoding="utf-8")
     return 0
 
 
-def fitted(cases: list[Case], start: np.ndarray) -> np.ndarray:
+def fitted(cases: list[Case]) -> np.ndarray:
     """The weights of the largest penalised likelihood; the last one is the score of "none of these"."""
     from scipy.optimize import minimize
 
-    def loss(weights: np.ndarray) -> tuple[float, np.ndarray]:
-        total, slope = 0.0, np.zeros(len(weights))
-        for case in cases:
-            table = np.zeros((len(case.terms) + 1, len(weights)))
-            table[:-1, :-1], table[-1, -1] = case.terms, 1.0
+    scale = np.append(np.concatenate([case.terms for case in cases]).std(0) + 1e-9, 1.0)
+    share_of = np.array([SIMULATED if case.part < 0 else 1.0 for case in cases])
+    share_of /= share_of.sum()
+
+    def loss(scaled: np.ndarray) -> tuple[float, np.ndarray]:
+        total, slope = 0.0, np.zeros(len(scaled))
+        for case, counts in zip(cases, share_of, strict=True):
+            table = np.zeros((len(case.terms) + 1, len(scaled)))
+            table[:-1, :-1], table[-1, -1] = case.terms / scale[:-1], 1.0
             true = np.append(case.true, not case.true.any())
-            score = table @ weights
+            score = table @ scaled
             share = np.exp(score - score.max())
             right = share * true
             hit = (1 - HOPELESS) * right.sum() / share.sum()
-            total -= np.log(hit + HOPELESS)
-            pull = hit / (hit + HOPELESS)
+            total -= counts * np.log(hit + HOPELESS)
+            pull = counts * hit / (hit + HOPELESS)
             slope += pull * (share @ table / share.sum() - right @ table / max(right.sum(), 1e-300))
-        held = RIDGE * STIFFNESS * (weights - start)
-        return total / len(cases) + 0.5 * held @ (weights - start), slope / len(cases) + held
+        return total + 0.5 * RIDGE * scaled @ scaled, slope + RIDGE * scaled
 
-    return minimize(loss, start, jac=True, method="L-BFGS-B", bounds=SENSE).x
+    bounds = [SENSE.get(name, (None, None)) for name in list(Weights.__dataclass_fields__)[:TERMS]] + [(None, None)]
+    return minimize(loss, np.zeros(TERMS + 1), jac=True, method="L-BFGS-B", bounds=bounds).x / scale
 
 
 def fitted_to(cases: list[Case]) -> Weights:
     """All numbers of the ranking, fitted to these patterns."""
-    return calibrated(cases, fitted([case for case in cases if case.tier == "A"], START))
+    known = [case for case in cases if case.tier == "A"]
+    weights = fitted(known)
+    fold = np.random.default_rng(SEED).permutation(len(known)) % FOLDS
+    held_back = {}
+    for k in range(FOLDS):
+        others = fitted([case for case, of in zip(known, fold, strict=True) if of != k])
+        held_back |= {id(case): others for case, of in zip(known, fold, strict=True) if of == k}
+    measured = [case for case in cases if case.part >= 0]
+    scores = [case.terms @ held_back.get(id(case), weights)[:-1] for case in measured]
+    return calibrated(measured, weights, scores)
 
 
-def calibrated(cases: list[Case], weights: np.ndarray) -> Weights:
+def calibrated(cases: list[Case], weights: np.ndarray, scores: list[np.ndarray]) -> Weights:
     """The weights with the numbers that turn scores into probabilities.
 
-    They maximise the likelihood of the truth among all listed answers: its cell (if known) with its space group, or its
-    space group without a cell.
+    ``scores`` are those of the answers of each case, by weights that were not fitted to it: otherwise the probabilities
+    would be those of known patterns, and too sure.
+
+    They maximise the likelihood of the truth among all listed answers: its cell (if known) with its space group, with
+    any group if none of its classes was fitted, or its space group without a cell where the cell is not among the
+    answers.
     """
     from scipy.optimize import minimize
 
@@ -136,14 +167,15 @@ def calibrated(cases: list[Case], weights: np.ndarray) -> Weights:
             return 0.0
         return float(opinion_without_cell(case.network, numbered(np.zeros(3)))[np.unique(case.groups) - 1].sum())
 
-    opinions = [network_of_truth(case) for case in cases]
-    scores = [case.terms @ weights[:-1] for case in cases]
+    truths = [case.true if case.true.any() or case.tier != "A" else case.true_cell for case in cases]
+    found = [case.tier == "A" and case.true_cell.any() for case in cases]
+    opinions = [0.0 if known else network_of_truth(case) for case, known in zip(cases, found, strict=True)]
 
     def loss(numbers: np.ndarray) -> float:
         total = 0.0
-        for case, score, opinion in zip(cases, scores, opinions, strict=True):
+        for truth, score, opinion in zip(truths, scores, opinions, strict=True):
             answers, none = shared_probability(score, numbered(numbers))
-            hit = answers[case.true].sum() + none * opinion
+            hit = answers[truth].sum() + none * opinion
             total -= np.log((1 - HOPELESS) * hit + HOPELESS / KEEP)
         return total / len(cases)
 
@@ -152,21 +184,22 @@ def calibrated(cases: list[Case], weights: np.ndarray) -> Weights:
     return replace(best, **rounded)
 
 
-def out_of_fold(cases: list[Case]) -> dict[str, dict[str, float]]:
-    """The figures of each case by its id, with the weights that were fitted without its fold."""
-    fold = {}
-    for members in ([c.id for c in cases if c.tier == "A"], [c.id for c in cases if c.tier != "A"]):
-        fold |= dict(zip(members, folds(len(members)), strict=True))
+def without_own_part(cases: list[Case]) -> dict[tuple[int, str], dict[str, float]]:
+    """The figures of each measured case by part and id, with weights that were fitted without its part.
+
+    If there is but one part, and no simulated pattern, nothing is left to fit to; then its own weights are used.
+    """
     evaluated = {}
-    for k in range(FOLDS):
-        weights = fitted_to([case for case in cases if fold[case.id] != k])
-        evaluated |= {case.id: evaluate(case, weights) for case in cases if fold[case.id] == k}
+    for part in sorted({case.part for case in cases if case.part >= 0}):
+        others = [case for case in cases if case.part != part]
+        weights = fitted_to(others if any(case.part >= 0 for case in others) else cases)
+        evaluated |= {(part, case.id): evaluate(case, weights) for case in cases if case.part == part}
     return evaluated
 
 
-def summary(cases: list[Case], evaluations: dict[str, dict[str, float]]) -> dict[str, float]:
+def summary(cases: list[Case], evaluations: dict[tuple[int, str], dict[str, float]]) -> dict[str, float]:
     """Percentages of right answers, and the calibration of the stated probabilities."""
-    evaluated = [evaluations[case.id] for case in cases]
+    evaluated = [evaluations[case.part, case.id] for case in cases]
     share = {key: 100 * float(np.mean([j[key] for j in evaluated])) for key in FIGURES}
     sure = [j for j in evaluated if j["answer"] >= 0.9]
     return {
@@ -180,12 +213,12 @@ def summary(cases: list[Case], evaluations: dict[str, dict[str, float]]) -> dict
     }
 
 
-def errors(cases: list[Case], evaluations: dict[str, dict[str, float]]) -> dict[str, float]:
+def errors(cases: list[Case], evaluations: dict[tuple[int, str], dict[str, float]]) -> dict[str, float]:
     """Expected calibration error of each stated probability: its mean distance from the share of right answers.
 
     Beside it the mean error that chance alone would cause for so many patterns if every probability were right.
     """
-    evaluated, rng = [evaluations[case.id] for case in cases], np.random.default_rng(SEED)
+    evaluated, rng = [evaluations[case.part, case.id] for case in cases], np.random.default_rng(SEED)
     found = {}
     for name, key in CLAIMS.items():
         said, right = np.array([j[name] for j in evaluated]), np.array([j[key] for j in evaluated], float)
@@ -195,14 +228,16 @@ def errors(cases: list[Case], evaluations: dict[str, dict[str, float]]) -> dict[
     return found
 
 
-def table(cases: list[Case], evaluated: dict[str, dict[str, float]]) -> str:
+def table(cases: list[Case], evaluated: dict[tuple[int, str], dict[str, float]]) -> str:
     """Percentages of right answers for the rows of the benchmark's score program, and the seconds."""
     rows = {"all": cases, "RRUFF": [case for case in cases if case.rruff]}
     rows |= {f"tier {tier}": [case for case in cases if case.tier == tier] for tier in ("A", "B-sg-only")}
     rows |= {name: [case for case in cases if case.system == k] for k, name in enumerate(CRYSTAL_SYSTEMS)}
     lines = [f"{'':16}" + "".join(f"{key:>9}" for key in FIGURES)]
     for name, members in rows.items():
-        counted = {k: [evaluated[c.id][k] for c in members if c.tier == "A" or k not in OF_CELLS] for k in FIGURES}
+        counted = {
+            k: [evaluated[c.part, c.id][k] for c in members if c.tier == "A" or k not in OF_CELLS] for k in FIGURES
+        }
         figures = (f"{100 * np.mean(values):9.1f}" if values else f"{'-':>9}" for values in counted.values())
         lines.append(f"{name:16}" + "".join(figures) + f"   n={len(members)}")
     spent = np.sort([case.seconds for case in cases])
@@ -249,19 +284,20 @@ def evaluate(case: Case, weights: Weights) -> dict[str, float]:
     }
 
 
-def document(weights: Weights, figures: dict[str, float], cases: list[Case]) -> dict:
+def document(weights: Weights, figures: dict[str, dict], cases: list[Case]) -> dict:
     """The document that is kept with the package."""
     from alphadiffract_plugin.provenance import versions
 
+    measured = sum(case.tier == "A" and case.part >= 0 for case in cases)
     return {
         "what": "Weights of the ranking (rank.Weights), by bench/fit_ranking.py",
-        "fitted_on": f"{len(cases)} measured patterns with known cells (tier A of the development benchmark); temper "
-        "and none on those of tier B too, whose space groups alone are known",
+        "fitted_on": f"{measured} measured patterns with known cells (tier A of the benchmark) and "
+        f"{sum(case.part < 0 for case in cases)} simulated ones, which count {SIMULATED:g}; temper and none on the "
+        "measured patterns, those of tier B too, whose space groups alone are known",
         "seed": SEED,
-        "folds": FOLDS,
         "ridge": RIDGE,
         "versions": versions(),
-        "out_of_fold": figures,
+        "without_own_part": figures,
         "weights": asdict(weights),
     }
 

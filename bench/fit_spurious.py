@@ -4,9 +4,9 @@
 
 The known lattice is fitted to each pattern of tier A. A line is spurious if it is farther than 0.45 of its width from
 every reflection of the known extinction class; patterns with more than half of such lines are left out. A logistic
-regression on ``observed.spurious_features`` gives four numbers, and four more for each fold of ``fit_ranking.py``,
-fitted without its patterns, for the cross-validation there. The lines are kept in LINES.npz, so that the regression can
-be repeated.
+regression on ``observed.spurious_features`` gives four numbers; fitted without each of five folds of the patterns, they
+give the loss on patterns that they were not fitted to. The lines are kept in LINES.npz, so that the regression can be
+repeated.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 sys.path.insert(0, str(Path(__file__).parent))
 from measured import histogram_of, known_rows
-from ranking_cases import FOLDS, SEED, folds
 
+SEED, FOLDS = 20261121, 5
 EXPLAINED = 0.45
 """Distance, in widths of the line, up to which a reflection explains it, as in ``fit_lattice``."""
 STARTS = (0.03, -0.03, 0.08)
@@ -53,7 +53,7 @@ def main(argv: list[str] | None = None) -> int:
         np.savez(args.cache, **labelled(rows))
     features, spurious, owner = trusted(args.cache)
     names = [row.id for row in rows]
-    fold = dict(zip(names, folds(len(names)), strict=True))
+    fold = dict(zip(names, np.random.default_rng(SEED).permutation(len(names)) % FOLDS, strict=True))
     of_fold = np.array([fold[name] for name in owner])
     everything = fitted(features, spurious)
     without = [fitted(features[of_fold != k], spurious[of_fold != k]) for k in range(FOLDS)]
@@ -68,7 +68,6 @@ def main(argv: list[str] | None = None) -> int:
         "seed": SEED,
         "versions": versions(),
         "weights": everything,
-        "weights_without_fold": without,
     }
     print(json.dumps(document, indent=1))
     if args.output:

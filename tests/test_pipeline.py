@@ -89,7 +89,8 @@ def test_the_name_of_a_histogram_changes_nothing(anglesite, pbso4_xray, anglesit
 
 @pytest.fixture
 def no_search(monkeypatch):
-    monkeypatch.setattr(pipeline, "search_cells", lambda *arguments: Found([]))
+    for search in ("search_cells", "search_further"):
+        monkeypatch.setattr(pipeline, search, lambda *arguments: Found([]))
 
 
 def test_of_neutrons_the_network_is_not_asked_and_the_answer_says_so(pbso4_neutron, no_search):
@@ -179,3 +180,13 @@ def test_the_network_alone_ranks_groups_and_warns_of_its_cells(pbso4_xray):
     assert {candidate.origin for candidate in result.candidates} == {"network"}
     assert all(np.isnan(candidate.m20) for candidate in result.candidates)
     assert IndexingResult.from_json(result.to_json()) == result
+
+
+def test_where_nothing_is_clearly_right_the_search_goes_on_and_a_note_says_so(anglesite, pbso4_xray, monkeypatch):
+    """The first search finds nothing: the further one finds anglesite's cell all the same."""
+    monkeypatch.setattr(pipeline, "search_cells", lambda *arguments: Found([]))
+    monkeypatch.setattr(pipeline, "trials_from_prediction", lambda *arguments: [])
+    result = index_histogram(pbso4_xray, Settings())
+    assert result.candidates[0].cell == pytest.approx((8.480, 5.398, 6.958, 90, 90, 90), rel=1e-3)
+    assert any(note.startswith("No cell was clearly right at first") for note in result.notes)
+    assert not any(note.startswith("No cell was clearly right at first") for note in anglesite.notes)

@@ -93,11 +93,12 @@ def test_an_oblique_cell_has_uncertain_angles(pbso4_xray, anglesite):
 
 def test_more_symmetry_is_preferred_where_the_lines_are_the_same(pbso4_xray, anglesite):
     """Anglesite as orthorhombic and as monoclinic with an angle of 90 degrees."""
-    trials = [
-        TrialCell(Lattice(family, "P"), crystal.metric_from_cell(ANGLESITE), 0.0, 0.0, "search")
-        for family in ("monoclinic", "orthorhombic")
-    ]
-    answers = rank(fit_pattern(pbso4_xray, anglesite.peak_fit, trials), anglesite.peak_fit, None, RankSettings())
+    fits = []
+    for family in ("monoclinic", "orthorhombic"):
+        lattice = Lattice(family, "P")
+        trial = TrialCell(lattice, crystal.metric_from_cell(ANGLESITE), 0.0, 40 - 6.0 * lattice.free, "search")
+        fits += fit_pattern(pbso4_xray, anglesite.peak_fit, [trial])
+    answers = rank(fits, anglesite.peak_fit, None, RankSettings())
     assert answers[0].crystal_system == "orthorhombic"
     monoclinic = next(answer for answer in answers if answer.crystal_system == "monoclinic")
     assert monoclinic.probability < 0.2 * answers[0].probability
@@ -185,12 +186,15 @@ def test_the_weights_have_the_signs_that_reason_asks():
     assert fitted.misfit <= 0
     assert fitted.parameters < 0
     assert fitted.zero <= 0
+    assert fitted.absent < 0
+    assert fitted.foreign < 0
 
 
 def test_the_weights_come_with_how_they_were_fitted():
     document = json.loads(files("alphadiffract_plugin").joinpath("data/ranking.json").read_text())
-    assert {"what", "fitted_on", "seed", "weights", "out_of_fold"} <= set(document)
-    assert document["out_of_fold"]["patterns"] > 200
+    assert {"what", "fitted_on", "seed", "weights", "without_own_part"} <= set(document)
+    assert all(figures["patterns"] > 150 for figures in document["without_own_part"].values())
+    assert len(document["without_own_part"]) == 2
 
 
 def test_the_score_is_the_weighted_sum_of_its_terms(anglesite, answers):

@@ -11,7 +11,7 @@ import spglib
 from alphadiffract_plugin import crystal, threads
 from alphadiffract_plugin.crystal.bravais import LATTICES, Lattice
 from alphadiffract_plugin.errors import SettingsError
-from alphadiffract_plugin.indexing import doubling
+from alphadiffract_plugin.indexing import superlattices
 from alphadiffract_plugin.indexing.assignments import assignments
 from alphadiffract_plugin.indexing.effort import EFFORTS
 from alphadiffract_plugin.indexing.refine_cells import TrialCell, pull_onto_lines
@@ -154,10 +154,10 @@ def test_half_a_cell_is_doubled_to_the_true_one():
     cell, space_group, _ = MINERALS["wollastonite"]
     observed = observed_from_peaks(measured(cell, space_group), 20)
     basis = crystal.primitive_basis(cell, "P")
-    for halved in np.linalg.inv(doubling._TWICE) @ basis:
+    for halved in np.linalg.inv(list(superlattices._bases(2))) @ basis:
         metric = crystal.metric_from_cell(crystal.cell_from_direct_metric(halved @ halved.T))
         half = TrialCell(Lattice("triclinic", "P"), metric, 0.05, 0.0, "search")
-        doubles = search_cells.doubled(observed, [half], SearchSettings(), EFFORTS["normal"])
+        doubles = search_cells.multiplied(observed, [half], SearchSettings(), EFFORTS["normal"])
         best = max(doubles, key=lambda trial: trial.score)
         assert place_of(cell, "P", [best]) == 1
         assert best.score > pull_onto_lines(observed, half.lattice, np.array([[*metric, 0.05]]), "search")[0].score

@@ -11,9 +11,9 @@ import spglib
 
 from alphadiffract_plugin import crystal
 from alphadiffract_plugin.crystal.bravais import LATTICES, Lattice, bravais_from_basis, primitive_basis
-from alphadiffract_plugin.indexing.doubling import doubled_cells
 from alphadiffract_plugin.indexing.effort import EFFORTS
 from alphadiffract_plugin.indexing.refine_cells import pull_onto_lines
+from alphadiffract_plugin.indexing.superlattices import _bases, multiplied_cells
 from alphadiffract_plugin.peaks.observed import Observed, line_likelihood_ratio
 from alphadiffract_plugin.settings import SearchSettings
 
@@ -30,7 +30,9 @@ def observed():
     two_theta = crystal.two_theta_from_inv_d2(crystal.allowed_inv_d2(ANORTHIC, 2, 0.4)[:18], COPPER)
     spurious = np.full(18, 0.05)
     spurious[8] = 0.8
-    return Observed(np.sort(two_theta + rng.normal(0.02, 0.01, 18)), np.full(18, 0.012), spurious, np.ones(18), COPPER)
+    return Observed(
+        np.sort(two_theta + rng.normal(0.02, 0.01, 18)), np.full(18, 0.012), spurious, np.ones(18), COPPER, 1.0
+    )
 
 
 # screening
@@ -140,15 +142,17 @@ def test_seven_norms_are_those_of_the_lattice_and_not_of_its_basis():
     assert cubic == pytest.approx([9, 9, 9, 18, 18, 18, 27])
 
 
+@pytest.mark.parametrize(("index", "count"), [(2, 7), (3, 13)])
 @pytest.mark.parametrize("lattice", LATTICES, ids=lambda lattice: f"{lattice.family}-{lattice.centring}")
-def test_a_doubled_cell_is_the_bravais_cell_of_the_doubled_lattice(lattice):
+def test_a_multiplied_cell_is_the_bravais_cell_of_the_superlattice(lattice, index, count):
     """The table of axes against spglib's answer for this very cell."""
     from alphadiffract_plugin.indexing.distinct_kernels import seven_norms
-    from alphadiffract_plugin.indexing.doubling import _TWICE
 
     metric = lattice.parameters(np.array([0.021, 0.017, 0.0291, 0.0051, 0.0063, 0.0037])) @ lattice.metric_map
     basis = primitive_basis(crystal.cell_from_metric(metric), lattice.centring)
-    for change, (child, found) in zip(_TWICE, doubled_cells(lattice, metric), strict=True):
+    bases, cells = list(_bases(index)), multiplied_cells(lattice, metric, index)
+    assert len(bases) == count
+    for change, (child, found) in zip(bases, cells, strict=True):
         expected = bravais_from_basis(change @ basis, 1e-4)
         assert (child.family, child.centring) == (expected.family, expected.centring)
         assert child.parameters(found) @ child.metric_map == pytest.approx(found, abs=1e-9)

@@ -79,6 +79,14 @@ def test_the_line_ratios_are_those_of_the_formula(fit):
 
 
 def _line_ratio(fit, allowed):
+    """The mean over three degrees of purity of the pattern."""
+    spurious = fit.data.observed.spurious
+    odds = spurious / (1 - spurious)
+    moved = [(share, np.exp(shift) * odds) for shift, share in ((-1.5, 0.25), (0.0, 0.5), (2.0, 0.25))]
+    return np.log(sum(share * np.exp(_line_ratio_of(fit, allowed, o / (1 + o))) for share, o in moved))
+
+
+def _line_ratio_of(fit, allowed, spurious):
     """In a superstructure nearly all strong lines are main reflections, and the others only share the weak ones."""
     observed, density = fit.data.observed, fit.data.density
 
@@ -87,7 +95,7 @@ def _line_ratio(fit, allowed):
         return line_likelihood(observed, off) / ((which.sum() + 1) * density)
 
     def ratio(value):
-        return np.log((1 - observed.spurious) * value + observed.spurious).sum()
+        return np.log((1 - spurious) * value + spurious).sum()
 
     total = ratio(likelihood(allowed))
     share = 0.3 / (1 + (observed.height / 0.05) ** 2)

@@ -13,9 +13,12 @@ from alphadiffract_plugin.crystal.bravais import Lattice
 from alphadiffract_plugin.crystal.cells import Cell, cell_from_metric, volume_from_cell
 from alphadiffract_plugin.crystal.symmetry import lattice_family
 from alphadiffract_plugin.indexing.refine_cells import TrialCell
-from alphadiffract_plugin.indexing.search_cells import distinct_lattices
+from alphadiffract_plugin.indexing.search_cells import best_lattices, distinct_lattices
 from alphadiffract_plugin.records import Candidate
 from alphadiffract_plugin.settings import SearchSettings
+
+_OF_EACH = 5
+"""Number of lattices of each Bravais type that are kept beyond the best of all."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,7 @@ def distinct_within_limits(trials: list[TrialCell], settings: SearchSettings, no
     """
     limits = Limits.of_settings(settings)
     if limits == Limits():
-        return distinct_lattices(trials, settings.keep)
+        return best_lattices(trials, settings.keep, _OF_EACH)
     roomy = [t for t in trials if limits.keep_volume(cell_from_metric(t.metric), t.lattice)]
     kept = [t for t in distinct_lattices(roomy, len(roomy)) if limits.keep(cell_from_metric(t.metric), t.lattice)]
     best = kept[0].score if kept else -math.inf
@@ -76,7 +79,7 @@ def distinct_within_limits(trials: list[TrialCell], settings: SearchSettings, no
         cells = "1 cell that explains" if beyond == 1 else f"{beyond} cells that explain"
         was = "was" if beyond == 1 else "were"
         notes.append(f"{cells} the lines better than every cell in this answer {was} left out ({limits.names}).")
-    return kept[: settings.keep]
+    return best_lattices(kept, settings.keep, _OF_EACH)
 
 
 def candidates_within_limits(candidates: Sequence[Candidate], settings: SearchSettings) -> tuple[Candidate, ...]:

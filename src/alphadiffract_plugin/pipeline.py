@@ -11,16 +11,17 @@ from dataclasses import dataclass, replace
 
 from alphadiffract_plugin import threads
 from alphadiffract_plugin.crystal.bravais import Lattice
-from alphadiffract_plugin.indexing.search_cells import search_cells
+from alphadiffract_plugin.indexing.refine_cells import TrialCell
+from alphadiffract_plugin.indexing.search_cells import distinct_lattices, search_cells, search_further
 from alphadiffract_plugin.limits import candidates_within_limits, distinct_within_limits
 from alphadiffract_plugin.peaks.doubt_wavelength import doubts_about_wavelength
 from alphadiffract_plugin.peaks.find_peaks import PeakFit, fit_peaks
 from alphadiffract_plugin.prediction.propose import trials_from_prediction
 from alphadiffract_plugin.provenance import timed, versions
-from alphadiffract_plugin.rank import no_cell_probability, rank
+from alphadiffract_plugin.rank import is_clear, no_cell_probability, rank
 from alphadiffract_plugin.rank_lines import rank_lines
 from alphadiffract_plugin.records import Histogram, IndexingResult, Peaks, Prediction
-from alphadiffract_plugin.settings import Settings
+from alphadiffract_plugin.settings import SearchSettings, Settings
 from alphadiffract_plugin.whole_pattern.fit_pattern import FittedClass, fit_pattern
 from alphadiffract_plugin.whole_pattern.refine_pattern import refine_pattern
 
@@ -29,6 +30,10 @@ _LARGE_SHIFT = 0.02
 assumes (``ZERO_PRIOR``)."""
 _DOUBTFUL = 0.5
 """The result calls the first answer doubtful below this probability: it is then more likely wrong than right."""
+_NO_TIME = 1e-9
+"""Limit in seconds in which nothing is searched."""
+_MOST_KEPT = 200
+"""Most cells that are fitted to one pattern."""
 _MANY_UNEXPLAINED = 3
 """The result notes unexplained lines above this number."""
 
@@ -101,17 +106,54 @@ def gather_evidence(histogram: Histogram, settings: Settings, prediction: Predic
     notes.extend(doubts_about_wavelength(histogram, peak_fit.peaks))
     with timed(timings, "predict"):
         prediction = prediction or _prediction(histogram, settings, notes)
-    with timed(timings, "search_cells"):
-        likely = prediction.crystal_system_probability if prediction is not None else None
-        found = search_cells(peak_fit.peaks, settings.search, _device(settings), likely)
-        trials = found.trials
-        if prediction is not None:
-            trials += trials_from_prediction(prediction, peak_fit.peaks, settings)
-        trials = distinct_within_limits(sorted(trials, key=lambda trial: -trial.score), settings.search, notes)
-    notes.extend(_ended_early(found.left_out, settings))
-    with timed(timings, "fit_pattern"):
-        fits = fit_pattern(histogram, peak_fit, trials, _device(settings))
+    fits = _fitted_cells(histogram, peak_fit, prediction, settings, notes, timings)
     return GatheredEvidence(peak_fit, prediction, fits, tuple(notes), timings)
+
+
+def _fitted_cells(
+    histogram: Histogram,
+    peak_fit: PeakFit,
+    prediction: Prediction | None,
+    settings: Settings,
+    notes: list[str],
+    timings: dict[str, float],
+) -> list[FittedClass]:
+    """The cells that were found and fitted; if none of them is clearly right, those of a further search as well."""
+    device = _device(settings)
+    likely = prediction.crystal_system_probability if prediction is not None else None
+    trials: list[TrialCell] = []
+    fits: list[FittedClass] = []
+    left_out: tuple[Lattice, ...] = ()
+    for search in (search_cells, search_further):
+        with timed(timings, "search_cells"):
+            found = search(peak_fit.peaks, _in_time_left(settings.search, timings), device, likely)
+            if not trials and prediction is not None:
+                trials = trials_from_prediction(prediction, peak_fit.peaks, settings)
+            trials = sorted(found.trials + trials, key=lambda trial: -trial.score)
+            left_out += found.left_out
+            said: list[str] = []
+            kept = distinct_within_limits(trials, settings.search, said)
+            if found.others:
+                kept = distinct_lattices(kept + distinct_within_limits(found.others, settings.search, []), _MOST_KEPT)
+        with timed(timings, "fit_pattern"):
+            fits = fit_pattern(histogram, peak_fit, kept, device) if found.trials or not fits else fits
+        if is_clear(fits, prediction):
+            break
+    notes.extend(said)
+    if found.searched and search is search_further:
+        notes.append(
+            "No cell was clearly right at first. So longer lists of indices, the strongest lines alone and large "
+            "shifts of all lines were searched too."
+        )
+    notes.extend(_ended_early(tuple(dict.fromkeys(left_out)), settings))
+    return fits
+
+
+def _in_time_left(settings: SearchSettings, timings: dict[str, float]) -> SearchSettings:
+    """The settings with what is left of ``seconds``, if there is a limit, after the searches so far."""
+    if settings.seconds is None:
+        return settings
+    return replace(settings, seconds=max(settings.seconds - timings.get("search_cells", 0.0), _NO_TIME))
 
 
 @threads.limited()

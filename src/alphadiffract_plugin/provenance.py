@@ -20,8 +20,8 @@ def versions() -> dict[str, str]:
 
 @contextmanager
 def timed(timings: dict[str, float], step: str) -> Iterator[None]:
-    """Write the seconds that the block takes into ``timings[step]``; :data:`steps` gets its name when it begins."""
+    """Add the seconds that the block takes to ``timings[step]``; :data:`steps` gets its name when it begins."""
     steps.info(step)
     began = time.perf_counter()
     yield
-    timings[step] = time.perf_counter() - began
+    timings[step] = timings.get(step, 0.0) + time.perf_counter() - began

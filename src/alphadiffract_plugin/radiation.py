@@ -28,6 +28,21 @@ KALPHA = {
 }
 """Kα1 and Kα2 in Å of each anode."""
 
+KBETA = {
+    "Cr": 2.0848880,
+    "Mn": 1.9102160,
+    "Fe": 1.7566040,
+    "Co": 1.6208260,
+    "Ni": 1.5001520,
+    "Cu": 1.3922340,
+    "Mo": 0.6323030,
+    "Ag": 0.4970820,
+}
+"""Kβ1,3 in Å of each anode, which a nickel filter or a monochromator weakens or removes."""
+
+TUNGSTEN = 1.4763
+"""Lα1 of tungsten in Å, which evaporates from the filament onto the anode."""
+
 KALPHA2_RATIO = 0.5
 """Intensity of Kα2 over Kα1: the statistical value, within 5 % of those measured (Hölzer et al. 1997)."""
 

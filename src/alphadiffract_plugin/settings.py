@@ -97,8 +97,8 @@ class SearchSettings(StepSettings, section="search"):
     tries."""
     effort: str = setting("normal", choices=("quick", "normal", "thorough"))
     """How much is searched. ``quick`` takes fewer of the first lines and no triclinic lattice, ``thorough`` takes more
-    of everything and larger cells. The search ends earlier if a cell is clearly right. The answer depends on the
-    work allowed, never on the speed of the machine."""
+    of everything and larger cells. The search ends earlier if a cell is clearly right; otherwise ``normal`` goes on
+    to nearly as much as ``thorough``. The answer depends on the work allowed, never on the speed of the machine."""
     seconds: float | None = setting(None, unit="s", above=0, most=1000000, none="no limit")
     """After this time no further lattice is begun, and a note names those that were not searched. If it is none, there
     is no limit; the indexer ``gsasii``, whose search has no other end, then stops after 60 s."""

@@ -9,7 +9,7 @@ With parameters x (1/Å²), zero shift z (degrees), observed lines q_i = 1/d² a
 is one cycle of least squares with reach r and the prior z ~ N(0, ζ²). Each δx is limited to 5 % of the largest x. The
 factors 0.1 and 0.4 and the 5 % were chosen by hand. The score of the refined cell is
 
-    Σ_i ln[(1 - s_i) L(off_i) / ρ_i + s_i] - price · p - (z/ζ)² / 2,   ρ_i = max(V · 2π √q_i g_i / m, 0.02)
+    Σ_i ln[(1 - s_i) L(off_i) / ρ_i + s_i] - price · p - ln(1 + (z/ζ)²),   ρ_i = max(V · 2π √q_i g_i / m, 0.02)
 
 with L of :func:`observed.line_likelihood`, s_i the probability that line i is spurious, ρ_i the calculated lines per
 degree there, and m the lattice points times the multiplicity of a general line.
@@ -22,6 +22,7 @@ import numpy as np
 from alphadiffract_plugin.arrays import Floats, Ints
 from alphadiffract_plugin.compiled import compiled
 from alphadiffract_plugin.crystal.cells import metric_determinant
+from alphadiffract_plugin.crystal.reflection_kernels import half_sphere
 
 
 @compiled("(f8[::1], f8, f8[::1], f8[::1], f8[:,::1], f8[::1], i8[::1], f8[::1], f8[:,::1], i8[:,::1])")
@@ -198,7 +199,7 @@ def pull(
         if not solved or determinant == 0.0 or not abs(zero) < most_zero:
             continue
         _nearest(x, zero, inv_d2, per_degree, design, off, nearest, value, ends, at)
-        score = -price * free - 0.5 * (zero / zero_spread) ** 2
+        score = -price * free - np.log1p((zero / zero_spread) ** 2)
         for line in range(count):
             d = off[line] / sigma[line]
             narrow, wide = 0.75 * np.exp(-0.5 * d * d), 0.0625 * np.exp(-0.03125 * d * d)
@@ -206,3 +207,67 @@ def pull(
             expected = max(density[line] / np.sqrt(determinant), 0.02)
             score += np.log((1 - spurious[line]) * likelihood / expected + spurious[line])
         scores[cell] = score
+
+
+@compiled(
+    "(f8[:,::1], f8[:,::1], f8[:,::1], i8[:,::1], f8[:,::1], f8, f8, f8, i8, f8[:,::1], f8[::1])",
+)
+def pull_with_own_lines(
+    start: Floats,
+    lines: Floats,
+    metric_map: Floats,
+    shifts: Ints,
+    cycles: Floats,
+    zero_spread: float,
+    price: float,
+    most_zero: float,
+    most: int,
+    metrics: Floats,
+    scores: Floats,
+) -> None:
+    """The same as :func:`pull`, with every reflection of each cell up to the last line in place of a list for all.
+
+    A list of low indices that serves all cells ends too early along a long axis.
+
+    Parameters
+    ----------
+    shifts : lattice translations of the centring in twenty-fourths, shape (n, 3).
+    most : a cell with more indices is left as it is, with the score -inf.
+    """
+    free = len(metric_map)
+    last = len(lines[0]) - 1
+    reach = lines[0, last] + 1.5 * lines[1, last]
+    top, tensor = np.empty(3, np.int64), np.empty((3, 3))
+    for cell in range(len(start)):
+        scores[cell] = -np.inf
+        for m in range(6):
+            metrics[cell, m] = 0.0
+            for i in range(free):
+                metrics[cell, m] += start[cell, i] * metric_map[i, m]
+        if _determinant(metrics[cell]) == 0.0:
+            continue
+        for i in range(3):
+            tensor[i, i] = metrics[cell, i]
+        tensor[1, 2] = tensor[2, 1] = metrics[cell, 3] / 2
+        tensor[0, 2] = tensor[2, 0] = metrics[cell, 4] / 2
+        tensor[0, 1] = tensor[1, 0] = metrics[cell, 5] / 2
+        direct = np.linalg.inv(tensor)
+        for i in range(3):
+            top[i] = min(int(np.sqrt(direct[i, i] * reach)), 60)
+        hkl, value = half_sphere(metrics[cell], top, reach, shifts, most)
+        if len(hkl) == 0 or len(hkl) > most:
+            continue
+        design = np.empty((free, len(hkl)))
+        for n in range(len(hkl)):
+            h, k, l = hkl[n, 0], hkl[n, 1], hkl[n, 2]  # noqa: E741
+            for i in range(free):
+                design[i, n] = (
+                    h * h * metric_map[i, 0]
+                    + k * k * metric_map[i, 1]
+                    + l * l * metric_map[i, 2]
+                    + k * l * metric_map[i, 3]
+                    + h * l * metric_map[i, 4]
+                    + h * k * metric_map[i, 5]
+                )
+        one = slice(cell, cell + 1)
+        pull(start[one], lines, design, metric_map, cycles, zero_spread, price, most_zero, metrics[one], scores[one])

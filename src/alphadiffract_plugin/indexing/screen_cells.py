@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     import torch
 
 _WINDOW = 0.045
-"""Half-width in degrees of the window in which a line counts as explained, besides its uncertainty; chosen by hand."""
+"""Half-width in degrees of the window in which a line of ordinary width counts as explained, besides its uncertainty;
+chosen by hand."""
 _CHUNK = 1 << 16
 """Cells that torch screens at a time."""
 _ROUNDING = 1e-4
@@ -170,7 +171,7 @@ def _screening_indices(lattice: Lattice, index_range: float) -> Ints:
 
 def _window(observed: Observed, inv_d2: Floats) -> Floats:
     """Half-width in 1/Å² within which each line counts as explained, shape (n,)."""
-    reach: Floats = (_WINDOW + observed.sigma) * observed.inv_d2_per_degree() + 0.0012 * inv_d2
+    reach: Floats = (_WINDOW * observed.scale + observed.sigma) * observed.inv_d2_per_degree() + 0.0012 * inv_d2
     return reach
 
 

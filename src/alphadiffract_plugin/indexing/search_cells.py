@@ -9,9 +9,10 @@ clearly right. How much is searched depends on the settings (:mod:`effort`), not
 from __future__ import annotations
 
 import functools
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from time import monotonic
 
 import numpy as np
@@ -26,11 +27,12 @@ from alphadiffract_plugin.crystal.cells import (
     metric_from_tensor,
     tensor_from_metric,
 )
-from alphadiffract_plugin.indexing.doubling import doubled_cells
 from alphadiffract_plugin.indexing.effort import EFFORTS, Effort
-from alphadiffract_plugin.indexing.refine_cells import TrialCell, pull_onto_lines, unexplained
+from alphadiffract_plugin.indexing.large_shifts import likely_shifts
+from alphadiffract_plugin.indexing.refine_cells import TrialCell, pull_onto_lines, rescored, unexplained
 from alphadiffract_plugin.indexing.screen_cells import largest_volume, screen_cells
-from alphadiffract_plugin.peaks.observed import Observed, observed_from_peaks
+from alphadiffract_plugin.indexing.superlattices import multiplied_cells
+from alphadiffract_plugin.peaks.observed import Observed, observed_from_peaks, strong_lines
 from alphadiffract_plugin.records import CRYSTAL_SYSTEMS, Peaks
 from alphadiffract_plugin.settings import SearchSettings
 
@@ -53,6 +55,14 @@ _SYMMETRISED = 20
 """Number of the best triclinic cells that are tried with the symmetry that they nearly have; chosen by hand."""
 _NEARLY = 0.01
 """Relative tolerance of that symmetry."""
+_LONGEST_MULTIPLE = 80.0
+"""Longest axis in Å of a multiple of a lattice that was found."""
+_STRONG_LINES = 16
+"""Number of the strongest lines of which the strong phase of a mixture is searched."""
+_OTHERS = 15
+"""Number of distinct lattices that are kept of each search of other lines or other shifts."""
+_LONG_LIST = 400
+"""Number of distinct lattices among which the best of each Bravais lattice are looked for."""
 _SAME_NORM = 6e-3
 """Lattices are the same if their squared lengths differ by less than this fraction."""
 
@@ -67,6 +77,8 @@ class Found:
     """Lattices that were searched. Trials may also be of other lattices, if a cell of one of these was doubled."""
     left_out: tuple[Lattice, ...] = ()
     """Lattices that were not searched because the limit in seconds was reached."""
+    others: list[TrialCell] = field(default_factory=list)
+    """The best cells of searches of other lines or for a large shift, with their scores for the usual lines."""
 
 
 def search_cells(
@@ -94,6 +106,47 @@ def search_cells(
     return found
 
 
+def search_further(
+    peaks: Peaks, settings: SearchSettings, device: str = "cpu", crystal_system_probability: Floats | None = None
+) -> Found:
+    """Cells that a more thorough search finds, for patterns of which no cell is clearly right after the fit.
+
+    It searches all lattices with ``Effort.further`` of the effort of the settings, and nothing if there is none. Cells
+    that explain the strongest lines, as in a mixture, and cells for a large shift of all lines are searched with the
+    effort of the settings; they are ``Found.others``.
+    """
+    usual = EFFORTS[settings.effort]
+    if usual.further is None:
+        return Found([])
+
+    began = monotonic()
+
+    def searched(observed: Observed, effort: Effort) -> Found:
+        left = None if settings.seconds is None else max(settings.seconds - (monotonic() - began), 1e-9)
+        within = replace(settings, seconds=left)
+        levels = list(search_levels(observed, within, device, crystal_system_probability, effort))
+        trials = sorted((trial for level in levels for trial in level.trials), key=lambda trial: -trial.score)
+        reached, left_out = ([lattice for level in levels for lattice in some(level)] for some in (_searched, _left))
+        return Found(trials, tuple(reached), tuple(left_out))
+
+    found = searched(observed_from_peaks(peaks, settings.lines), usual.further)
+    apart = [searched(strong_lines(peaks, _STRONG_LINES), replace(usual, families=usual.families[:2]))]
+    for shift in likely_shifts(peaks):
+        shifted = replace(usual, zero_shifts=(shift - 0.03, shift + 0.03), more_zero_shifts=())
+        apart.append(searched(observed_from_peaks(peaks, settings.lines), shifted))
+    usual_lines = observed_from_peaks(peaks, settings.lines)
+    others = [rescored(usual_lines, trial) for some in apart for trial in distinct_lattices(some.trials, _OTHERS)]
+    return replace(found, others=[trial for trial in others if np.isfinite(trial.score)])
+
+
+def _searched(found: Found) -> tuple[Lattice, ...]:
+    return found.searched
+
+
+def _left(found: Found) -> tuple[Lattice, ...]:
+    return found.left_out
+
+
 def clearly_right(observed: Observed, found: Found, settings: SearchSettings) -> bool:
     """Whether the best cell is clearly right, so that lattices of lower symmetry need not be searched.
 
@@ -107,7 +160,11 @@ def clearly_right(observed: Observed, found: Found, settings: SearchSettings) ->
 
 
 def search_levels(
-    observed: Observed, settings: SearchSettings, device: str = "cpu", crystal_system_probability: Floats | None = None
+    observed: Observed,
+    settings: SearchSettings,
+    device: str = "cpu",
+    crystal_system_probability: Floats | None = None,
+    effort: Effort | None = None,
 ) -> Iterator[Found]:
     """The results of the levels of the search: lattices of high symmetry, monoclinic lattices, the triclinic lattice.
 
@@ -118,8 +175,9 @@ def search_levels(
     ----------
     crystal_system_probability : shape (7,). In each level the lattices of the more probable systems are searched first.
         This matters only if ``settings.seconds`` sets a limit, after which no further lattice is begun.
+    effort : how much is searched; that of the settings if not given.
     """
-    effort = EFFORTS[settings.effort]
+    effort = effort or EFFORTS[settings.effort]
     began, seconds = monotonic(), settings.seconds
     so_far: list[TrialCell] = []
 
@@ -128,7 +186,7 @@ def search_levels(
             return None
         found = [
             np.column_stack([screened, np.full(len(screened), zero)])
-            for zero in effort.zero_shifts_of(lattice.free)
+            for zero in observed.scale * np.array(effort.zero_shifts_of(lattice.free))
             for screened in [screen_cells(observed, lattice, zero, settings, effort, device)]
         ]
         return pull_onto_lines(observed, lattice, np.concatenate(found), "search", effort.index_range)
@@ -143,7 +201,7 @@ def search_levels(
         trials += _symmetrised(observed, [t for t in trials if t.lattice.family == "triclinic"][:_SYMMETRISED])
         so_far = sorted(so_far + trials, key=lambda trial: -trial.score)
         if not left_out:
-            trials += doubled(observed, so_far, settings, effort)
+            trials += multiplied(observed, so_far, settings, effort)
         yield Found(trials, searched, left_out)
 
 
@@ -201,23 +259,40 @@ def _pulled(observed: Observed, starts: dict[Lattice, list[Floats]]) -> list[Tri
     ]
 
 
-def doubled(observed: Observed, trials: list[TrialCell], settings: SearchSettings, effort: Effort) -> list[TrialCell]:
-    """The best lattices with twice their volume, in each of the seven ways; see :mod:`doubling`."""
+def multiplied(
+    observed: Observed, trials: list[TrialCell], settings: SearchSettings, effort: Effort
+) -> list[TrialCell]:
+    """The best lattices with two and three times their volume, in each possible way; see :mod:`superlattices`.
+
+    Limits of volume and edges that are set hold here; without them, a multiple may be so many times larger.
+    """
     starts: dict[Lattice, list[Floats]] = {}
-    for trial in distinct_lattices(trials, effort.doubled):
-        for lattice, metric in doubled_cells(trial.lattice, trial.metric):
-            direct = np.linalg.inv(tensor_from_metric(metric))
-            largest = largest_volume(lattice, settings)
-            if np.linalg.det(direct) < largest**2 and direct.diagonal().max() < settings.length_max**2:
-                starts.setdefault(lattice, []).append(np.append(lattice.parameters(metric), trial.zero_shift))
+    usual = SearchSettings()
+    longest = max(settings.length_max, _LONGEST_MULTIPLE if settings.length_max == usual.length_max else 0.0)
+    for index, many in ((2, effort.doubled), (3, effort.tripled)):
+        larger = index if settings.volume_max is None else 1
+        for trial in distinct_lattices(trials, many):
+            for lattice, metric in multiplied_cells(trial.lattice, trial.metric, index):
+                direct = np.linalg.inv(tensor_from_metric(metric))
+                largest = larger * largest_volume(lattice, settings)
+                if np.linalg.det(direct) < largest**2 and direct.diagonal().max() < longest**2:
+                    starts.setdefault(lattice, []).append(np.append(lattice.parameters(metric), trial.zero_shift))
     return _pulled(observed, starts)
 
 
-def distinct_lattices(trials: list[TrialCell], keep: int) -> list[TrialCell]:
+def distinct_lattices(
+    trials: list[TrialCell], keep: int, *, tolerance: float = _SAME_NORM, axes: bool = True
+) -> list[TrialCell]:
     """The first ``keep`` trials whose lattices differ, monoclinic and triclinic ones on reduced axes.
 
-    Two trials have the same lattice if their seven squared lengths (:mod:`distinct_kernels`) agree within 0.6 %, which
-    is 0.3 % in length. The first of them is kept.
+    Two trials have the same lattice if their seven squared lengths (:mod:`distinct_kernels`) agree within a tolerance,
+    by default 0.6 %, which is 0.3 % in length. The first of them is kept.
+
+    Parameters
+    ----------
+    tolerance : relative difference of squared lengths.
+    axes : whether monoclinic and triclinic cells are put on their reduced axes; otherwise the trials are returned as
+        they are.
     """
     if not trials:
         return []
@@ -226,7 +301,23 @@ def distinct_lattices(trials: list[TrialCell], keep: int) -> list[TrialCell]:
     direct = np.linalg.inv(tensor_from_metric(np.array([trial.metric for trial in trials])))
     change = np.array([_primitive_axes(trial.lattice.centring) for trial in trials])
     norms = seven_norms(np.ascontiguousarray(change @ direct @ change.transpose(0, 2, 1)))
-    return [_on_standard_axes(trials[i]) for i in first_of_each_lattice(norms, _SAME_NORM, keep)]
+    chosen = [trials[i] for i in first_of_each_lattice(norms, tolerance, keep)]
+    return [_on_standard_axes(trial) for trial in chosen] if axes else chosen
+
+
+def best_lattices(trials: list[TrialCell], keep: int, of_each: int) -> list[TrialCell]:
+    """The first ``keep`` distinct lattices, and beyond them the first ``of_each`` of each Bravais lattice.
+
+    A cell of high symmetry whose lines are mostly absent by extinctions that the search does not know, that of a garnet
+    for example, has many subcells of lower symmetry with better scores.
+    """
+    taken: Counter[Lattice] = Counter()
+    chosen = []
+    for place, trial in enumerate(distinct_lattices(trials, _LONG_LIST)):
+        if place < keep or taken[trial.lattice] < of_each:
+            chosen.append(trial)
+        taken[trial.lattice] += 1
+    return chosen
 
 
 @functools.cache

@@ -9,10 +9,23 @@ from importlib.resources import files
 
 import numpy as np
 
-from alphadiffract_plugin.arrays import Floats
+from alphadiffract_plugin.arrays import Bools, Floats, Ints
 from alphadiffract_plugin.crystal.bragg import inv_d2_from_two_theta, inv_d2_per_degree
+from alphadiffract_plugin.radiation import KALPHA, KBETA, TUNGSTEN
 from alphadiffract_plugin.records import Peaks
 
+_COPPER, _ORDINARY_WIDTH = KALPHA["Cu"][0], 0.12
+"""Wavelength in Å and FWHM in degrees to which windows in degrees refer."""
+_SATELLITE = 0.9
+"""Least probability to be spurious of a line where a stronger one has its Kβ or tungsten satellite."""
+_SAME_ANODE = 3e-4
+"""Largest relative difference of a wavelength from that of a tube whose satellites are looked for."""
+_NEAR_SATELLITE = 0.35
+"""Largest distance of a line from the place of a satellite, as a fraction of its FWHM; chosen by hand."""
+_SATELLITE_HEIGHT = {"Kβ": 0.25, "W Lα": 0.10}
+"""Largest height of a satellite relative to its Kα line: Kβ without a filter, and a tube with much tungsten."""
+_SPURIOUS_STRONG = 0.2
+"""Largest probability to be spurious of the strongest lines, where these alone are indexed."""
 _SIGMA = 0.03
 """Systematic uncertainty of a position as a fraction of its FWHM, from asymmetry and overlap, added in quadrature to
 its esd; chosen by hand."""
@@ -32,6 +45,9 @@ class Observed:
     """Heights relative to that of the third strongest line, at most 1, shape (n,)."""
     wavelength: float
     """Wavelength in Å."""
+
+    scale: float
+    """Factor of all windows and shifts in degrees; 1 for lines of ordinary width, see :func:`width_scale`."""
 
     def inv_d2(self, zero_shift: float = 0.0) -> Floats:
         """1/d² in 1/Å² after subtraction of a zero shift in degrees, shape (n,)."""
@@ -54,13 +70,38 @@ def observed_from_peaks(peaks: Peaks, lines: int, *, every: bool = False) -> Obs
     """
     spurious = spurious_probability(peaks)
     use = np.sort(np.argsort(peaks.two_theta + 200.0 * ((spurious > 0.5) & (not every)), kind="stable")[:lines])
+    return _observed(peaks, use, spurious)
+
+
+def _observed(peaks: Peaks, use: Ints, spurious: Floats) -> Observed:
     return Observed(
         two_theta=peaks.two_theta[use],
         sigma=np.hypot(peaks.two_theta_esd[use], _SIGMA * peaks.fwhm[use] + 0.001),
         spurious=spurious[use],
         height=relative_height(peaks)[use],
         wavelength=peaks.wavelength,
+        scale=width_scale(peaks),
     )
+
+
+def strong_lines(peaks: Peaks, lines: int) -> Observed:
+    """The lines of the largest areas, in ascending order of angle, which are trusted: those of a strong phase.
+
+    Lines where a stronger one may have a satellite are left out.
+    """
+    real = np.flatnonzero(~satellites(peaks))
+    use = np.sort(real[np.argsort(-peaks.area[real], kind="stable")[:lines]])
+    return _observed(peaks, use, np.minimum(spurious_probability(peaks), _SPURIOUS_STRONG))
+
+
+def width_scale(peaks: Peaks) -> float:
+    """Factor by which windows and shifts in degrees differ from those for copper radiation and lines of 0.12°.
+
+    It is the median FWHM over 0.12°, at most 4, and at least the wavelength over that of Cu Kα or 1, whichever is
+    smaller: at short wavelengths lines lie closer, and the shifts of a laboratory diffractometer need not be searched.
+    """
+    least = min(1.0, peaks.wavelength / _COPPER)
+    return float(np.clip(np.median(peaks.fwhm) / _ORDINARY_WIDTH, least, 4.0))
 
 
 def spurious_probability(peaks: Peaks) -> Floats:
@@ -71,7 +112,27 @@ def spurious_probability(peaks: Peaks) -> Floats:
     lines of measured patterns with known cells, and kept between 0.01 and 0.97.
     """
     constant, *factors = spurious_weights()
-    return np.asarray(np.clip(1 / (1 + np.exp(-(constant + spurious_features(peaks) @ np.array(factors)))), 0.01, 0.97))
+    usual = np.clip(1 / (1 + np.exp(-(constant + spurious_features(peaks) @ np.array(factors)))), 0.01, 0.97)
+    return np.asarray(np.where(satellites(peaks), np.maximum(usual, _SATELLITE), usual))
+
+
+def satellites(peaks: Peaks) -> Bools:
+    """Which lines may be the Kβ or the tungsten Lα line of a stronger Kα line of the same planes, shape (P,).
+
+    By Bragg's law the sines of their angles have the ratio of the wavelengths. Only wavelengths of X-ray tubes have
+    satellites, of tungsten only those of copper tubes are looked for.
+    """
+    found = np.zeros(len(peaks), bool)
+    anodes = [a for a, (first, _) in KALPHA.items() if abs(peaks.wavelength / first - 1) < _SAME_ANODE and a in KBETA]
+    if not anodes:
+        return found
+    height, sine = peaks.area / peaks.fwhm, np.sin(np.radians(peaks.two_theta / 2))
+    of_lines = [("Kβ", KBETA[anodes[0]])] + ([("W Lα", TUNGSTEN)] if anodes[0] == "Cu" else [])
+    for name, wavelength in of_lines:
+        place = np.degrees(2 * np.arcsin(sine * wavelength / peaks.wavelength))
+        near = np.abs(peaks.two_theta[:, None] - place) < _NEAR_SATELLITE * peaks.fwhm[:, None]
+        found |= (near & (height[:, None] < _SATELLITE_HEIGHT[name] * height)).any(1)
+    return found
 
 
 @functools.cache

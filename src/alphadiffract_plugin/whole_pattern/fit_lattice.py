@@ -27,7 +27,7 @@ from alphadiffract_plugin.peaks.runs import Band, Runs
 from alphadiffract_plugin.whole_pattern.pattern_data import PatternData
 from alphadiffract_plugin.whole_pattern.positions import DISPLACEMENT_PRIOR, ZERO_PRIOR, ReflectionPositions
 
-_MOST_REFLECTIONS = 450
+_MOST_REFLECTIONS = 1500
 """A cell with more reflections in the range is not fitted."""
 _MOST_INDICES = 60000
 """Most indices in the range; 450 reflections of a cubic cell, with 48 indices each, have fewer."""
@@ -42,6 +42,8 @@ Both numbers were chosen by hand."""
 _FEWEST_CHOICES = 7
 """A cell is charged for a choice among at least so many superstructures, the number of sublattices of index 2, however
 few its symmetry allows. Without this limit doubled cubic cells were ranked too high (LaB6, for example)."""
+_PURITIES = ((-1.5, 0.25), (0.0, 0.5), (2.0, 0.25))
+"""How impure a pattern may be: shift of the logit of the probability that a line is spurious, and its probability."""
 _STEPS = 2
 """Number of Gauss-Newton steps for each cell."""
 
@@ -142,23 +144,27 @@ class FittedLattice:
     def line_ratios(self, allowed: Bools) -> Floats:
         """Log-likelihood ratio of the found lines for C sets of reflections, masks of shape (C, R); shape (C,).
 
-        Each cell is also tested as a superstructure, in which nearly all strong lines are main reflections; see
-        ``kernels.line_ratios``.
+        How impure the pattern is, is unknown: the likelihood is the mean over ``_PURITIES``. Each cell is also tested
+        as a superstructure, in which nearly all strong lines are main reflections; see ``kernels.line_ratios``.
         """
         from alphadiffract_plugin.whole_pattern.kernels import line_ratios
 
         observed, order = self.data.observed, np.argsort(self.two_theta, kind="stable")
-        return line_ratios(
+        arguments = (
             np.ascontiguousarray(allowed[:, order]),
             np.ascontiguousarray(self.main[:, order]),
             float(np.log(max(len(self.main), _FEWEST_CHOICES))),
             self.two_theta[order],
             self.data.position,
             observed.sigma,
-            observed.spurious,
-            self.data.density,
-            _MOST_WEAK / (1 + (observed.height / _WEAK) ** 2),
         )
+        weak = _MOST_WEAK / (1 + (observed.height / _WEAK) ** 2)
+        logit = np.log(observed.spurious / (1 - observed.spurious))
+        ratios = [
+            np.log(share) + line_ratios(*arguments, 1 / (1 + np.exp(-logit - shift)), self.data.density, weak)
+            for shift, share in _PURITIES
+        ]
+        return np.asarray(np.logaddexp.reduce(ratios))
 
     @functools.cached_property
     def main(self) -> Bools:

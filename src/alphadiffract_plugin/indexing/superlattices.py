@@ -1,8 +1,10 @@
-"""The seven lattices of twice the volume of a lattice, each on the axes of its own Bravais lattice."""
+"""The lattices of two or three times the volume of a lattice, each on the axes of its own Bravais lattice."""
 
 from __future__ import annotations
 
 import functools
+import itertools
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -17,32 +19,37 @@ from alphadiffract_plugin.crystal.cells import (
     tensor_from_metric,
 )
 
-_TWICE = np.array(
-    [np.diag(d) for d in ((2, 1, 1), (1, 2, 1), (1, 1, 2))]
-    + [[[2, 0, 0], [1, 1, 0], [0, 0, 1]], [[2, 0, 0], [0, 1, 0], [1, 0, 1]]]
-    + [[[1, 0, 0], [0, 2, 0], [0, 1, 1]], [[2, 0, 0], [1, 1, 0], [1, 0, 1]]]
-)
-"""Bases of the seven lattices of twice the volume, as rows in terms of a primitive basis: Hermite normal forms of
-index 2."""
 _GENERAL = (0.0271, 0.0188, 0.0132, 0.0011, 0.0023, 0.0017)
 """A reciprocal metric in 1/Å² without relations between its terms."""
 _STEPS = 100
 """Most steps of the reduction of two axes."""
 
 
-def doubled_cells(lattice: Lattice, metric: Floats) -> list[tuple[Lattice, Floats]]:
-    """Bravais lattice and reciprocal metric of each of the seven lattices of twice the volume.
+def multiplied_cells(lattice: Lattice, metric: Floats, index: int) -> list[tuple[Lattice, Floats]]:
+    """Bravais lattice and reciprocal metric of each of the lattices of ``index`` times the volume.
 
-    Each has the symmetry that follows from that of the given lattice.
+    There are seven of twice and thirteen of three times the volume. Each has the symmetry that follows from that of the
+    given lattice.
     """
-    children, change = _children(lattice)
+    children, change = _children(lattice, index)
     metrics = metric_from_tensor(change.transpose(0, 2, 1) @ tensor_from_metric(metric) @ change)
     return [(child, _reduced(child, found)) for child, found in zip(children, metrics, strict=True)]
 
 
+def _bases(index: int) -> Iterator[Floats]:
+    """Bases of the lattices of ``index`` times the volume, as rows in terms of a primitive basis.
+
+    They are the Hermite normal forms of this determinant.
+    """
+    for a, b, c in itertools.product(range(1, index + 1), repeat=3):
+        if a * b * c == index:
+            for d, e, f in itertools.product(range(a), range(a), range(b)):
+                yield np.array([[a, 0, 0], [d, b, 0], [e, f, c]], float)
+
+
 @functools.cache
-def _children(lattice: Lattice) -> tuple[list[Lattice], Floats]:
-    """Bravais lattices of the seven, and the conventional axes of ``lattice`` as rows in terms of theirs, (7, 3, 3).
+def _children(lattice: Lattice, index: int) -> tuple[list[Lattice], Floats]:
+    """Bravais lattices of the n lattices, and the axes of ``lattice`` as rows in terms of theirs, shape (n, 3, 3).
 
     They are the same for every cell of the lattice, so spglib finds them once, for a cell without further relations.
     """
@@ -51,7 +58,7 @@ def _children(lattice: Lattice) -> tuple[list[Lattice], Floats]:
     cell = cell_from_metric(lattice.parameters(np.array(_GENERAL)) @ lattice.metric_map)
     conventional, primitive = primitive_basis(cell, "P"), primitive_basis(cell, lattice.centring)
     children, changes = [], []
-    for change in _TWICE:
+    for change in _bases(index):
         basis = change @ primitive
         bravais = bravais_from_basis(basis, 1e-4)
         data: Any = spglib.get_symmetry_dataset((basis.tolist(), [[0.0, 0.0, 0.0]], [1]), symprec=1e-4)
