@@ -190,3 +190,15 @@ def test_where_nothing_is_clearly_right_the_search_goes_on_and_a_note_says_so(an
     assert result.candidates[0].cell == pytest.approx((8.480, 5.398, 6.958, 90, 90, 90), rel=1e-3)
     assert any(note.startswith("No cell was clearly right at first") for note in result.notes)
     assert not any(note.startswith("No cell was clearly right at first") for note in anglesite.notes)
+
+
+def test_a_shift_of_a_third_of_a_degree_is_found_and_stated(lab6_lab):
+    """LaB6 whose goniometer reads 0.3 degrees too much: the cell stays within 0.05 % of 4.1568 Å (NIST SRM 660a)."""
+    shifted = replace(lab6_lab, two_theta=lab6_lab.two_theta + 0.3)
+    usual, result = (index_histogram(one, Settings()) for one in (lab6_lab, shifted))
+    first = result.candidates[0]
+    assert first.space_group_symbol == "P m -3 m"
+    assert first.cell[0] == pytest.approx(4.1568, rel=5e-4)
+    before = usual.candidates[0].zero_shift + usual.candidates[0].displacement
+    assert first.zero_shift + first.displacement - before == pytest.approx(0.3, abs=0.03)
+    assert any("every line is shifted by +" in note for note in result.notes)

@@ -25,7 +25,12 @@ from alphadiffract_plugin.peaks.normal_equations import normal_equations
 from alphadiffract_plugin.peaks.profile import Profiles, profiles
 from alphadiffract_plugin.peaks.runs import Band, Runs
 from alphadiffract_plugin.whole_pattern.pattern_data import PatternData
-from alphadiffract_plugin.whole_pattern.positions import DISPLACEMENT_PRIOR, ZERO_PRIOR, ReflectionPositions
+from alphadiffract_plugin.whole_pattern.positions import (
+    DISPLACEMENT_PRIOR,
+    ZERO_PRIOR,
+    ReflectionPositions,
+    shift_stiffness,
+)
 
 _MOST_REFLECTIONS = 1500
 """A cell with more reflections in the range is not fitted."""
@@ -46,6 +51,8 @@ _PURITIES = ((-1.5, 0.25), (0.0, 0.5), (2.0, 0.25))
 """How impure a pattern may be: shift of the logit of the probability that a line is spurious, and its probability."""
 _STEPS = 2
 """Number of Gauss-Newton steps for each cell."""
+_LARGE_SHIFT, _MORE_STEPS = 0.1, 4
+"""Further steps for cells with which the lines are shifted by more than so many degrees."""
 
 
 @dataclass(frozen=True)
@@ -211,7 +218,13 @@ def fit_lattices(data: PatternData, trials: Sequence[TrialCell], device: str = "
 
     counts = [np.diff(start.first) for start in starts]
     places = [start.positions for start in starts]
-    refined = refined_positions(data, places, counts, _EXPLAINED * data.width, _STEPS, device)
+    reach = _EXPLAINED * data.width
+    refined = refined_positions(data, places, counts, reach, _STEPS, device)
+    far = [n for n, one in enumerate(refined) if _is_shifted(one)]
+    if far:
+        again = refined_positions(data, [refined[n] for n in far], [counts[n] for n in far], reach, _MORE_STEPS, device)
+        for n, one in zip(far, again, strict=True):
+            refined[n] = one
     return [_fitted(data, start, positions) for start, positions in zip(starts, refined, strict=True)]
 
 
@@ -253,9 +266,16 @@ def _start(data: PatternData, trial: TrialCell) -> _Start | None:
 
 def _refined(data: PatternData, start: _Start) -> ReflectionPositions:
     positions = start.positions
-    for _ in range(_STEPS):
+    for step in range(_STEPS + _MORE_STEPS):
+        if step >= _STEPS and not _is_shifted(positions):
+            break
         positions = positions.moved(_step(*_equations(data, positions, start), positions)[0])
     return positions
+
+
+def _is_shifted(positions: ReflectionPositions) -> bool:
+    """Whether the lines are shifted so far that the steps, whose length is limited, may not have reached the end."""
+    return abs(positions.zero_shift) + abs(positions.displacement) > _LARGE_SHIFT
 
 
 def _fitted(data: PatternData, start: _Start, positions: ReflectionPositions) -> FittedLattice:
@@ -304,7 +324,8 @@ def _step(fit: FittedLattice, drawn: Profiles, positions: ReflectionPositions) -
         (-2, positions.zero_shift, ZERO_PRIOR),
         (-1, positions.displacement, DISPLACEMENT_PRIOR),
     ):
-        gram[i, i] += spread**-2
-        right[i] -= value / spread**2
+        stiffness = shift_stiffness(value, spread)
+        gram[i, i] += stiffness
+        right[i] -= value * stiffness
     covariance = normal_equations(gram).covariance()
     return covariance @ right, covariance

@@ -14,7 +14,12 @@ import numpy as np
 
 from alphadiffract_plugin.arrays import Floats
 from alphadiffract_plugin.peaks.profile import REACH
-from alphadiffract_plugin.whole_pattern.positions import DISPLACEMENT_PRIOR, ZERO_PRIOR, ReflectionPositions
+from alphadiffract_plugin.whole_pattern.positions import (
+    DISPLACEMENT_PRIOR,
+    ZERO_PRIOR,
+    ReflectionPositions,
+    shift_stiffness,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -93,8 +98,9 @@ def _shifts(
     normal, pull = weighted @ moving.transpose(1, 2), (weighted @ left[:, :, None])[:, :, 0]
     spreads = np.array([ZERO_PRIOR, DISPLACEMENT_PRIOR])
     shifted = np.array([[one.zero_shift, one.displacement] for one in positions])
-    normal[:, [-2, -1], [-2, -1]] += there(spreads**-2)
-    pull[:, -2:] -= there(shifted / spreads**2)
+    stiffness = shift_stiffness(shifted, spreads)
+    normal[:, [-2, -1], [-2, -1]] += there(stiffness)
+    pull[:, -2:] -= there(shifted * stiffness)
     scale = normal.diagonal(dim1=1, dim2=2).clamp_min(1e-30).sqrt()
     normal = normal / scale[:, :, None] / scale[:, None]
     unused = (torch.arange(_MOST_FREE, device=device) < _MOST_FREE - 2) & (there(jacobian) == 0).all(1)

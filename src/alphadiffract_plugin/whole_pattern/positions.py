@@ -15,6 +15,15 @@ DISPLACEMENT_PRIOR = 0.06
 """Standard deviation in degrees of the shift by a displaced sample at θ = 0; chosen by hand."""
 
 
+def shift_stiffness(value: Floats | float, spread: Floats | float) -> Floats:
+    """Stiffness 1 / s² of the prior of a shift in 1/degrees², where s is its spread, or a third of the shift if larger.
+
+    A large shift that the lines show is thus held to zero no harder than one of three spreads. With the fixed spread
+    the cell would take over a part of the shift.
+    """
+    return np.asarray(1 / np.maximum(spread, np.abs(value) / 3) ** 2)
+
+
 @dataclass(frozen=True)
 class ReflectionPositions:
     """Positions of the R reflections of one lattice.

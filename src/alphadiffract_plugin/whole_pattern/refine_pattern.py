@@ -21,7 +21,12 @@ from alphadiffract_plugin.peaks.profile import Profiles, Shape, cot_two_theta, p
 from alphadiffract_plugin.records import Candidate, Histogram
 from alphadiffract_plugin.whole_pattern.bordered import Bordered, bordered
 from alphadiffract_plugin.whole_pattern.pattern_data import pattern_data, points_fitted
-from alphadiffract_plugin.whole_pattern.positions import DISPLACEMENT_PRIOR, ZERO_PRIOR, ReflectionPositions
+from alphadiffract_plugin.whole_pattern.positions import (
+    DISPLACEMENT_PRIOR,
+    ZERO_PRIOR,
+    ReflectionPositions,
+    shift_stiffness,
+)
 
 _TERMS = 6
 """Chebyshev terms of the background, besides a multiple of the background found with the lines."""
@@ -198,8 +203,9 @@ def _equations(pattern: _Pattern, state: _State) -> tuple[Floats, Floats]:
         (first, state.positions.zero_shift, ZERO_PRIOR),
         (first + 1, state.positions.displacement, DISPLACEMENT_PRIOR),
     ):
-        normal[i, i] += reduced / spread**2
-        right[i] -= reduced * value / spread**2
+        stiffness = reduced * shift_stiffness(value, spread)
+        normal[i, i] += stiffness
+        right[i] -= value * stiffness
     return normal, right
 
 
