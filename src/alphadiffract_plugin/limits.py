@@ -17,7 +17,7 @@ from alphadiffract_plugin.indexing.search_cells import best_lattices, distinct_l
 from alphadiffract_plugin.records import Candidate
 from alphadiffract_plugin.settings import SearchSettings
 
-_OF_EACH = 5
+_OF_EACH = 3
 """Number of lattices of each Bravais type that are kept beyond the best of all."""
 
 

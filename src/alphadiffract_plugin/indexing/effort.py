@@ -42,7 +42,7 @@ class Effort:
     doubled: int = 30
     """Number of the best lattices that are tried with twice their volume: half of the true cell leaves only weak lines
     unexplained."""
-    tripled: int = 6
+    tripled: int = 3
     """Number of the best lattices that are tried with three times their volume."""
     further: Effort | None = None
     """What is searched in addition, in all families, if none of the cells is clearly right after the fit."""

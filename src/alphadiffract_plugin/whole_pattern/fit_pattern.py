@@ -18,7 +18,7 @@ from alphadiffract_plugin.whole_pattern.positions import DISPLACEMENT_PRIOR, ZER
 
 _SAME_NORM = 2e-3
 """Fitted lattices are the same if their squared lengths differ by less than this fraction."""
-_MOST_FITTED = 80
+_MOST_FITTED = 60
 """Most pairs of cell and class that are fitted, those of the highest estimate first, besides the best of each cell."""
 
 
