@@ -9,9 +9,9 @@ run continues where the first one stopped. The weights maximise the probability 
 group among all answers, or of "none of these" where the truth was not found: a conditional logit with a ridge penalty.
 Patterns of tier B, of which only the space group is known, are not used for the weights. Then three numbers that turn
 scores into probabilities are fitted to the measured patterns of both tiers, and the share of missed cells is counted by
-crystal system. The weights that are written are fitted to all patterns, the simulated ones among them
-(``simulate_patterns.py``), which count less (:data:`SIMULATED`). The figures of each index are those of weights that
-were fitted to the simulated patterns and the other indices alone. ``--without-network`` replaces the network's
+crystal system. The weights that are written are fitted to all patterns; simulated ones (``simulate_patterns.py``), if
+there are any, count less (:data:`SIMULATED`). The figures of each index are those of weights that were fitted to the
+simulated patterns and the other indices alone. ``--without-network`` replaces the network's
 prediction by the frequency of the space groups among known structures, without any lattice, for a second table with
 weights of its own.
 """
@@ -288,12 +288,13 @@ def document(weights: Weights, figures: dict[str, dict], cases: list[Case]) -> d
     """The document that is kept with the package."""
     from alphadiffract_plugin.provenance import versions
 
-    measured = sum(case.tier == "A" and case.part >= 0 for case in cases)
+    known = [case.part for case in cases if case.tier == "A"]
+    simulated = sum(part < 0 for part in known)
+    also = f" and {simulated} simulated ones, which count {SIMULATED:g}" if simulated else ""
     return {
         "what": "Weights of the ranking (rank.Weights), by bench/fit_ranking.py",
-        "fitted_on": f"{measured} measured patterns with known cells (tier A of the benchmark) and "
-        f"{sum(case.part < 0 for case in cases)} simulated ones, which count {SIMULATED:g}; temper and none on the "
-        "measured patterns, those of tier B too, whose space groups alone are known",
+        "fitted_on": f"{len(known) - simulated} measured patterns with known cells (tier A of the benchmark){also}; "
+        "temper and none on the measured patterns, those of tier B too, whose space groups alone are known",
         "seed": SEED,
         "ridge": RIDGE,
         "versions": versions(),

@@ -2,7 +2,7 @@
 
 The score adds up the evidence of the lines, that of the whole pattern, the number of parameters, how common the space
 group is, and the network's probability of it; :class:`Weights` has the equations. The weights were fitted to measured
-and simulated patterns by ``bench/fit_ranking.py``; ``data/ranking.json`` holds them and says how.
+patterns by ``bench/fit_ranking.py``; ``data/ranking.json`` holds them and says how.
 """
 
 from __future__ import annotations
