@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 from alphadiffract_plugin import threads
 from alphadiffract_plugin.crystal.bravais import Lattice
 from alphadiffract_plugin.indexing.refine_cells import TrialCell
-from alphadiffract_plugin.indexing.search_cells import distinct_lattices, search_cells, search_further
+from alphadiffract_plugin.indexing.search_cells import distinct_lattices, search_cells
+from alphadiffract_plugin.indexing.search_further import search_further
 from alphadiffract_plugin.limits import candidates_within_limits, distinct_within_limits
 from alphadiffract_plugin.peaks.doubt_wavelength import doubts_about_wavelength
 from alphadiffract_plugin.peaks.find_peaks import PeakFit, fit_peaks

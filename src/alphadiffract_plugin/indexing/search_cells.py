@@ -28,11 +28,10 @@ from alphadiffract_plugin.crystal.cells import (
     tensor_from_metric,
 )
 from alphadiffract_plugin.indexing.effort import EFFORTS, Effort
-from alphadiffract_plugin.indexing.large_shifts import likely_shifts
-from alphadiffract_plugin.indexing.refine_cells import TrialCell, pull_onto_lines, rescored, unexplained
+from alphadiffract_plugin.indexing.refine_cells import TrialCell, pull_onto_lines, unexplained
 from alphadiffract_plugin.indexing.screen_cells import largest_volume, screen_cells
 from alphadiffract_plugin.indexing.superlattices import multiplied_cells
-from alphadiffract_plugin.peaks.observed import Observed, observed_from_peaks, strong_lines
+from alphadiffract_plugin.peaks.observed import Observed, observed_from_peaks
 from alphadiffract_plugin.records import CRYSTAL_SYSTEMS, Peaks
 from alphadiffract_plugin.settings import SearchSettings
 
@@ -57,10 +56,6 @@ _NEARLY = 0.01
 """Relative tolerance of that symmetry."""
 _LONGEST_MULTIPLE = 80.0
 """Longest axis in Å of a multiple of a lattice that was found."""
-_STRONG_LINES = 16
-"""Number of the strongest lines of which the strong phase of a mixture is searched."""
-_OTHERS = 15
-"""Number of distinct lattices that are kept of each search of other lines or other shifts."""
 _LONG_LIST = 400
 """Number of distinct lattices among which the best of each Bravais lattice are looked for."""
 _SAME_NORM = 6e-3
@@ -104,47 +99,6 @@ def search_cells(
         if clearly_right(observed, found, settings):
             break
     return found
-
-
-def search_further(
-    peaks: Peaks, settings: SearchSettings, device: str = "cpu", crystal_system_probability: Floats | None = None
-) -> Found:
-    """Cells that a more thorough search finds, for patterns of which no cell is clearly right after the fit.
-
-    It searches all lattices with ``Effort.further`` of the effort of the settings, and nothing if there is none. Cells
-    that explain the strongest lines, as in a mixture, and cells for a large shift of all lines are searched with the
-    effort of the settings; they are ``Found.others``.
-    """
-    usual = EFFORTS[settings.effort]
-    if usual.further is None:
-        return Found([])
-
-    began = monotonic()
-
-    def searched(observed: Observed, effort: Effort) -> Found:
-        left = None if settings.seconds is None else max(settings.seconds - (monotonic() - began), 1e-9)
-        within = replace(settings, seconds=left)
-        levels = list(search_levels(observed, within, device, crystal_system_probability, effort))
-        trials = sorted((trial for level in levels for trial in level.trials), key=lambda trial: -trial.score)
-        reached, left_out = ([lattice for level in levels for lattice in some(level)] for some in (_searched, _left))
-        return Found(trials, tuple(reached), tuple(left_out))
-
-    found = searched(observed_from_peaks(peaks, settings.lines), usual.further)
-    apart = [searched(strong_lines(peaks, _STRONG_LINES), replace(usual, families=usual.families[:2]))]
-    for shift in likely_shifts(peaks):
-        shifted = replace(usual, zero_shifts=(shift - 0.03, shift + 0.03), more_zero_shifts=())
-        apart.append(searched(observed_from_peaks(peaks, settings.lines), shifted))
-    usual_lines = observed_from_peaks(peaks, settings.lines)
-    others = [rescored(usual_lines, trial) for some in apart for trial in distinct_lattices(some.trials, _OTHERS)]
-    return replace(found, others=[trial for trial in others if np.isfinite(trial.score)])
-
-
-def _searched(found: Found) -> tuple[Lattice, ...]:
-    return found.searched
-
-
-def _left(found: Found) -> tuple[Lattice, ...]:
-    return found.left_out
 
 
 def clearly_right(observed: Observed, found: Found, settings: SearchSettings) -> bool:
