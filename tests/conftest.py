@@ -223,3 +223,24 @@ def anglesite(pbso4_xray: Histogram) -> GatheredEvidence:
     from alphadiffract_plugin.settings import Settings
 
     return gather_evidence(pbso4_xray, Settings())
+
+
+@pytest.fixture
+def refusing():
+    """``refusing(first, raises)`` is a ``Refine`` of GSAS-II that gives up from a call on, in one of its two ways."""
+    from alphadiffract_plugin import gsasii
+
+    def made(first, raises):
+        real, calls = gsasii.refine_function(), []
+
+        def refine(*arguments, **more):
+            calls.append(1)
+            if len(calls) < first:
+                return real(*arguments, **more)
+            if raises:
+                raise KeyError("RefList")
+            return False, {"msg": "Invalid metric tensor"}
+
+        return refine
+
+    return made

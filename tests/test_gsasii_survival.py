@@ -145,24 +145,9 @@ def test_seed_refine_and_save_change_what_is_ours_and_nothing_else(mine):
     assert after.phase("ZnO").get_cell_and_esd() == before.phase("ZnO").get_cell_and_esd()
 
 
-def refusing(first, raises):
-    """``Refine`` that gives up from a call on, in one of the two ways that GSAS-II has."""
-    real, calls = gsasii.refine_function(), []
-
-    def refine(*arguments, **more):
-        calls.append(1)
-        if len(calls) < first:
-            return real(*arguments, **more)
-        if raises:
-            raise KeyError("RefList")
-        return False, {"msg": "Invalid metric tensor"}
-
-    return refine
-
-
 @pytest.mark.parametrize("raises", [False, True])
 @pytest.mark.parametrize("first", [1, 5])
-def test_a_refinement_that_fails_before_the_cell_is_refined_changes_nothing(mine, monkeypatch, first, raises):
+def test_a_refinement_that_fails_before_the_cell_is_refined_changes_nothing(mine, monkeypatch, refusing, first, raises):
     project = opened(mine)
     lab6 = project.histograms()[0]
     result = answer(lab6, 221, LAB6)
@@ -179,7 +164,7 @@ def test_a_refinement_that_fails_before_the_cell_is_refined_changes_nothing(mine
     assert sorted(path.name for path in mine.parent.iterdir()) == ["mine.gpx", seeded.name]
 
 
-def test_a_refinement_that_fails_later_keeps_the_last_good_state(mine, monkeypatch):
+def test_a_refinement_that_fails_later_keeps_the_last_good_state(mine, monkeypatch, refusing):
     project, before = opened(mine), opened(mine)
     lab6 = project.histograms()[0]
     project.phase("silicon").data["Histograms"][lab6.name]["Use"] = False

@@ -1,4 +1,4 @@
-"""What a Le Bail fit in GSAS-II means: set against chance, in words, and as a report."""
+"""What a fit in GSAS-II means: set against chance, in words, and as a report."""
 
 from __future__ import annotations
 
@@ -44,22 +44,32 @@ def interpreted(fit: LeBailResult, result: IndexingResult | None, control: Rando
 
 
 def report_from_fit(
-    fit: LeBailResult, *, target: str, phases: tuple[str, ...], control: RandomCellControl | None = None
+    fit: LeBailResult | RietveldResult,
+    *,
+    target: str,
+    phases: tuple[str, ...],
+    control: RandomCellControl | None = None,
 ) -> SeedReport:
-    """The report of an interpreted fit, with the verdict of the control as its last notes."""
+    """The report of an interpreted fit; its last notes are the verdict of the control, or what atoms could reach."""
+    notes = control.verdict if control else ()
+    if isinstance(fit, RietveldResult) and math.isfinite(fit.free_rwp):
+        notes = (
+            f"Rwp is {fit.start_rwp:.1f} % with the atoms as given and the scale alone refined, {fit.rwp:.1f} % at the "
+            f"end, and {fit.free_rwp:.1f} % with free intensities.",
+        )
     return SeedReport(
         seeder="gsasii",
         target=target,
         files=(),
         phases=phases,
-        method="Le Bail",
+        method="Rietveld" if isinstance(fit, RietveldResult) else "Le Bail",
         converged=fit.converged,
         rwp=fit.rwp,
         gof=fit.gof,
         cell=fit.cell,
         cell_esd=fit.cell_esd,
         steps=fit.steps,
-        notes=(*fit.notes, *(control.verdict if control else ())),
+        notes=(*fit.notes, *notes),
         control=control,
     )
 

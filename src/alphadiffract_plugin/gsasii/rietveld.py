@@ -7,7 +7,6 @@ memory, or not at all.
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,10 +14,10 @@ from typing import Any
 from alphadiffract_plugin.errors import GSASIIError
 from alphadiffract_plugin.gsasii import transactions
 from alphadiffract_plugin.gsasii.installation import quiet, refine_function, scriptable, translated_errors
-from alphadiffract_plugin.gsasii.outcome import fit_entry
+from alphadiffract_plugin.gsasii.outcome import fit_entry, report_from_fit
 from alphadiffract_plugin.gsasii.structures import atoms_for_phase
 from alphadiffract_plugin.output import scratch_folder
-from alphadiffract_plugin.recipes.recipe_records import Atom, RietveldResult
+from alphadiffract_plugin.recipes.recipe_records import Atom
 from alphadiffract_plugin.recipes.rietveld_recipe import fit_by_rietveld, usual_profile
 from alphadiffract_plugin.records import SeedReport
 
@@ -89,31 +88,7 @@ def to_rietveld(
                 _take_over_atoms(scratch, fitted_phase, project, phase)
                 _take_over_covariance(scratch, project, histogram, phase)
                 project.data["Notebook"]["data"].append(fit_entry(phase.name, fit, "Rietveld refinement"))
-    return report_from_rietveld(fit, target=str(project.filename), phases=(phase.name,))
-
-
-def report_from_rietveld(fit: RietveldResult, *, target: str, phases: tuple[str, ...]) -> SeedReport:
-    """The report of a Rietveld refinement, with what atoms could reach at best as its last note."""
-    notes = fit.notes
-    if math.isfinite(fit.free_rwp):
-        notes += (
-            f"Rwp is {fit.start_rwp:.1f} % with the atoms as given and the scale alone refined, {fit.rwp:.1f} % at the "
-            f"end, and {fit.free_rwp:.1f} % with free intensities.",
-        )
-    return SeedReport(
-        seeder="gsasii",
-        target=target,
-        files=(),
-        phases=phases,
-        method="Rietveld",
-        converged=fit.converged,
-        rwp=fit.rwp,
-        gof=fit.gof,
-        cell=fit.cell,
-        cell_esd=fit.cell_esd,
-        steps=fit.steps,
-        notes=notes,
-    )
+    return report_from_fit(fit, target=str(project.filename), phases=(phase.name,))
 
 
 def _check_alone(project: Any, histogram: Any, phase: Any) -> None:

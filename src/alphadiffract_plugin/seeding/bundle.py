@@ -12,6 +12,7 @@ from alphadiffract_plugin.seeding import rietveld_script
 from alphadiffract_plugin.seeding.answer import doubts, notebook_entry, seedable
 from alphadiffract_plugin.seeding.cif import cif_from_candidate
 from alphadiffract_plugin.seeding.instprm import instprm_from_histogram, knows_widths
+from alphadiffract_plugin.seeding.script_head import IMPORTS
 from alphadiffract_plugin.seeding.staging import file_name, staged, with_esd
 from alphadiffract_plugin.settings import Settings
 
@@ -22,7 +23,8 @@ RECIPES = (
 )
 """Modules of :mod:`recipes` that the scripts use; they are copied beside them and need numpy alone."""
 
-SCRIPT = '''"""python make_project.py: make {name}.gpx from the files here, with its first candidate fitted by Le Bail.
+SCRIPT = (
+    '''"""python make_project.py: make {name}.gpx from the files here, with its first candidate fitted by Le Bail.
 
 It needs only GSAS-II (https://advancedphotonsource.github.io/GSAS-II-tutorials/install.html). You may change it: KEEP,
 for instance, or the order of the candidates in result.json.
@@ -37,19 +39,9 @@ from pathlib import Path
 
 import numpy as np
 
-try:
-    from GSASII import GSASIIscriptable, GSASIIstrMain
-except ImportError:
-    try:
-        import GSASIIscriptable
-        import GSASIIstrMain
-    except ImportError:
-        sys.exit("GSAS-II is not importable. Run this with the Python that GSAS-II is installed in.")
-
-FOLDER = Path(__file__).resolve().parent
-sys.path.insert(0, str(FOLDER))
-sys.dont_write_bytecode = True
-
+'''
+    + IMPORTS
+    + '''
 from lebail_recipe import fit_by_lebail  # noqa: E402
 from project_recipe import keep_every_point, label_lines, seed_project  # noqa: E402
 from recipe_records import answer_from_json  # noqa: E402
@@ -96,6 +88,7 @@ print("Le Bail", "converged" if fit.converged else "did not converge", f"at Rwp 
 print("cell", *(f"{{value:.5f}}" for value in fit.cell or first.cell))
 print("wrote", TARGET)
 '''
+)
 
 
 def seed(histogram: Histogram, result: IndexingResult, target: Path, settings: Settings) -> SeedReport:

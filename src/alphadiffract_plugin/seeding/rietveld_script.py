@@ -1,6 +1,9 @@
 """The script of a bundle that goes on from the Le Bail fit to a Rietveld refinement."""
 
-SCRIPT = '''"""python make_rietveld.py MODEL.cif: go on from {name}.gpx to {name}_rietveld.gpx, by Rietveld.
+from alphadiffract_plugin.seeding.script_head import IMPORTS
+
+SCRIPT = (
+    '''"""python make_rietveld.py MODEL.cif: go on from {name}.gpx to {name}_rietveld.gpx, by Rietveld.
 
 The atoms of the CIF are added to the first phase of the project that make_project.py made, and refined. It needs only
 GSAS-II. You may change it.
@@ -12,19 +15,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-try:
-    from GSASII import GSASIIscriptable, GSASIIstrMain
-except ImportError:
-    try:
-        import GSASIIscriptable
-        import GSASIIstrMain
-    except ImportError:
-        sys.exit("GSAS-II is not importable. Run this with the Python that GSAS-II is installed in.")
-
-FOLDER = Path(__file__).resolve().parent
-sys.path.insert(0, str(FOLDER))
-sys.dont_write_bytecode = True
-
+'''
+    + IMPORTS
+    + """
 from rietveld_recipe import fit_by_rietveld  # noqa: E402
 from structure_recipe import OtherCrystal, atoms_in_setting, atoms_of_phase, group_of_phase  # noqa: E402
 
@@ -69,4 +62,5 @@ print("Rietveld", "converged" if fit.converged else "did not converge", f"at Rwp
 if not fit.converged:
     sys.exit("Nothing was written.")
 print("wrote", TARGET)
-'''
+"""
+)
